@@ -1,0 +1,82 @@
+// Package testing is the harness of the reconcilers' table tests: fake clients
+// and listers made from a row's objects, and a second reconcile on the state
+// that the first one left, which must write nothing.
+package testing
+
+import (
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	fakekubeclientset "k8s.io/client-go/kubernetes/fake"
+	batchv1listers "k8s.io/client-go/listers/batch/v1"
+	corev1listers "k8s.io/client-go/listers/core/v1"
+	rtesting "knative.dev/pkg/reconciler/testing"
+	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
+	fakeservingclientset "knative.dev/serving/pkg/client/clientset/versioned/fake"
+	servinglisters "knative.dev/serving/pkg/client/listers/serving/v1"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	fakelambdaclientset "github.com/brunovlucena/knative-lambda-operator/pkg/client/clientset/versioned/fake"
+	lambdalisters "github.com/brunovlucena/knative-lambda-operator/pkg/client/listers/lambda/v1alpha1"
+)
+
+// Listers are the informers' caches of one row.
+type Listers struct {
+	sorter rtesting.ObjectSorter
+}
+
+// NewListers returns caches that hold the objects.
+func NewListers(objects []runtime.Object) *Listers {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{
+		fakekubeclientset.AddToScheme, fakeservingclientset.AddToScheme, fakelambdaclientset.AddToScheme,
+	} {
+		utilruntime.Must(add(scheme))
+	}
+	ls := &Listers{sorter: rtesting.NewObjectSorter(scheme)}
+	ls.sorter.AddObjects(objects...)
+	return ls
+}
+
+func (l *Listers) kubeObjects() []runtime.Object {
+	return l.sorter.ObjectsForSchemeFunc(fakekubeclientset.AddToScheme)
+}
+
+func (l *Listers) servingObjects() []runtime.Object {
+	return l.sorter.ObjectsForSchemeFunc(fakeservingclientset.AddToScheme)
+}
+
+func (l *Listers) lambdaObjects() []runtime.Object {
+	return l.sorter.ObjectsForSchemeFunc(fakelambdaclientset.AddToScheme)
+}
+
+// LambdaFunctions lists LambdaFunctions.
+func (l *Listers) LambdaFunctions() lambdalisters.LambdaFunctionLister {
+	return lambdalisters.NewLambdaFunctionLister(l.sorter.IndexerForObjectType(&v1alpha1.LambdaFunction{}))
+}
+
+// LambdaAgents lists LambdaAgents.
+func (l *Listers) LambdaAgents() lambdalisters.LambdaAgentLister {
+	return lambdalisters.NewLambdaAgentLister(l.sorter.IndexerForObjectType(&v1alpha1.LambdaAgent{}))
+}
+
+// Services lists Knative Services.
+func (l *Listers) Services() servinglisters.ServiceLister {
+	return servinglisters.NewServiceLister(l.sorter.IndexerForObjectType(&servingv1.Service{}))
+}
+
+// Jobs lists Jobs.
+func (l *Listers) Jobs() batchv1listers.JobLister {
+	return batchv1listers.NewJobLister(l.sorter.IndexerForObjectType(&batchv1.Job{}))
+}
+
+// Pods lists Pods.
+func (l *Listers) Pods() corev1listers.PodLister {
+	return corev1listers.NewPodLister(l.sorter.IndexerForObjectType(&corev1.Pod{}))
+}
+
+// ConfigMaps lists ConfigMaps.
+func (l *Listers) ConfigMaps() corev1listers.ConfigMapLister {
+	return corev1listers.NewConfigMapLister(l.sorter.IndexerForObjectType(&corev1.ConfigMap{}))
+}
