@@ -1,0 +1,48 @@
+// Package lambda holds the API group's name and every label and annotation key
+// of the project.
+package lambda
+
+import "k8s.io/apimachinery/pkg/runtime/schema"
+
+const (
+	// GroupName is the API group of all kinds of this project.
+	GroupName = "lambda.knative.io"
+
+	// ManagedByLabelKey is on every child object that the controller makes;
+	// informers are filtered by it.
+	ManagedByLabelKey = "app.kubernetes.io/managed-by"
+
+	// ManagedBy is the value of ManagedByLabelKey.
+	ManagedBy = "knative-lambda-operator"
+
+	// FunctionLabelKey carries the name of the LambdaFunction that a child
+	// belongs to, shortened with a hash where it would not fit into a label.
+	FunctionLabelKey = GroupName + "/function"
+
+	// AgentLabelKey carries the name of the LambdaAgent that a child belongs
+	// to, shortened likewise.
+	AgentLabelKey = GroupName + "/agent"
+
+	// LanguageLabelKey carries the language of the function that a child
+	// belongs to.
+	LanguageLabelKey = GroupName + "/language"
+
+	// ImageLabelKey is on build Jobs: a hash of the image reference being
+	// built, so that functions with the same code wait for one build.
+	ImageLabelKey = GroupName + "/image"
+
+	// ImageAnnotationKey is on build Jobs: the image reference being built.
+	ImageAnnotationKey = GroupName + "/image"
+
+	// RebuildAnnotationKey asks for a new build of unchanged source by a new
+	// value.
+	RebuildAnnotationKey = GroupName + "/rebuild"
+)
+
+var (
+	// LambdaFunctionResource is the resource of LambdaFunctions.
+	LambdaFunctionResource = schema.GroupResource{Group: GroupName, Resource: "lambdafunctions"}
+
+	// LambdaAgentResource is the resource of LambdaAgents.
+	LambdaAgentResource = schema.GroupResource{Group: GroupName, Resource: "lambdaagents"}
+)

@@ -1,0 +1,79 @@
+package v1alpha1
+
+import (
+	"knative.dev/pkg/apis"
+	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
+)
+
+const (
+	// AgentConditionReady is True when the newest spec serves.
+	AgentConditionReady = apis.ConditionReady
+	// AgentConditionServiceReady is True when the Knative Service serves the
+	// agent's image.
+	AgentConditionServiceReady apis.ConditionType = "ServiceReady"
+	// AgentConditionBrokerReady is True when the agent's broker takes events.
+	AgentConditionBrokerReady apis.ConditionType = "BrokerReady"
+	// AgentConditionRoutingReady is True when every route of the agent works.
+	AgentConditionRoutingReady apis.ConditionType = "RoutingReady"
+	// AgentConditionModelAvailable tells whether the model answers. It informs
+	// and never blocks Ready.
+	AgentConditionModelAvailable apis.ConditionType = "ModelAvailable"
+)
+
+// ReasonNotSupportedYet says that this version of the operator accepts a field
+// and does not act on it yet.
+const ReasonNotSupportedYet = "NotSupportedYet"
+
+var agentConditions = apis.NewLivingConditionSet(
+	AgentConditionServiceReady,
+	AgentConditionBrokerReady,
+	AgentConditionRoutingReady,
+)
+
+// GetConditionSet implements duckv1.KRShaped.
+func (*LambdaAgent) GetConditionSet() apis.ConditionSet { return agentConditions }
+
+// IsReady tells whether the newest spec serves.
+func (a *LambdaAgent) IsReady() bool {
+	return a.Status.ObservedGeneration == a.Generation && a.Status.GetCondition(AgentConditionReady).IsTrue()
+}
+
+// InitializeConditions makes every condition that is not there Unknown.
+func (s *LambdaAgentStatus) InitializeConditions() {
+	agentConditions.Manage(s).InitializeConditions()
+}
+
+// MarkServiceWaiting says what the Knative Service waits for.
+func (s *LambdaAgentStatus) MarkServiceWaiting(reason, message string) {
+	agentConditions.Manage(s).MarkUnknown(AgentConditionServiceReady, reason, "%s", message)
+}
+
+// MarkServiceFailed says why there can be no Knative Service.
+func (s *LambdaAgentStatus) MarkServiceFailed(reason, message string) {
+	agentConditions.Manage(s).MarkFalse(AgentConditionServiceReady, reason, "%s", message)
+}
+
+// PropagateService takes over what the Knative Service says of itself; its
+// readiness only when it speaks of its newest generation.
+func (s *LambdaAgentStatus) PropagateService(service *servingv1.Service) {
+	s.URL = service.Status.URL
+	s.Address = service.Status.Address
+	s.LatestCreatedRevisionName = service.Status.LatestCreatedRevisionName
+	s.LatestReadyRevisionName = service.Status.LatestReadyRevisionName
+	propagateService(agentConditions.Manage(s), AgentConditionServiceReady, service)
+}
+
+// MarkEventingNotRequested says that the spec asks for no broker and no routes.
+func (s *LambdaAgentStatus) MarkEventingNotRequested() {
+	const message = "The spec asks for no eventing."
+	agentConditions.Manage(s).MarkTrueWithReason(AgentConditionBrokerReady, ReasonNotRequested, message)
+	agentConditions.Manage(s).MarkTrueWithReason(AgentConditionRoutingReady, ReasonNotRequested, message)
+}
+
+// MarkEventingNotSupported says that the spec asks for a broker and routes that
+// this version does not make. The agent serves without them, so Ready is not
+// held up.
+func (s *LambdaAgentStatus) MarkEventingNotSupported() {
+	agentConditions.Manage(s).MarkTrueWithReason(AgentConditionBrokerReady, ReasonNotSupportedYet, "This version of the operator makes no broker for agents yet; spec.eventing is kept for the version that does.")
+	agentConditions.Manage(s).MarkTrueWithReason(AgentConditionRoutingReady, ReasonNotSupportedYet, "This version of the operator makes no routes for agents yet; spec.eventing is kept for the version that does.")
+}

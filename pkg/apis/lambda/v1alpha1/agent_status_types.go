@@ -1,0 +1,98 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"knative.dev/pkg/apis"
+	duckv1 "knative.dev/pkg/apis/duck/v1"
+)
+
+// LambdaAgentStatus says what of an agent runs.
+type LambdaAgentStatus struct {
+	duckv1.Status `json:",inline"`
+
+	// URL at which the agent answers from outside.
+	// +optional
+	URL *apis.URL `json:"url,omitempty"`
+
+	// Address at which events and requests reach the agent in the cluster.
+	// +optional
+	Address *duckv1.Addressable `json:"address,omitempty"`
+
+	// Broker of the agent.
+	// +optional
+	Broker *BrokerStatus `json:"broker,omitempty"`
+
+	// Routes from and to the agent.
+	// +optional
+	Routes []RouteStatus `json:"routes,omitempty"`
+
+	// Permissions of the agent's ServiceAccount.
+	// +optional
+	Permissions *PermissionsStatus `json:"permissions,omitempty"`
+
+	// Model that the agent uses.
+	// +optional
+	Model *ModelStatus `json:"model,omitempty"`
+
+	// LatestCreatedRevisionName is the newest revision.
+	// +optional
+	LatestCreatedRevisionName string `json:"latestCreatedRevisionName,omitempty"`
+
+	// LatestReadyRevisionName is the newest revision that can serve.
+	// +optional
+	LatestReadyRevisionName string `json:"latestReadyRevisionName,omitempty"`
+}
+
+// RouteStatus is a route from or to an agent.
+type RouteStatus struct {
+	// Kind of the route: subscription, intent, forward.
+	Kind string `json:"kind"`
+
+	// EventType that takes the route.
+	EventType string `json:"eventType"`
+
+	// Agent at the other end.
+	// +optional
+	Agent string `json:"agent,omitempty"`
+
+	// Namespace of the agent at the other end.
+	// +optional
+	Namespace string `json:"namespace,omitempty"`
+
+	// Ready tells whether events flow.
+	Ready bool `json:"ready"`
+
+	// Reason why they do not.
+	// +optional
+	Reason string `json:"reason,omitempty"`
+}
+
+// PermissionsStatus is what the agent's ServiceAccount may do now.
+type PermissionsStatus struct {
+	// Allowed is what it may do.
+	// +optional
+	Allowed []string `json:"allowed,omitempty"`
+
+	// Withdrawn is what events took away.
+	// +optional
+	Withdrawn []WithdrawnPermission `json:"withdrawn,omitempty"`
+}
+
+// WithdrawnPermission is a permission that an event took away.
+type WithdrawnPermission struct {
+	// Permission that was taken away.
+	Permission string `json:"permission"`
+
+	// Until when; empty is until it is given back.
+	// +optional
+	Until *metav1.Time `json:"until,omitempty"`
+}
+
+// ModelStatus is the model that an agent uses.
+type ModelStatus struct {
+	ModelSpec `json:",inline"`
+
+	// LastProbeTime of the model's endpoint.
+	// +optional
+	LastProbeTime *metav1.Time `json:"lastProbeTime,omitempty"`
+}

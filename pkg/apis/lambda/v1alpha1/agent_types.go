@@ -1,0 +1,265 @@
+package v1alpha1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"knative.dev/pkg/apis"
+	duckv1 "knative.dev/pkg/apis/duck/v1"
+	"knative.dev/pkg/kmeta"
+	"knative.dev/pkg/webhook/resourcesemantics"
+)
+
+// LambdaAgent runs a ready-made AI agent image as a warm Knative Service with
+// its model configuration, a broker of its own, and routes to other agents by
+// the intents it declares.
+//
+// +genclient
+// +genreconciler
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+// +kubebuilder:resource:path=lambdaagents,shortName=la;lagent,categories=all;knative
+// +kubebuilder:subresource:status
+// +kubebuilder:printcolumn:name="URL",type=string,JSONPath=`.status.url`
+// +kubebuilder:printcolumn:name="Model",type=string,JSONPath=`.spec.ai.model`
+// +kubebuilder:printcolumn:name="Broker",type=string,JSONPath=`.status.broker.name`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:metadata:labels={"app.kubernetes.io/name=knative-lambda","app.kubernetes.io/version=devel","duck.knative.dev/addressable=true","knative.dev/crd-install=true"}
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="metadata.name: must be no more than 63 characters"
+type LambdaAgent struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// Spec says which agent runs, on which model, and whom it talks to.
+	// +required
+	Spec LambdaAgentSpec `json:"spec,omitempty"`
+
+	// Status says what runs.
+	// +optional
+	Status LambdaAgentStatus `json:"status,omitempty"`
+}
+
+var (
+	_ apis.Validatable             = (*LambdaAgent)(nil)
+	_ apis.Defaultable             = (*LambdaAgent)(nil)
+	_ apis.HasSpec                 = (*LambdaAgent)(nil)
+	_ runtime.Object               = (*LambdaAgent)(nil)
+	_ kmeta.OwnerRefable           = (*LambdaAgent)(nil)
+	_ duckv1.KRShaped              = (*LambdaAgent)(nil)
+	_ resourcesemantics.GenericCRD = (*LambdaAgent)(nil)
+)
+
+// LambdaAgentSpec says which agent runs, on which model, and whom it talks to.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.operationMode) || self.operationMode != 'supervised' || has(self.approval)",message="spec.approval: missing; operationMode supervised needs it"
+type LambdaAgentSpec struct {
+	// Image of the agent.
+	Image ImageReference `json:"image"`
+
+	// AI is the agent's model.
+	// +optional
+	AI AISpec `json:"ai,omitempty"`
+
+	// Behavior of the agent in conversations.
+	// +optional
+	Behavior *BehaviorSpec `json:"behavior,omitempty"`
+
+	// OperationMode: an agentic agent acts by itself, a supervised one asks.
+	// Default agentic.
+	// +optional
+	OperationMode OperationMode `json:"operationMode,omitempty"`
+
+	// Approval is how a supervised agent asks.
+	// +optional
+	Approval *ApprovalSpec `json:"approval,omitempty"`
+
+	// Memory of the agent.
+	// +optional
+	Memory *MemorySpec `json:"memory,omitempty"`
+
+	// Eventing is what the agent emits and receives.
+	// +optional
+	Eventing *AgentEventing `json:"eventing,omitempty"`
+
+	// Scaling bounds the number of replicas; an agent stays warm by default.
+	// +optional
+	Scaling ScalingSpec `json:"scaling,omitempty"`
+
+	// Permissions of the agent's ServiceAccount in its namespace.
+	// +optional
+	Permissions *PermissionsSpec `json:"permissions,omitempty"`
+
+	// Env of the agent's container; it wins over what the platform sets.
+	// +optional
+	// +kubebuilder:validation:MaxItems=512
+	Env []corev1.EnvVar `json:"env,omitempty"`
+
+	// EnvFrom takes environment from ConfigMaps and Secrets.
+	// +optional
+	// +kubebuilder:validation:MaxItems=64
+	EnvFrom []corev1.EnvFromSource `json:"envFrom,omitempty"`
+
+	// Resources of the agent's container.
+	// +optional
+	Resources corev1.ResourceRequirements `json:"resources,omitempty"`
+
+	// ServiceAccountName is what the agent runs as.
+	// +optional
+	ServiceAccountName string `json:"serviceAccountName,omitempty"`
+
+	// Observability says what the agent reports about itself.
+	// +optional
+	Observability *ObservabilitySpec `json:"observability,omitempty"`
+}
+
+// OperationMode tells whether an agent acts by itself.
+//
+// +kubebuilder:validation:Enum=agentic;supervised
+type OperationMode string
+
+// The modes of an agent.
+const (
+	ModeAgentic    OperationMode = "agentic"
+	ModeSupervised OperationMode = "supervised"
+)
+
+// Provider is who serves a model.
+//
+// +kubebuilder:validation:Enum=ollama;openai;anthropic;azure-openai;google;bedrock;openai-compatible;none
+type Provider string
+
+// The providers of models.
+const (
+	ProviderOllama           Provider = "ollama"
+	ProviderOpenAI           Provider = "openai"
+	ProviderAnthropic        Provider = "anthropic"
+	ProviderAzureOpenAI      Provider = "azure-openai"
+	ProviderGoogle           Provider = "google"
+	ProviderBedrock          Provider = "bedrock"
+	ProviderOpenAICompatible Provider = "openai-compatible"
+	ProviderNone             Provider = "none"
+)
+
+// AISpec is an agent's model.
+type AISpec struct {
+	ModelSpec `json:",inline"`
+
+	// Temperature of answers: 0 to 2, a number or the same as a string.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= 0.0 && self <= 2.0",message="temperature: must be between 0 and 2"
+	Temperature *Number `json:"temperature,omitempty"`
+
+	// MaxTokens of one answer.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	MaxTokens *int32 `json:"maxTokens,omitempty"`
+
+	// TopP is the nucleus of sampling: 0 to 1, a number or the same as a
+	// string.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= 0.0 && self <= 1.0",message="topP: must be between 0 and 1"
+	TopP *Number `json:"topP,omitempty"`
+
+	// SystemPrompt of the agent; only one of it and systemPromptFrom.
+	// +optional
+	// +kubebuilder:validation:MaxLength=131072
+	SystemPrompt string `json:"systemPrompt,omitempty"`
+
+	// SystemPromptFrom is a key of a ConfigMap that holds the prompt.
+	// +optional
+	SystemPromptFrom *corev1.ConfigMapKeySelector `json:"systemPromptFrom,omitempty"`
+
+	// APIKeySecretRef is the key of a Secret that holds the provider's API key.
+	// +optional
+	APIKeySecretRef *corev1.SecretKeySelector `json:"apiKeySecretRef,omitempty"`
+
+	// Fallbacks are asked in turn when the model does not answer.
+	// +optional
+	// +kubebuilder:validation:MaxItems=8
+	Fallbacks []ModelSpec `json:"fallbacks,omitempty"`
+
+	// Timeout of one call of the model.
+	// +optional
+	Timeout *metav1.Duration `json:"timeout,omitempty"`
+
+	// Budget of tokens.
+	// +optional
+	Budget *TokenBudget `json:"budget,omitempty"`
+
+	// Proxy: enabled puts the model proxy beside the agent, disabled leaves
+	// calls to the agent.
+	// +optional
+	// +kubebuilder:validation:Enum=enabled;disabled
+	Proxy string `json:"proxy,omitempty"`
+}
+
+// ModelSpec names a model.
+type ModelSpec struct {
+	// Provider that serves the model.
+	// +optional
+	Provider Provider `json:"provider,omitempty"`
+
+	// Endpoint is the provider's URL.
+	// +optional
+	// +kubebuilder:validation:MaxLength=2048
+	Endpoint string `json:"endpoint,omitempty"`
+
+	// Model is its name at the provider.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Model string `json:"model,omitempty"`
+}
+
+// TokenBudget bounds the tokens of a time window.
+type TokenBudget struct {
+	// Tokens of one window, input and output together.
+	// +kubebuilder:validation:Minimum=1
+	Tokens int64 `json:"tokens"`
+
+	// Window of time.
+	Window metav1.Duration `json:"window"`
+}
+
+// BehaviorSpec is an agent's behaviour in conversations.
+type BehaviorSpec struct {
+	// MaxContextMessages that the agent keeps in a conversation.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	MaxContextMessages *int32 `json:"maxContextMessages,omitempty"`
+
+	// EmitEvents tells the agent to emit events of its own.
+	// +optional
+	EmitEvents *bool `json:"emitEvents,omitempty"`
+
+	// SystemPrompt is the older place of ai.systemPrompt; only one of the two.
+	// +optional
+	// +kubebuilder:validation:MaxLength=131072
+	SystemPrompt string `json:"systemPrompt,omitempty"`
+
+	// ConversationTTL is how long an idle conversation is kept.
+	// +optional
+	ConversationTTL *metav1.Duration `json:"conversationTTL,omitempty"`
+}
+
+// LambdaAgentList is a list of LambdaAgents.
+//
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+type LambdaAgentList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata"`
+
+	Items []LambdaAgent `json:"items"`
+}
+
+// GetGroupVersionKind implements kmeta.OwnerRefable.
+func (*LambdaAgent) GetGroupVersionKind() schema.GroupVersionKind {
+	return SchemeGroupVersion.WithKind("LambdaAgent")
+}
+
+// GetUntypedSpec implements apis.HasSpec.
+func (a *LambdaAgent) GetUntypedSpec() interface{} { return a.Spec }
+
+// GetStatus implements duckv1.KRShaped.
+func (a *LambdaAgent) GetStatus() *duckv1.Status { return &a.Status.Status }

@@ -1,0 +1,96 @@
+package v1alpha1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// BuildStrategy is a way to make an image from source.
+//
+// +kubebuilder:validation:Enum=auto;kaniko
+type BuildStrategy string
+
+const (
+	// BuildAuto takes the cheapest strategy that can make the image.
+	BuildAuto BuildStrategy = "auto"
+	// BuildKaniko builds with Kaniko in a Job.
+	BuildKaniko BuildStrategy = "kaniko"
+)
+
+// BuildSpec says how the image is made.
+type BuildSpec struct {
+	// Strategy that makes the image; default auto.
+	// +optional
+	Strategy BuildStrategy `json:"strategy,omitempty"`
+
+	// Timeout of one build, queue not counted.
+	// +optional
+	Timeout *metav1.Duration `json:"timeout,omitempty"`
+
+	// Registry that the image is pushed to, host[:port]; default from
+	// config-build.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Registry string `json:"registry,omitempty"`
+
+	// Repository in the registry; default from config-build.
+	// +optional
+	// +kubebuilder:validation:MaxLength=255
+	Repository string `json:"repository,omitempty"`
+
+	// RegistryType is accepted for older manifests. What it says must agree
+	// with the cluster's configuration.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	RegistryType string `json:"registryType,omitempty"`
+
+	// Insecure is accepted for older manifests: config-build alone decides
+	// which registries may be plain HTTP, and what this says must agree.
+	// +optional
+	Insecure *bool `json:"insecure,omitempty"`
+
+	// ImagePullSecret names a Secret of type kubernetes.io/dockerconfigjson
+	// with which base images are pulled during the build.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	ImagePullSecret string `json:"imagePullSecret,omitempty"`
+
+	// PushSecretRef names a Secret of type kubernetes.io/dockerconfigjson with
+	// which the image is pushed.
+	// +optional
+	PushSecretRef *corev1.LocalObjectReference `json:"pushSecretRef,omitempty"`
+
+	// Resources of the build's container; default from config-build.
+	// +optional
+	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
+
+	// Args are build arguments (ARG) of the Dockerfile.
+	// +optional
+	// +kubebuilder:validation:MaxItems=64
+	Args []BuildArg `json:"args,omitempty"`
+
+	// Dockerfile is the path of a Dockerfile inside the source, for full
+	// control.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Dockerfile string `json:"dockerfile,omitempty"`
+
+	// Cache tells whether layers are cached in the registry; default from
+	// config-build.
+	// +optional
+	Cache *bool `json:"cache,omitempty"`
+}
+
+// BuildArg is a build argument of a Dockerfile. It is part of the image's
+// history: no place for a secret.
+type BuildArg struct {
+	// Name of the argument.
+	// +kubebuilder:validation:Pattern=`^[A-Za-z_][A-Za-z0-9_]*$`
+	// +kubebuilder:validation:MaxLength=128
+	Name string `json:"name"`
+
+	// Value of the argument.
+	// +optional
+	// +kubebuilder:validation:MaxLength=4096
+	Value string `json:"value,omitempty"`
+}

@@ -1,0 +1,127 @@
+package v1alpha1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
+	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	duckv1 "knative.dev/pkg/apis/duck/v1"
+)
+
+// FunctionTrigger delivers events of an existing broker to the function.
+type FunctionTrigger struct {
+	// Broker of the function's namespace.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Broker string `json:"broker"`
+
+	// Filter is the attributes that an event must have, exactly.
+	// +optional
+	Filter *eventingv1.TriggerFilter `json:"filter,omitempty"`
+
+	// Filters are filters of the CloudEvents Subscriptions API; all must
+	// match.
+	// +optional
+	// +kubebuilder:pruning:PreserveUnknownFields
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=array
+	Filters []eventingv1.SubscriptionsAPIFilter `json:"filters,omitempty"`
+
+	// Delivery overrides how often and how fast a delivery is tried again.
+	// +optional
+	Delivery *eventingduckv1.DeliverySpec `json:"delivery,omitempty"`
+}
+
+// FunctionEventing gives a function a broker, a dead letter queue and a sink.
+type FunctionEventing struct {
+	// Enabled turns all of it on.
+	// +optional
+	Enabled bool `json:"enabled,omitempty"`
+
+	// Broker to use; default the namespace's shared one, made when missing.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Broker string `json:"broker,omitempty"`
+
+	// RabbitMQ says how the broker reaches and uses RabbitMQ.
+	// +optional
+	RabbitMQ *RabbitMQSpec `json:"rabbitmq,omitempty"`
+
+	// DLQ is the dead letter queue.
+	// +optional
+	DLQ *DeadLetterSpec `json:"dlq,omitempty"`
+
+	// Sink gets the function's replies; default the broker.
+	// +optional
+	Sink *duckv1.Destination `json:"sink,omitempty"`
+}
+
+// RabbitMQSpec says how a broker reaches and uses RabbitMQ.
+type RabbitMQSpec struct {
+	// ClusterName of a RabbitmqCluster.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	ClusterName string `json:"clusterName,omitempty"`
+
+	// Namespace of the RabbitmqCluster.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace,omitempty"`
+
+	// ConnectionSecret names a Secret with uri, username, password and port.
+	// +optional
+	ConnectionSecret *corev1.LocalObjectReference `json:"connectionSecret,omitempty"`
+
+	// QueueType of the broker's queues; default quorum.
+	// +optional
+	// +kubebuilder:validation:Enum=quorum;classic
+	QueueType string `json:"queueType,omitempty"`
+
+	// Parallelism is the number of events in delivery at once.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	Parallelism *int32 `json:"parallelism,omitempty"`
+
+	// PrefetchCount is the older name of parallelism.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	PrefetchCount *int32 `json:"prefetchCount,omitempty"`
+}
+
+// DeadLetterSpec is a bounded queue for events that could not be delivered.
+type DeadLetterSpec struct {
+	// Enabled gives the function or agent a dead letter queue; default true.
+	// +optional
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// RetryMaxAttempts before an event is a dead letter; default 5.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100
+	RetryMaxAttempts *int32 `json:"retryMaxAttempts,omitempty"`
+
+	// RetryBackoffDelay before the first retry; default 1s.
+	// +optional
+	RetryBackoffDelay *metav1.Duration `json:"retryBackoffDelay,omitempty"`
+
+	// BackoffPolicy of further retries; default exponential.
+	// +optional
+	// +kubebuilder:validation:Enum=linear;exponential
+	BackoffPolicy string `json:"backoffPolicy,omitempty"`
+
+	// MessageTTL is how long a dead letter is kept.
+	// +optional
+	MessageTTL *metav1.Duration `json:"messageTTL,omitempty"`
+
+	// MaxLength is the number of dead letters that are kept.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	MaxLength *int64 `json:"maxLength,omitempty"`
+
+	// OverflowPolicy of a full queue.
+	// +optional
+	// +kubebuilder:validation:Enum=drop-head;reject-publish
+	OverflowPolicy string `json:"overflowPolicy,omitempty"`
+}

@@ -1,0 +1,143 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"knative.dev/pkg/apis"
+	duckv1 "knative.dev/pkg/apis/duck/v1"
+	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
+)
+
+// LambdaFunctionStatus says what of a function runs.
+type LambdaFunctionStatus struct {
+	duckv1.Status `json:",inline"`
+
+	// URL at which the function answers from outside.
+	// +optional
+	URL *apis.URL `json:"url,omitempty"`
+
+	// Address at which events and requests reach the function in the cluster.
+	// +optional
+	Address *duckv1.Addressable `json:"address,omitempty"`
+
+	// Source is what the source resolved to.
+	// +optional
+	Source *SourceStatus `json:"source,omitempty"`
+
+	// Build is the newest build, or the image that was found instead of one.
+	// +optional
+	Build *BuildStatus `json:"build,omitempty"`
+
+	// LatestCreatedRevisionName is the newest revision.
+	// +optional
+	LatestCreatedRevisionName string `json:"latestCreatedRevisionName,omitempty"`
+
+	// LatestReadyRevisionName is the newest revision that can serve.
+	// +optional
+	LatestReadyRevisionName string `json:"latestReadyRevisionName,omitempty"`
+
+	// Traffic is how requests are split between revisions.
+	// +optional
+	Traffic []servingv1.TrafficTarget `json:"traffic,omitempty"`
+
+	// Brokers that the function receives from.
+	// +optional
+	Brokers []BrokerStatus `json:"brokers,omitempty"`
+
+	// DeadLetterSinkURI is where undeliverable events go.
+	// +optional
+	DeadLetterSinkURI *apis.URL `json:"deadLetterSinkUri,omitempty"`
+}
+
+// SourceStatus is what a source resolved to.
+type SourceStatus struct {
+	// Type of the source.
+	Type SourceType `json:"type"`
+
+	// Digest of the content: sha256:<hexadecimal>.
+	// +optional
+	Digest string `json:"digest,omitempty"`
+
+	// Commit of a git source.
+	// +optional
+	Commit string `json:"commit,omitempty"`
+
+	// ObjectVersion is the version or ETag of an object.
+	// +optional
+	ObjectVersion string `json:"objectVersion,omitempty"`
+}
+
+// BuildStatus is the newest build, or the image that was found instead of one.
+type BuildStatus struct {
+	// Reference is the image's name by content: the same source, base image and
+	// settings give the same reference.
+	// +optional
+	Reference string `json:"reference,omitempty"`
+
+	// Rebuild is the value of the rebuild annotation that this build answers.
+	// +optional
+	Rebuild string `json:"rebuild,omitempty"`
+
+	// Image is the built image with its digest.
+	// +optional
+	Image string `json:"image,omitempty"`
+
+	// JobName of the build; empty where the registry had the image.
+	// +optional
+	JobName string `json:"jobName,omitempty"`
+
+	// Strategy that made the image; empty where the registry had it.
+	// +optional
+	Strategy BuildStrategy `json:"strategy,omitempty"`
+
+	// Attempts of this build so far.
+	// +optional
+	Attempts int32 `json:"attempts,omitempty"`
+
+	// StartTime of the last attempt.
+	// +optional
+	StartTime *metav1.Time `json:"startTime,omitempty"`
+
+	// CompletionTime of the last attempt.
+	// +optional
+	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
+
+	// Failure of the last attempt.
+	// +optional
+	Failure *BuildFailure `json:"failure,omitempty"`
+}
+
+// BuildFailure is why a build failed.
+type BuildFailure struct {
+	// Step that failed: source, build, push.
+	// +optional
+	Step string `json:"step,omitempty"`
+
+	// Reason in CamelCase.
+	Reason string `json:"reason"`
+
+	// Message for a person.
+	// +optional
+	Message string `json:"message,omitempty"`
+
+	// Retryable tells whether the fault may pass by itself.
+	// +optional
+	Retryable bool `json:"retryable,omitempty"`
+
+	// Log is the last lines of the failing step.
+	// +optional
+	Log string `json:"log,omitempty"`
+}
+
+// BrokerStatus is a broker that a function or agent uses.
+type BrokerStatus struct {
+	// Name of the broker.
+	Name string `json:"name"`
+
+	// URL at which the broker takes events.
+	// +optional
+	URL *apis.URL `json:"url,omitempty"`
+
+	// Ready tells whether it does.
+	// +optional
+	Ready bool `json:"ready,omitempty"`
+}

@@ -1,0 +1,178 @@
+package v1alpha1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"knative.dev/pkg/apis"
+	duckv1 "knative.dev/pkg/apis/duck/v1"
+	"knative.dev/pkg/kmeta"
+	"knative.dev/pkg/webhook/resourcesemantics"
+	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
+)
+
+// LambdaFunction turns source code into a container image, built in the
+// cluster, and runs it as a Knative Service that scales from zero and answers
+// HTTP requests and CloudEvents.
+//
+// +genclient
+// +genreconciler
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+// +kubebuilder:resource:path=lambdafunctions,shortName=lf;lfunc,categories=all;knative
+// +kubebuilder:subresource:status
+// +kubebuilder:printcolumn:name="URL",type=string,JSONPath=`.status.url`
+// +kubebuilder:printcolumn:name="Language",type=string,JSONPath=`.spec.runtime.language`
+// +kubebuilder:printcolumn:name="Image",type=string,priority=1,JSONPath=`.status.build.image`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:metadata:labels={"app.kubernetes.io/name=knative-lambda","app.kubernetes.io/version=devel","duck.knative.dev/addressable=true","knative.dev/crd-install=true"}
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="metadata.name: must be no more than 63 characters"
+type LambdaFunction struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// Spec says what to run and how it is called.
+	// +required
+	Spec LambdaFunctionSpec `json:"spec,omitempty"`
+
+	// Status says what runs.
+	// +optional
+	Status LambdaFunctionStatus `json:"status,omitempty"`
+}
+
+var (
+	_ apis.Validatable             = (*LambdaFunction)(nil)
+	_ apis.Defaultable             = (*LambdaFunction)(nil)
+	_ apis.HasSpec                 = (*LambdaFunction)(nil)
+	_ runtime.Object               = (*LambdaFunction)(nil)
+	_ kmeta.OwnerRefable           = (*LambdaFunction)(nil)
+	_ duckv1.KRShaped              = (*LambdaFunction)(nil)
+	_ resourcesemantics.GenericCRD = (*LambdaFunction)(nil)
+)
+
+// LambdaFunctionSpec says what to run and how it is called.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.source.image) || (has(self.runtime) && has(self.runtime.language) && size(self.runtime.language) > 0)",message="spec.runtime.language: missing; name the language of the source"
+type LambdaFunctionSpec struct {
+	// Source is where the code comes from.
+	Source FunctionSource `json:"source"`
+
+	// Runtime is the language that runs the code.
+	// +optional
+	Runtime FunctionRuntime `json:"runtime,omitempty"`
+
+	// Build says how the image is made.
+	// +optional
+	Build BuildSpec `json:"build,omitempty"`
+
+	// Scaling bounds the number of replicas.
+	// +optional
+	Scaling ScalingSpec `json:"scaling,omitempty"`
+
+	// FunctionPod is what of Kubernetes' own pod settings a function may use.
+	FunctionPod `json:",inline"`
+
+	// Triggers deliver events of existing brokers to the function.
+	// +optional
+	// +kubebuilder:validation:MaxItems=64
+	Triggers []FunctionTrigger `json:"triggers,omitempty"`
+
+	// Eventing gives the function a broker, a dead letter queue and a sink.
+	// +optional
+	Eventing *FunctionEventing `json:"eventing,omitempty"`
+
+	// Observability says what the function reports about itself.
+	// +optional
+	Observability *ObservabilitySpec `json:"observability,omitempty"`
+
+	// Traffic splits requests between the function's revisions; default 100 %
+	// to the latest that is ready.
+	// +optional
+	// +kubebuilder:validation:MaxItems=32
+	Traffic []servingv1.TrafficTarget `json:"traffic,omitempty"`
+}
+
+// FunctionPod is what of Kubernetes' own pod settings a function may use; each
+// field means what it means in a PodSpec.
+type FunctionPod struct {
+	// Resources of the function's container.
+	// +optional
+	Resources corev1.ResourceRequirements `json:"resources,omitempty"`
+
+	// Env is the function's environment. PORT and names that begin with K_ or
+	// LAMBDA_ are the platform's.
+	// +optional
+	// +kubebuilder:validation:MaxItems=512
+	Env []corev1.EnvVar `json:"env,omitempty"`
+
+	// EnvFrom takes environment from ConfigMaps and Secrets.
+	// +optional
+	// +kubebuilder:validation:MaxItems=64
+	EnvFrom []corev1.EnvFromSource `json:"envFrom,omitempty"`
+
+	// ServiceAccountName is what the function runs as. Without one it gets no
+	// API token.
+	// +optional
+	ServiceAccountName string `json:"serviceAccountName,omitempty"`
+
+	// ImagePullSecrets are the Secrets with which the node pulls the image.
+	// +optional
+	// +kubebuilder:validation:MaxItems=16
+	ImagePullSecrets []corev1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
+
+	// Volumes of ConfigMaps, Secrets and projections of them.
+	// +optional
+	// +kubebuilder:validation:MaxItems=64
+	Volumes []corev1.Volume `json:"volumes,omitempty"`
+
+	// VolumeMounts say where the volumes appear.
+	// +optional
+	// +kubebuilder:validation:MaxItems=64
+	VolumeMounts []corev1.VolumeMount `json:"volumeMounts,omitempty"`
+}
+
+// FunctionRuntime is the language that runs the code.
+type FunctionRuntime struct {
+	// Language is one of the cluster's configuration (config-runtimes).
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Language string `json:"language,omitempty"`
+
+	// Version is one that the language offers; default its newest.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Version string `json:"version,omitempty"`
+
+	// Handler is the function that is called: for Python <module>.<function>.
+	// Default per language.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Handler string `json:"handler,omitempty"`
+
+	// Timeout of one invocation; longer ones end with an error.
+	// +optional
+	Timeout *metav1.Duration `json:"timeout,omitempty"`
+}
+
+// LambdaFunctionList is a list of LambdaFunctions.
+//
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+type LambdaFunctionList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata"`
+
+	Items []LambdaFunction `json:"items"`
+}
+
+// GetGroupVersionKind implements kmeta.OwnerRefable.
+func (*LambdaFunction) GetGroupVersionKind() schema.GroupVersionKind {
+	return SchemeGroupVersion.WithKind("LambdaFunction")
+}
+
+// GetUntypedSpec implements apis.HasSpec.
+func (f *LambdaFunction) GetUntypedSpec() interface{} { return f.Spec }
+
+// GetStatus implements duckv1.KRShaped.
+func (f *LambdaFunction) GetStatus() *duckv1.Status { return &f.Status.Status }

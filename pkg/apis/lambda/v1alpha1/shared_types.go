@@ -1,0 +1,113 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// ScalingSpec bounds the number of replicas and says when to add one. It
+// becomes the autoscaling annotations of Knative Serving.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.minReplicas) || !has(self.maxReplicas) || self.maxReplicas == 0 || self.minReplicas <= self.maxReplicas",message="scaling.minReplicas: must be no more than maxReplicas"
+type ScalingSpec struct {
+	// MinReplicas are always there; 0 lets it scale to zero.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=10000
+	MinReplicas *int32 `json:"minReplicas,omitempty"`
+
+	// MaxReplicas are never exceeded; 0 is no bound.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=10000
+	MaxReplicas *int32 `json:"maxReplicas,omitempty"`
+
+	// TargetConcurrency is the number of requests at once per replica that the
+	// autoscaler aims at.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	TargetConcurrency *int32 `json:"targetConcurrency,omitempty"`
+
+	// ContainerConcurrency is the number of requests at once that a replica
+	// gets at most; 0 is no bound.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000
+	ContainerConcurrency *int64 `json:"containerConcurrency,omitempty"`
+
+	// ScaleToZeroGracePeriod is how long the last replica stays after its last
+	// request.
+	// +optional
+	ScaleToZeroGracePeriod *metav1.Duration `json:"scaleToZeroGracePeriod,omitempty"`
+
+	// Metric that the autoscaler watches.
+	// +optional
+	// +kubebuilder:validation:Enum=concurrency;rps;cpu;memory
+	Metric string `json:"metric,omitempty"`
+
+	// Target value of the metric per replica: requests at once, requests per
+	// second, percent of a CPU, or MiB.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	Target *int32 `json:"target,omitempty"`
+
+	// Window over which the autoscaler averages: 6s to 1h.
+	// +optional
+	Window *metav1.Duration `json:"window,omitempty"`
+
+	// InitialScale is the number of replicas that a new revision starts with.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=10000
+	InitialScale *int32 `json:"initialScale,omitempty"`
+}
+
+// ObservabilitySpec says what the program reports about itself.
+type ObservabilitySpec struct {
+	// Tracing of requests.
+	// +optional
+	Tracing *TracingSpec `json:"tracing,omitempty"`
+
+	// Metrics of requests.
+	// +optional
+	Metrics *MetricsSpec `json:"metrics,omitempty"`
+
+	// Logging of the program.
+	// +optional
+	Logging *LoggingSpec `json:"logging,omitempty"`
+}
+
+// TracingSpec is where spans go.
+type TracingSpec struct {
+	// Enabled turns tracing on.
+	// +optional
+	Enabled bool `json:"enabled,omitempty"`
+
+	// SamplingRate is the share of new traces that are recorded: 0 to 1, a
+	// number or the same as a string; default 1.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self >= 0.0 && self <= 1.0",message="samplingRate: must be between 0 and 1"
+	SamplingRate *Number `json:"samplingRate,omitempty"`
+
+	// Endpoint is the URL of an OTLP collector that speaks HTTP.
+	// +optional
+	// +kubebuilder:validation:MaxLength=2048
+	Endpoint string `json:"endpoint,omitempty"`
+}
+
+// MetricsSpec turns the runtime's metrics on or off.
+type MetricsSpec struct {
+	// Enabled exposes metrics; default true.
+	// +optional
+	Enabled *bool `json:"enabled,omitempty"`
+}
+
+// LoggingSpec is how the program logs.
+type LoggingSpec struct {
+	// Level is the least that is logged.
+	// +optional
+	// +kubebuilder:validation:Enum=debug;info;warning;error
+	Level string `json:"level,omitempty"`
+
+	// Format of log lines.
+	// +optional
+	// +kubebuilder:validation:Enum=json;text
+	Format string `json:"format,omitempty"`
+}

@@ -1,0 +1,202 @@
+package v1alpha1
+
+import corev1 "k8s.io/api/core/v1"
+
+// SourceType names where a function's code comes from.
+//
+// +kubebuilder:validation:Enum=inline;minio;s3;gcs;git;image
+type SourceType string
+
+// The types of source, each the name of the member of FunctionSource that it
+// goes with.
+const (
+	SourceInline SourceType = "inline"
+	SourceMinIO  SourceType = "minio"
+	SourceS3     SourceType = "s3"
+	SourceGCS    SourceType = "gcs"
+	SourceGit    SourceType = "git"
+	SourceImage  SourceType = "image"
+)
+
+// FunctionSource is where a function's code comes from: exactly one member.
+//
+// +kubebuilder:validation:XValidation:rule="(has(self.inline) ? 1 : 0) + (has(self.minio) ? 1 : 0) + (has(self.s3) ? 1 : 0) + (has(self.gcs) ? 1 : 0) + (has(self.git) ? 1 : 0) + (has(self.image) ? 1 : 0) == 1",message="spec.source: expected exactly one of inline, minio, s3, gcs, git, image"
+// +kubebuilder:validation:XValidation:rule="!has(self.type) || self.type == ” || (self.type == 'inline' && has(self.inline)) || (self.type == 'minio' && has(self.minio)) || (self.type == 's3' && has(self.s3)) || (self.type == 'gcs' && has(self.gcs)) || (self.type == 'git' && has(self.git)) || (self.type == 'image' && has(self.image))",message="spec.source.type: must name the member that is set"
+type FunctionSource struct {
+	// Type names the member that is set, and is defaulted from it.
+	// +optional
+	Type SourceType `json:"type,omitempty"`
+
+	// Inline is code in the object itself.
+	// +optional
+	Inline *InlineSource `json:"inline,omitempty"`
+
+	// MinIO is an object of a MinIO server.
+	// +optional
+	MinIO *ObjectSource `json:"minio,omitempty"`
+
+	// S3 is an object of Amazon S3 or a server that speaks its protocol.
+	// +optional
+	S3 *ObjectSource `json:"s3,omitempty"`
+
+	// GCS is an object of Google Cloud Storage.
+	// +optional
+	GCS *ObjectSource `json:"gcs,omitempty"`
+
+	// Git is a commit of a git repository.
+	// +optional
+	Git *GitSource `json:"git,omitempty"`
+
+	// Image is a ready-made image: nothing is built.
+	// +optional
+	Image *ImageSource `json:"image,omitempty"`
+}
+
+// InlineSource is code in the object itself, 512 KiB together.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.code) != has(self.files)",message="spec.source.inline: expected exactly one of code, files"
+type InlineSource struct {
+	// Code is the one file of the function.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=524288
+	Code string `json:"code,omitempty"`
+
+	// Files are the function's files: relative path to text.
+	// +optional
+	// +kubebuilder:validation:MinProperties=1
+	// +kubebuilder:validation:MaxProperties=256
+	Files map[string]string `json:"files,omitempty"`
+
+	// Dependencies is the text of the language's manifest: requirements.txt,
+	// package.json, go.mod.
+	// +optional
+	// +kubebuilder:validation:MaxLength=524288
+	Dependencies string `json:"dependencies,omitempty"`
+}
+
+// ObjectSource is an object of an object store, or all below a prefix.
+type ObjectSource struct {
+	// Bucket that holds the object.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=255
+	Bucket string `json:"bucket"`
+
+	// Key of an archive (.zip, .tar, .tar.gz, .tgz), of a single source file,
+	// or a prefix that ends in "/".
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Key string `json:"key"`
+
+	// Endpoint is a URL or host:port.
+	// +optional
+	// +kubebuilder:validation:MaxLength=2048
+	Endpoint string `json:"endpoint,omitempty"`
+
+	// Region of the bucket.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Region string `json:"region,omitempty"`
+
+	// VersionID pins a version of the object; default the newest.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	VersionID string `json:"versionId,omitempty"`
+
+	// SecretRef names a Secret of the function's namespace with accessKey and
+	// secretKey, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+	// +optional
+	SecretRef *corev1.LocalObjectReference `json:"secretRef,omitempty"`
+
+	// CredentialsSecret is another way to write secretRef.name; it is stored
+	// there.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	CredentialsSecret string `json:"credentialsSecret,omitempty"`
+}
+
+// GitSource is a commit of a git repository.
+type GitSource struct {
+	// URL of the repository: https:// or ssh.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=2048
+	URL string `json:"url"`
+
+	// Ref is a branch, tag or commit; default the remote's HEAD.
+	// +optional
+	// +kubebuilder:validation:MaxLength=255
+	Ref string `json:"ref,omitempty"`
+
+	// Path of the function inside the repository.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Path string `json:"path,omitempty"`
+
+	// SecretRef names a Secret of the function's namespace with username and
+	// password, or ssh-privatekey and known_hosts.
+	// +optional
+	SecretRef *corev1.LocalObjectReference `json:"secretRef,omitempty"`
+}
+
+// ImageReference names a container image.
+//
+// +kubebuilder:validation:XValidation:rule="!(has(self.tag) && has(self.digest))",message="expected at most one of tag, digest"
+type ImageReference struct {
+	// Repository of the image, without tag or digest.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Repository string `json:"repository"`
+
+	// Tag of the image; default latest.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Tag string `json:"tag,omitempty"`
+
+	// Digest of the image: sha256:<64 hexadecimal digits>.
+	// +optional
+	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
+	Digest string `json:"digest,omitempty"`
+
+	// PullPolicy of the image, as in a container.
+	// +optional
+	// +kubebuilder:validation:Enum=Always;IfNotPresent;Never
+	PullPolicy corev1.PullPolicy `json:"pullPolicy,omitempty"`
+
+	// ImagePullSecrets are Secrets with which the node pulls the image.
+	// +optional
+	// +kubebuilder:validation:MaxItems=16
+	ImagePullSecrets []corev1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
+
+	// Port on which the program listens; default 8080.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=65535
+	Port int32 `json:"port,omitempty"`
+
+	// Command replaces the image's entrypoint.
+	// +optional
+	// +kubebuilder:validation:MaxItems=64
+	Command []string `json:"command,omitempty"`
+
+	// Args replace the image's arguments.
+	// +optional
+	// +kubebuilder:validation:MaxItems=256
+	Args []string `json:"args,omitempty"`
+}
+
+// ImageSource is a ready-made image.
+type ImageSource struct {
+	ImageReference `json:",inline"`
+}
+
+// Reference is the image as a container names it: repository@digest, or
+// repository:tag.
+func (i *ImageReference) Reference() string {
+	switch {
+	case i.Digest != "":
+		return i.Repository + "@" + i.Digest
+	case i.Tag != "":
+		return i.Repository + ":" + i.Tag
+	}
+	return i.Repository + ":latest"
+}
