@@ -1,0 +1,173 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"knative.dev/pkg/configmap"
+	"sigs.k8s.io/yaml"
+)
+
+// parser reads the keys of a ConfigMap and collects what is wrong with them:
+// every error names its key, and a key that nothing reads is one.
+type parser struct {
+	name   string
+	data   map[string]string
+	known  []string
+	errors []error
+}
+
+func newParser(name string, data map[string]string) *parser {
+	return &parser{name: name, data: data, known: []string{configmap.ExampleKey}}
+}
+
+// value returns the key's value and whether it is set to anything.
+func (p *parser) value(key string) (string, bool) {
+	p.known = append(p.known, key)
+	v := strings.TrimSpace(p.data[key])
+	return v, v != ""
+}
+
+func (p *parser) fail(key string, err error) {
+	if err != nil {
+		p.errors = append(p.errors, fmt.Errorf("%s: %s: %w", p.name, key, err))
+	}
+}
+
+func (p *parser) text(key string, to *string, check func(string) error) {
+	v, ok := p.value(key)
+	if !ok {
+		return
+	}
+	if check != nil {
+		p.fail(key, check(v))
+	}
+	*to = v
+}
+
+func (p *parser) boolean(key string, to *bool) {
+	v, ok := p.value(key)
+	if !ok {
+		return
+	}
+	b, err := strconv.ParseBool(v)
+	if err != nil {
+		p.fail(key, fmt.Errorf("expected true or false, got %q", v))
+		return
+	}
+	*to = b
+}
+
+func (p *parser) integer(key string, to *int, least, most int) {
+	v, ok := p.value(key)
+	if !ok {
+		return
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < least || n > most {
+		p.fail(key, fmt.Errorf("expected a whole number from %d to %d, got %q", least, most, v))
+		return
+	}
+	*to = n
+}
+
+func (p *parser) duration(key string, to *time.Duration, least, most time.Duration) {
+	v, ok := p.value(key)
+	if !ok {
+		return
+	}
+	d, err := time.ParseDuration(v)
+	if err != nil || d < least || d > most {
+		p.fail(key, fmt.Errorf("expected a duration from %v to %v such as 90s or 5m, got %q", least, most, v))
+		return
+	}
+	*to = d
+}
+
+// list reads items separated by commas or white space.
+func (p *parser) list(key string, to *[]string, check func(string) error) {
+	v, ok := p.value(key)
+	if !ok {
+		return
+	}
+	items := strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' })
+	for _, item := range items {
+		p.fail(key, check(item))
+	}
+	*to = items
+}
+
+// yaml reads the value strictly into a struct.
+func (p *parser) yaml(key string, to any) {
+	if v, ok := p.value(key); ok {
+		if err := yaml.UnmarshalStrict([]byte(v), to); err != nil {
+			p.fail(key, fmt.Errorf("expected YAML of the form in _example: %w", err))
+		}
+	}
+}
+
+func (p *parser) required(key, value string) {
+	if value == "" {
+		p.fail(key, errors.New("missing"))
+	}
+}
+
+// done returns everything that is wrong, sorted, unknown keys included.
+func (p *parser) done() error {
+	known := make(map[string]bool, len(p.known))
+	for _, k := range p.known {
+		known[k] = true
+	}
+	for key := range p.data {
+		if !known[key] {
+			names := append([]string(nil), p.known[1:]...)
+			sort.Strings(names)
+			p.fail(key, fmt.Errorf("unknown key; known are %s", strings.Join(names, ", ")))
+		}
+	}
+	sort.Slice(p.errors, func(i, j int) bool { return p.errors[i].Error() < p.errors[j].Error() })
+	return errors.Join(p.errors...)
+}
+
+var repositoryPattern = regexp.MustCompile(`^[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*$`)
+
+// repositoryPath is a check that text can be a repository inside a registry.
+func repositoryPath(text string) error {
+	if !repositoryPattern.MatchString(text) || len(text) > 255 {
+		return fmt.Errorf("expected a repository path of lower-case letters, digits, '.', '_', '-' and '/', got %q", text)
+	}
+	return nil
+}
+
+func registryHost(text string) error {
+	if _, err := name.NewRegistry(text); err != nil || strings.Contains(text, "/") {
+		return fmt.Errorf("expected a registry as host or host:port, got %q", text)
+	}
+	return nil
+}
+
+// imageReference also takes the ko:// references of manifests that ko has not
+// resolved yet.
+func imageReference(text string) error {
+	if strings.HasPrefix(text, "ko://") {
+		return nil
+	}
+	if _, err := name.ParseReference(text); err != nil {
+		return fmt.Errorf("expected an image reference, got %q: %w", text, err)
+	}
+	return nil
+}
+
+func secretName(text string) error {
+	if errs := validation.IsDNS1123Subdomain(text); len(errs) > 0 {
+		return fmt.Errorf("expected the name of a Secret, got %q: %s", text, errs[0])
+	}
+	return nil
+}

@@ -1,0 +1,79 @@
+// Package config holds this project's configuration: ConfigMaps parsed strictly
+// and once, carried on the context.
+package config
+
+import (
+	"context"
+
+	"knative.dev/pkg/configmap"
+)
+
+type key struct{}
+
+// Config is all configuration that defaults, validation and reconcilers read.
+type Config struct {
+	Build    *Build
+	Runtimes *Runtimes
+	Defaults *Defaults
+}
+
+// FromContext returns the configuration of the context, nil where there is
+// none.
+func FromContext(ctx context.Context) *Config {
+	cfg, _ := ctx.Value(key{}).(*Config)
+	return cfg
+}
+
+// FromContextOrDefaults returns the configuration of the context, and built-in
+// values where there is none. Runtimes has no built-in value: it is nil where
+// config-runtimes is not known.
+func FromContextOrDefaults(ctx context.Context) *Config {
+	if cfg := FromContext(ctx); cfg != nil {
+		return cfg
+	}
+	return &Config{Build: defaultBuild(), Defaults: defaultDefaults()}
+}
+
+// ToContext puts the configuration on the context.
+func ToContext(ctx context.Context, cfg *Config) context.Context {
+	return context.WithValue(ctx, key{}, cfg)
+}
+
+// Constructors of all ConfigMaps of this project, for their validation at
+// admission.
+var Constructors = configmap.Constructors{
+	BuildConfigName:    NewBuildFromConfigMap,
+	RuntimesConfigName: NewRuntimesFromConfigMap,
+	DefaultsConfigName: NewDefaultsFromConfigMap,
+}
+
+// Store keeps the newest configuration that could be parsed.
+type Store struct {
+	*configmap.UntypedStore
+}
+
+// NewStore returns a store. onAfterStore is called with the name and the parsed
+// value of each ConfigMap whenever it changed.
+func NewStore(logger configmap.Logger, onAfterStore ...func(name string, value interface{})) *Store {
+	return &Store{UntypedStore: configmap.NewUntypedStore("lambda", logger, Constructors, onAfterStore...)}
+}
+
+// ToContext implements knative.dev/pkg/reconciler.ConfigStore.
+func (s *Store) ToContext(ctx context.Context) context.Context {
+	return ToContext(ctx, s.Load())
+}
+
+// Load returns the newest configuration.
+func (s *Store) Load() *Config {
+	cfg := &Config{Build: defaultBuild(), Defaults: defaultDefaults()}
+	if b, ok := s.UntypedLoad(BuildConfigName).(*Build); ok && b != nil {
+		cfg.Build = b
+	}
+	if r, ok := s.UntypedLoad(RuntimesConfigName).(*Runtimes); ok && r != nil {
+		cfg.Runtimes = r
+	}
+	if d, ok := s.UntypedLoad(DefaultsConfigName).(*Defaults); ok && d != nil {
+		cfg.Defaults = d
+	}
+	return cfg
+}
