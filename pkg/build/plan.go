@@ -1,0 +1,91 @@
+package build
+
+import "encoding/json"
+
+// Where a build pod's containers meet.
+const (
+	// InputDir holds the plan, the Dockerfile and the inline source.
+	InputDir = "/etc/lambda-build"
+	// PlanFile, DockerfileFile and SourceFile are in InputDir.
+	PlanFile       = "plan.json"
+	DockerfileFile = "Dockerfile"
+	SourceFile     = "source.tar.gz"
+	// WorkspaceDir is the build context that the builder lays out.
+	WorkspaceDir = "/workspace"
+	// FunctionDir in the workspace holds the function's files.
+	FunctionDir = "function"
+	// BuilderContainer and KanikoContainer are the pod's containers.
+	BuilderContainer = "builder"
+	KanikoContainer  = "kaniko"
+	// DockerConfigDir is where Kaniko reads registry credentials.
+	DockerConfigDir = "/kaniko/.docker"
+	// PushSecretDir and PullSecretDir hold what the builder merges into it.
+	PushSecretDir = "/etc/lambda-push"
+	PullSecretDir = "/etc/lambda-pull"
+)
+
+// Plan tells the builder what to lay out.
+type Plan struct {
+	// Handler of the function, <module>.<function>.
+	Handler string `json:"handler"`
+	// File is the language's main file, whose ending modules of the handler
+	// have.
+	File string `json:"file"`
+	// Digest that the source must have.
+	Digest string `json:"digest"`
+}
+
+// Marshal writes the plan as JSON.
+func (p Plan) Marshal() string {
+	data, err := json.MarshalIndent(p, "", "  ")
+	if err != nil {
+		panic(err) // strings only
+	}
+	return string(data)
+}
+
+// KanikoOptions are the settings of an executor.
+type KanikoOptions struct {
+	// Destination is the image's reference.
+	Destination string
+	// Args are build arguments.
+	Args []Arg
+	// Insecure registries speak plain HTTP.
+	Insecure []string
+	// PushInsecure tells whether the destination's does.
+	PushInsecure bool
+	// Cache turns the layer cache on; CacheRepository is where.
+	Cache           bool
+	CacheRepository string
+	CacheTTL        string
+}
+
+// KanikoArgs are the executor's arguments. The digest of the pushed image comes
+// back as the container's termination message.
+func KanikoArgs(o KanikoOptions) []string {
+	args := []string{
+		"--context=dir://" + WorkspaceDir,
+		"--dockerfile=" + WorkspaceDir + "/" + DockerfileFile,
+		"--destination=" + o.Destination,
+		"--digest-file=/dev/termination-log",
+		"--snapshot-mode=redo", // no hashing of a base image's unchanged files
+		"--single-snapshot",
+		"--log-format=text",
+		"--log-timestamp=false",
+		"--push-retry=2",
+		"--image-fs-extract-retry=2",
+	}
+	for _, a := range o.Args {
+		args = append(args, "--build-arg="+a.Name+"="+a.Value)
+	}
+	if o.PushInsecure {
+		args = append(args, "--insecure")
+	}
+	for _, r := range o.Insecure {
+		args = append(args, "--insecure-registry="+r)
+	}
+	if o.Cache {
+		args = append(args, "--cache=true", "--cache-repo="+o.CacheRepository, "--cache-ttl="+o.CacheTTL)
+	}
+	return args
+}
