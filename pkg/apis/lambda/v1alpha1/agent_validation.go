@@ -1,0 +1,142 @@
+package v1alpha1
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"knative.dev/pkg/apis"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
+)
+
+// eventTypePattern is what this project takes for a CloudEvents type or a
+// dotted suffix of one.
+var eventTypePattern = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?)*$`)
+
+// Validate implements apis.Validatable: what is wrong, by field, with what
+// would be right.
+func (a *LambdaAgent) Validate(ctx context.Context) *apis.FieldError {
+	if apis.IsInStatusUpdate(ctx) || apis.IsInDelete(ctx) {
+		return nil
+	}
+	errs := validateName(a.Name)
+	if old, ok := apis.GetBaseline(ctx).(*LambdaAgent); ok && apis.IsInUpdate(ctx) && equality.Semantic.DeepEqual(old.Spec, a.Spec) {
+		return errs // labels, annotations or finalizers of a spec that was admitted once
+	}
+	return errs.Also(a.Spec.Validate(apis.WithinSpec(ctx)).ViaField("spec"))
+}
+
+// Validate tells what is wrong with the spec.
+func (s *LambdaAgentSpec) Validate(ctx context.Context) *apis.FieldError {
+	cfg := config.FromContextOrDefaults(ctx)
+	errs := s.Image.validate().ViaField("image")
+	errs = errs.Also(s.AI.validate(cfg).ViaField("ai"))
+	if b := s.Behavior; b != nil {
+		if b.SystemPrompt != "" && (s.AI.SystemPrompt != "" || s.AI.SystemPromptFrom != nil) {
+			errs = errs.Also(apis.ErrMultipleOneOf("ai.systemPrompt", "behavior.systemPrompt"))
+		}
+		if b.MaxContextMessages != nil && *b.MaxContextMessages < 1 {
+			errs = errs.Also(apis.ErrInvalidValue(*b.MaxContextMessages, "behavior.maxContextMessages", "must be at least 1"))
+		}
+	}
+	switch s.OperationMode {
+	case "", ModeAgentic:
+	case ModeSupervised:
+		if s.Approval == nil {
+			errs = errs.Also(apis.ErrMissingField("approval"))
+		}
+	default:
+		errs = errs.Also(apis.ErrInvalidValue(s.OperationMode, "operationMode", "expected agentic or supervised"))
+	}
+	errs = errs.Also(s.Eventing.validate().ViaField("eventing"))
+	errs = errs.Also(s.Scaling.validate().ViaField("scaling"))
+	errs = errs.Also(validateEnv(s.Env, s.EnvFrom, func(name string) bool {
+		return name == "PORT" || (strings.HasPrefix(name, "K_") && name != "K_SINK") || strings.HasPrefix(name, "LAMBDA_")
+	}))
+	if s.ServiceAccountName != "" {
+		errs = errs.Also(checkObjectName(s.ServiceAccountName, "serviceAccountName"))
+	}
+	errs = errs.Also(s.Observability.validate().ViaField("observability"))
+	return errs.Also(s.unsupported())
+}
+
+// hosted providers answer nobody without a key.
+var hosted = map[Provider]bool{
+	ProviderOpenAI: true, ProviderAnthropic: true, ProviderAzureOpenAI: true, ProviderGoogle: true, ProviderBedrock: true,
+}
+
+// needsEndpoint are providers that have no endpoint of their own.
+var needsEndpoint = map[Provider]bool{
+	ProviderOllama: true, ProviderOpenAICompatible: true, ProviderAzureOpenAI: true,
+}
+
+func (a *AISpec) validate(*config.Config) (errs *apis.FieldError) {
+	errs = errs.Also(a.ModelSpec.validate())
+	if hosted[a.Provider] && a.APIKeySecretRef == nil {
+		errs = errs.Also(&apis.FieldError{Message: "missing field(s)", Paths: []string{"apiKeySecretRef"},
+			Details: fmt.Sprintf("provider %s answers nobody without a key", a.Provider)})
+	}
+	if r := a.APIKeySecretRef; r != nil && (r.Name == "" || r.Key == "") {
+		errs = errs.Also(apis.ErrMissingField("apiKeySecretRef.name", "apiKeySecretRef.key"))
+	}
+	if a.Temperature != nil {
+		errs = errs.Also(checkNumber(*a.Temperature, 2, "temperature"))
+	}
+	if a.TopP != nil {
+		errs = errs.Also(checkNumber(*a.TopP, 1, "topP"))
+	}
+	if a.MaxTokens != nil && *a.MaxTokens < 1 {
+		errs = errs.Also(apis.ErrInvalidValue(*a.MaxTokens, "maxTokens", "must be at least 1"))
+	}
+	if a.SystemPrompt != "" && a.SystemPromptFrom != nil {
+		errs = errs.Also(apis.ErrMultipleOneOf("systemPrompt", "systemPromptFrom"))
+	}
+	if a.Timeout != nil {
+		errs = errs.Also(checkDuration(a.Timeout.Duration, minTimeout, maxWindow, "timeout"))
+	}
+	return errs
+}
+
+func (m *ModelSpec) validate() (errs *apis.FieldError) {
+	if m.Endpoint != "" {
+		errs = errs.Also(checkURL(m.Endpoint, "endpoint", "http", "https"))
+	}
+	switch m.Provider {
+	case "", ProviderNone:
+		if m.Model != "" || m.Endpoint != "" {
+			errs = errs.Also(apis.ErrGeneric("model and endpoint go with a provider other than none", "provider"))
+		}
+		return errs
+	case ProviderOllama, ProviderOpenAI, ProviderAnthropic, ProviderAzureOpenAI, ProviderGoogle, ProviderBedrock, ProviderOpenAICompatible:
+	default:
+		return errs.Also(apis.ErrInvalidValue(m.Provider, "provider", "expected ollama, openai, anthropic, azure-openai, google, bedrock, openai-compatible or none"))
+	}
+	if m.Model == "" {
+		errs = errs.Also(apis.ErrMissingField("model"))
+	}
+	if needsEndpoint[m.Provider] && m.Endpoint == "" {
+		errs = errs.Also(&apis.FieldError{Message: "missing field(s)", Paths: []string{"endpoint"},
+			Details: fmt.Sprintf("provider %s has no endpoint of its own", m.Provider)})
+	}
+	return errs
+}
+
+func (e *AgentEventing) validate() (errs *apis.FieldError) {
+	if e == nil {
+		return nil
+	}
+	for i, s := range e.Subscriptions {
+		if !eventTypePattern.MatchString(s.EventType) {
+			errs = errs.Also(apis.ErrInvalidValue(s.EventType, "eventType", "expected an event type such as io.example.order.created").ViaFieldIndex("subscriptions", i))
+		}
+	}
+	for i, intent := range e.Intents {
+		if !eventTypePattern.MatchString(intent) {
+			errs = errs.Also(apis.ErrInvalidArrayValue(intent, "intents", i))
+		}
+	}
+	return errs
+}

@@ -1,0 +1,217 @@
+package v1alpha1
+
+import (
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"knative.dev/pkg/apis"
+)
+
+// Bounds of durations.
+const (
+	minTimeout   = time.Second
+	minWindow    = 6 * time.Second // as Knative Serving has it
+	maxWindow    = time.Hour
+	maxRetention = time.Hour
+)
+
+var handlerPattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_./-]*$`)
+
+// validateName: the Knative Service of a function or agent has its name, and
+// Services are DNS labels.
+func validateName(name string) *apis.FieldError {
+	if errs := validation.IsDNS1035Label(name); name != "" && len(errs) > 0 {
+		return apis.ErrInvalidValue(name, "metadata.name", strings.Join(errs, "; "))
+	}
+	return nil
+}
+
+func checkObjectName(name, field string) *apis.FieldError {
+	if errs := validation.IsDNS1123Subdomain(name); len(errs) > 0 {
+		return apis.ErrInvalidValue(name, field, strings.Join(errs, "; "))
+	}
+	return nil
+}
+
+func checkDuration(d, least, most time.Duration, field string) *apis.FieldError {
+	if d < least || d > most {
+		return apis.ErrOutOfBoundsValue(d, least, most, field)
+	}
+	return nil
+}
+
+func checkURL(text, field string, schemes ...string) *apis.FieldError {
+	u, err := url.Parse(text)
+	if err == nil && u.Host != "" {
+		for _, s := range schemes {
+			if u.Scheme == s {
+				return nil
+			}
+		}
+	}
+	return apis.ErrInvalidValue(text, field, "expected a URL that begins with "+strings.Join(schemes, ":// or ")+"://")
+}
+
+func (i *ImageReference) validate() (errs *apis.FieldError) {
+	if i.Repository == "" {
+		return apis.ErrMissingField("repository")
+	}
+	if i.Tag != "" && i.Digest != "" {
+		errs = errs.Also(apis.ErrMultipleOneOf("tag", "digest"))
+	}
+	if _, err := name.NewRepository(i.Repository, name.WeakValidation); err != nil {
+		return errs.Also(apis.ErrInvalidValue(i.Repository, "repository", "expected an image's repository without tag or digest"))
+	}
+	if _, err := name.ParseReference(i.Reference()); err != nil {
+		errs = errs.Also(apis.ErrInvalidValue(i.Reference(), "tag", "expected a tag of letters, digits, '.', '_' and '-', or a digest"))
+	}
+	if i.Port < 0 || i.Port > 65535 {
+		errs = errs.Also(apis.ErrOutOfBoundsValue(i.Port, 1, 65535, "port"))
+	}
+	return errs
+}
+
+func (s *ScalingSpec) validate() (errs *apis.FieldError) {
+	least, most := int32(0), int32(0)
+	if s.MinReplicas != nil {
+		least = *s.MinReplicas
+		errs = errs.Also(checkCount(least, 0, "minReplicas"))
+	}
+	if s.MaxReplicas != nil {
+		most = *s.MaxReplicas
+		errs = errs.Also(checkCount(most, 0, "maxReplicas"))
+	}
+	if most > 0 && least > most {
+		errs = errs.Also(apis.ErrInvalidValue(least, "minReplicas", fmt.Sprintf("must be no more than maxReplicas (%d)", most)))
+	}
+	if s.InitialScale != nil {
+		errs = errs.Also(checkCount(*s.InitialScale, 0, "initialScale"))
+	}
+	for _, t := range []struct {
+		value *int32
+		field string
+	}{{s.TargetConcurrency, "targetConcurrency"}, {s.Target, "target"}} {
+		if t.value != nil && *t.value < 1 {
+			errs = errs.Also(apis.ErrInvalidValue(*t.value, t.field, "must be at least 1"))
+		}
+	}
+	if s.Target != nil && s.TargetConcurrency != nil {
+		errs = errs.Also(apis.ErrMultipleOneOf("target", "targetConcurrency"))
+	}
+	if s.TargetConcurrency != nil && s.Metric != "" && s.Metric != "concurrency" {
+		errs = errs.Also(apis.ErrInvalidValue(s.Metric, "metric", "targetConcurrency goes with concurrency; use target for other metrics"))
+	}
+	switch s.Metric {
+	case "", "concurrency", "rps", "cpu", "memory":
+	default:
+		errs = errs.Also(apis.ErrInvalidValue(s.Metric, "metric", "expected concurrency, rps, cpu or memory"))
+	}
+	if c := s.ContainerConcurrency; c != nil && (*c < 0 || *c > 1000) {
+		errs = errs.Also(apis.ErrOutOfBoundsValue(*c, 0, 1000, "containerConcurrency"))
+	}
+	if s.Window != nil {
+		errs = errs.Also(checkDuration(s.Window.Duration, minWindow, maxWindow, "window"))
+	}
+	if s.ScaleToZeroGracePeriod != nil {
+		errs = errs.Also(checkDuration(s.ScaleToZeroGracePeriod.Duration, 0, maxRetention, "scaleToZeroGracePeriod"))
+	}
+	return errs
+}
+
+func checkCount(n, least int32, field string) *apis.FieldError {
+	if n < least || n > 10000 {
+		return apis.ErrOutOfBoundsValue(n, least, 10000, field)
+	}
+	return nil
+}
+
+func (o *ObservabilitySpec) validate() (errs *apis.FieldError) {
+	if o == nil {
+		return nil
+	}
+	if t := o.Tracing; t != nil {
+		if t.SamplingRate != nil {
+			errs = errs.Also(checkNumber(*t.SamplingRate, 1, "tracing.samplingRate"))
+		}
+		if t.Endpoint != "" {
+			errs = errs.Also(checkURL(t.Endpoint, "tracing.endpoint", "http", "https"))
+		}
+	}
+	if l := o.Logging; l != nil {
+		switch l.Level {
+		case "", "debug", "info", "warning", "error":
+		default:
+			errs = errs.Also(apis.ErrInvalidValue(l.Level, "logging.level", "expected debug, info, warning or error"))
+		}
+		switch l.Format {
+		case "", "json", "text":
+		default:
+			errs = errs.Also(apis.ErrInvalidValue(l.Format, "logging.format", "expected json or text"))
+		}
+	}
+	return errs
+}
+
+// checkNumber: from 0 to most, both included.
+func checkNumber(n Number, most float64, field string) *apis.FieldError {
+	if f := n.Float64(); !(f >= 0 && f <= most) { //nolint:staticcheck // so that NaN is refused
+		return apis.ErrInvalidValue(string(n), field, fmt.Sprintf("expected a number from 0 to %g", most))
+	}
+	return nil
+}
+
+// reservedEnv are names that the platform sets itself.
+func reservedEnv(name string) bool {
+	return name == "PORT" || strings.HasPrefix(name, "K_") || strings.HasPrefix(name, "LAMBDA_")
+}
+
+func validateEnv(env []corev1.EnvVar, from []corev1.EnvFromSource, reserved func(string) bool) (errs *apis.FieldError) {
+	for i, e := range env {
+		switch msgs := validation.IsEnvVarName(e.Name); {
+		case e.Name == "":
+			errs = errs.Also(apis.ErrMissingField("name").ViaFieldIndex("env", i))
+		case len(msgs) > 0:
+			errs = errs.Also(apis.ErrInvalidValue(e.Name, "name", strings.Join(msgs, "; ")).ViaFieldIndex("env", i))
+		case reserved(e.Name):
+			errs = errs.Also(apis.ErrInvalidValue(e.Name, "name", "the platform sets PORT, K_* and LAMBDA_* itself: choose another name").ViaFieldIndex("env", i))
+		}
+	}
+	for i, f := range from {
+		if (f.ConfigMapRef == nil) == (f.SecretRef == nil) {
+			errs = errs.Also(apis.ErrGeneric("expected exactly one of", "configMapRef", "secretRef").ViaFieldIndex("envFrom", i))
+		}
+	}
+	return errs
+}
+
+func (p *FunctionPod) validatePod() *apis.FieldError {
+	errs := validateEnv(p.Env, p.EnvFrom, reservedEnv)
+	if p.ServiceAccountName != "" {
+		errs = errs.Also(checkObjectName(p.ServiceAccountName, "serviceAccountName"))
+	}
+	names := map[string]bool{}
+	for i, v := range p.Volumes {
+		if names[v.Name] {
+			errs = errs.Also(apis.ErrGeneric(fmt.Sprintf("%q is there twice", v.Name), "name").ViaFieldIndex("volumes", i))
+		}
+		names[v.Name] = true
+		if v.ConfigMap == nil && v.Secret == nil && v.Projected == nil {
+			errs = errs.Also(apis.ErrGeneric("expected exactly one of", "configMap", "secret", "projected").ViaFieldIndex("volumes", i))
+		}
+	}
+	for i, m := range p.VolumeMounts {
+		if !names[m.Name] {
+			errs = errs.Also(apis.ErrInvalidValue(m.Name, "name", "expected the name of one of volumes").ViaFieldIndex("volumeMounts", i))
+		}
+		if m.MountPath == "/lambda" || strings.HasPrefix(m.MountPath, "/lambda/") {
+			errs = errs.Also(apis.ErrInvalidValue(m.MountPath, "mountPath", "/lambda is the platform's: choose another path").ViaFieldIndex("volumeMounts", i))
+		}
+	}
+	return errs
+}
