@@ -33,7 +33,7 @@ type Defaults struct {
 func defaultDefaults() *Defaults {
 	return &Defaults{
 		FunctionTimeout:    5 * time.Minute,
-		MaxFunctionTimeout: 10 * time.Minute,
+		MaxFunctionTimeout: 9 * time.Minute,
 		MaxBuildTimeout:    time.Hour,
 		AgentMinReplicas:   1,
 	}

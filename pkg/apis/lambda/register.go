@@ -15,6 +15,9 @@ const (
 	// ManagedBy is the value of ManagedByLabelKey.
 	ManagedBy = "knative-lambda-operator"
 
+	// Selector of the children that informers watch.
+	Selector = ManagedByLabelKey + "=" + ManagedBy
+
 	// FunctionLabelKey carries the name of the LambdaFunction that a child
 	// belongs to, shortened with a hash where it would not fit into a label.
 	FunctionLabelKey = GroupName + "/function"

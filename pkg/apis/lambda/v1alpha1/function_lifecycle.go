@@ -30,6 +30,11 @@ const (
 	// ReasonUnknownLanguage says that config-runtimes has no such language or
 	// version (any more).
 	ReasonUnknownLanguage = "UnknownLanguage"
+	// ReasonWaitingForSource says that the source is not resolved.
+	ReasonWaitingForSource = "WaitingForSource"
+	// ReasonInvalidConfiguration says that a ConfigMap of the operator cannot
+	// serve the function; its administrator has to help.
+	ReasonInvalidConfiguration = "InvalidConfiguration"
 	// ReasonCheckingRegistry says that the registry is being asked whether it
 	// has the image.
 	ReasonCheckingRegistry = "CheckingRegistry"

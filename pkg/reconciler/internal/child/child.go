@@ -60,7 +60,7 @@ func IsNotOwned(err error) bool {
 // webhooks') refusal of the child's content: retrying the same content cannot
 // help, the user has to change something.
 func IsRejected(err error) bool {
-	return apierrs.IsInvalid(err) || apierrs.IsBadRequest(err) || apierrs.IsForbidden(err)
+	return apierrs.IsInvalid(err) || apierrs.IsBadRequest(err)
 }
 
 // Set is where children of one kind are read and written, in one namespace.

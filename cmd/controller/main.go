@@ -1,0 +1,22 @@
+// Command controller runs the reconcilers of both kinds.
+package main
+
+import (
+	filteredinformerfactory "knative.dev/pkg/client/injection/kube/informers/factory/filtered"
+	"knative.dev/pkg/injection/sharedmain"
+	"knative.dev/pkg/signals"
+	servinginformerfactory "knative.dev/serving/pkg/client/injection/informers/factory/filtered"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction"
+)
+
+func main() {
+	ctx := filteredinformerfactory.WithSelectors(signals.NewContext(), lambda.Selector)
+	ctx = servinginformerfactory.WithSelectors(ctx, lambda.Selector)
+	sharedmain.MainWithContext(ctx, "controller",
+		lambdafunction.NewController,
+		lambdaagent.NewController,
+	)
+}

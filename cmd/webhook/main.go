@@ -1,0 +1,73 @@
+// Command webhook defaults and validates both kinds and validates the
+// operator's configuration.
+package main
+
+import (
+	"context"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"knative.dev/pkg/configmap"
+	"knative.dev/pkg/controller"
+	"knative.dev/pkg/injection/sharedmain"
+	"knative.dev/pkg/leaderelection"
+	"knative.dev/pkg/logging"
+	o11yconfigmap "knative.dev/pkg/observability/configmap"
+	"knative.dev/pkg/signals"
+	"knative.dev/pkg/webhook"
+	"knative.dev/pkg/webhook/certificates"
+	"knative.dev/pkg/webhook/configmaps"
+	"knative.dev/pkg/webhook/resourcesemantics"
+	"knative.dev/pkg/webhook/resourcesemantics/defaulting"
+	"knative.dev/pkg/webhook/resourcesemantics/validation"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+)
+
+var types = map[schema.GroupVersionKind]resourcesemantics.GenericCRD{
+	v1alpha1.SchemeGroupVersion.WithKind("LambdaFunction"): &v1alpha1.LambdaFunction{},
+	v1alpha1.SchemeGroupVersion.WithKind("LambdaAgent"):    &v1alpha1.LambdaAgent{},
+}
+
+// withConfig decorates admission's contexts with the newest configuration.
+func withConfig(ctx context.Context, cmw configmap.Watcher) func(context.Context) context.Context {
+	store := config.NewStore(logging.FromContext(ctx).Named("config-store"))
+	store.WatchConfigs(cmw)
+	return store.ToContext
+}
+
+func newDefaulting(ctx context.Context, cmw configmap.Watcher) *controller.Impl {
+	// Unknown fields are the schema's business.
+	return defaulting.NewAdmissionController(ctx, "webhook.lambda.knative.io", "/defaulting", types, withConfig(ctx, cmw), false)
+}
+
+func newValidation(ctx context.Context, cmw configmap.Watcher) *controller.Impl {
+	return validation.NewAdmissionController(ctx, "validation.webhook.lambda.knative.io", "/resource-validation", types, withConfig(ctx, cmw), false)
+}
+
+func newConfigValidation(ctx context.Context, _ configmap.Watcher) *controller.Impl {
+	constructors := configmap.Constructors{
+		logging.ConfigMapName():        logging.NewConfigFromConfigMap,
+		o11yconfigmap.Name():           o11yconfigmap.Parse,
+		leaderelection.ConfigMapName(): leaderelection.NewConfigFromConfigMap,
+	}
+	for name, constructor := range config.Constructors {
+		constructors[name] = constructor
+	}
+	return configmaps.NewAdmissionController(ctx, "config.webhook.lambda.knative.io", "/config-validation", constructors)
+}
+
+func main() {
+	ctx := webhook.WithOptions(signals.NewContext(), webhook.Options{
+		ServiceName: webhook.NameFromEnv(),
+		Port:        webhook.PortFromEnv(8443),
+		SecretName:  "webhook-certs",
+	})
+	// The webhook's own port is its probe.
+	sharedmain.MainWithContext(sharedmain.WithHealthProbesDisabled(ctx), "webhook",
+		certificates.NewController,
+		newDefaulting,
+		newValidation,
+		newConfigValidation,
+	)
+}

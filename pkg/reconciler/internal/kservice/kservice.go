@@ -1,0 +1,116 @@
+// Package kservice holds what the Knative Services of functions and agents have
+// in common.
+package kservice
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"knative.dev/serving/pkg/apis/autoscaling"
+	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/child"
+)
+
+// Annotations are the autoscaling annotations of a revision.
+func Annotations(s *v1alpha1.ScalingSpec) map[string]string {
+	a := map[string]string{}
+	number := func(key string, n *int32) {
+		if n != nil {
+			a[key] = strconv.Itoa(int(*n))
+		}
+	}
+	number(autoscaling.MinScaleAnnotationKey, s.MinReplicas)
+	number(autoscaling.MaxScaleAnnotationKey, s.MaxReplicas)
+	number(autoscaling.InitialScaleAnnotationKey, s.InitialScale)
+	number(autoscaling.TargetAnnotationKey, s.Target)
+	if s.TargetConcurrency != nil {
+		a[autoscaling.MetricAnnotationKey] = autoscaling.Concurrency
+		number(autoscaling.TargetAnnotationKey, s.TargetConcurrency)
+	}
+	if s.Metric != "" {
+		a[autoscaling.MetricAnnotationKey] = s.Metric
+	}
+	if s.Metric == autoscaling.CPU || s.Metric == autoscaling.Memory {
+		a[autoscaling.ClassAnnotationKey] = autoscaling.HPA
+	}
+	if s.Window != nil {
+		a[autoscaling.WindowAnnotationKey] = s.Window.Duration.String()
+	}
+	if s.ScaleToZeroGracePeriod != nil {
+		a[autoscaling.ScaleToZeroPodRetentionPeriodKey] = s.ScaleToZeroGracePeriod.Duration.String()
+	}
+	return a
+}
+
+// Observability is the environment that says what a program reports about
+// itself: OpenTelemetry's names.
+func Observability(o *v1alpha1.ObservabilitySpec, service string) []corev1.EnvVar {
+	if o == nil || o.Tracing == nil || !o.Tracing.Enabled {
+		return nil
+	}
+	env := []corev1.EnvVar{{Name: "OTEL_SERVICE_NAME", Value: service}}
+	if o.Tracing.Endpoint != "" {
+		env = append(env, corev1.EnvVar{Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Value: o.Tracing.Endpoint})
+	}
+	if r := o.Tracing.SamplingRate; r != nil {
+		env = append(env,
+			corev1.EnvVar{Name: "OTEL_TRACES_SAMPLER", Value: "parentbased_traceidratio"},
+			corev1.EnvVar{Name: "OTEL_TRACES_SAMPLER_ARG", Value: string(*r)})
+	}
+	return env
+}
+
+// Seconds of a duration, rounded up.
+func Seconds(d time.Duration) int64 {
+	return int64((d + time.Second - 1) / time.Second)
+}
+
+// Mutate sets on existing what this project owns of a Knative Service: fields
+// that others default or add stay as they are.
+func Mutate(existing, desired *servingv1.Service) {
+	existing.Labels = child.MergeMap(existing.Labels, desired.Labels)
+	existing.Annotations = child.MergeMap(existing.Annotations, desired.Annotations)
+	have, want := &existing.Spec.Template, &desired.Spec.Template
+	have.Labels = child.MergeMap(have.Labels, want.Labels)
+	for key := range have.Annotations {
+		if _, wanted := want.Annotations[key]; !wanted && strings.HasPrefix(key, autoscaling.GroupName+"/") {
+			delete(have.Annotations, key)
+		}
+	}
+	have.Annotations = child.MergeMap(have.Annotations, want.Annotations)
+	have.Spec.ContainerConcurrency = want.Spec.ContainerConcurrency
+	have.Spec.TimeoutSeconds = want.Spec.TimeoutSeconds
+	have.Spec.ServiceAccountName = want.Spec.ServiceAccountName
+	have.Spec.AutomountServiceAccountToken = want.Spec.AutomountServiceAccountToken
+	have.Spec.ImagePullSecrets = want.Spec.ImagePullSecrets
+	have.Spec.Volumes = want.Spec.Volumes
+	if len(have.Spec.Containers) != 1 {
+		have.Spec.Containers = want.Spec.Containers
+		return
+	}
+	mutateContainer(&have.Spec.Containers[0], &want.Spec.Containers[0])
+}
+
+func mutateContainer(have, want *corev1.Container) {
+	have.Image, have.ImagePullPolicy = want.Image, want.ImagePullPolicy
+	have.Command, have.Args = want.Command, want.Args
+	have.Env, have.EnvFrom = want.Env, want.EnvFrom
+	have.Resources, have.VolumeMounts = want.Resources, want.VolumeMounts
+	if len(have.Ports) != 1 || have.Ports[0].ContainerPort != want.Ports[0].ContainerPort {
+		have.Ports = want.Ports
+	}
+	switch {
+	case want.ReadinessProbe == nil:
+	case have.ReadinessProbe == nil || have.ReadinessProbe.HTTPGet == nil:
+		have.ReadinessProbe = want.ReadinessProbe
+	default:
+		have.ReadinessProbe.HTTPGet.Path = want.ReadinessProbe.HTTPGet.Path
+	}
+	if have.SecurityContext == nil {
+		have.SecurityContext = want.SecurityContext
+	}
+}

@@ -1,0 +1,176 @@
+package lambdafunction
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"knative.dev/pkg/controller"
+	pkgreconciler "knative.dev/pkg/reconciler"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources/names"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/registry"
+	"github.com/brunovlucena/knative-lambda-operator/runtimes"
+)
+
+// reconcileBuild makes the image of the source be in the registry: found there,
+// or built. What was found out is in status.build, so nothing is asked twice.
+func (r *Reconciler) reconcileBuild(ctx context.Context, p *pass) pkgreconciler.Event {
+	if p.Spec.Source.Image != nil {
+		p.Status.Build = nil
+		p.Status.MarkBuildNotRequested()
+		return r.cancelBuilds(ctx, p, "")
+	}
+	if p.language == nil {
+		p.Status.MarkBuildPending(v1alpha1.ReasonWaitingForSource, "The source is not resolved.")
+		return r.cancelBuilds(ctx, p, "")
+	}
+	b, err := desiredBuild(p)
+	if err != nil {
+		p.Status.MarkBuildFailed(v1alpha1.ReasonInvalidConfiguration, err.Error())
+		return controller.NewPermanentError(err)
+	}
+	status := p.Status.Build
+	rebuild := p.Annotations[lambda.RebuildAnnotationKey]
+	if status == nil || status.Reference != b.Reference || status.Rebuild != rebuild {
+		status = &v1alpha1.BuildStatus{Reference: b.Reference, Rebuild: rebuild}
+		p.Status.Build = status
+	}
+	switch {
+	case status.Image != "":
+		p.image = status.Image
+		p.Status.MarkBuildSucceeded()
+		return r.cancelBuilds(ctx, p, "")
+	case status.Failure != nil && !mayRetry(status, p.cfg.Build):
+		p.Status.MarkBuildFailed(status.Failure.Reason, status.Failure.Message)
+		return r.cancelBuilds(ctx, p, status.JobName)
+	case status.Failure != nil:
+		if wait := r.retryIn(status, p.cfg.Build); wait > 0 {
+			p.Status.MarkBuildPending(v1alpha1.ReasonRetrying, fmt.Sprintf("Attempt %d of %d failed: %s", status.Attempts, p.cfg.Build.MaxAttempts, status.Failure.Message))
+			return controller.NewRequeueAfter(wait)
+		}
+	}
+	return r.reconcileJob(ctx, p, b)
+}
+
+// findOrStart asks the registry for the image and builds it where it is not
+// there, unless another function does just now.
+func (r *Reconciler) findOrStart(ctx context.Context, p *pass, b *resources.Build) pkgreconciler.Event {
+	switch digest, err := r.registry.Check(key(p), b.Reference, p.cfg.Build.Insecure(b.Registry)); {
+	case errors.Is(err, registry.ErrPending):
+		p.Status.MarkBuildPending(v1alpha1.ReasonCheckingRegistry, "Asking the registry whether it has "+b.Reference+".")
+		return nil // the answer enqueues
+	case err == nil:
+		return r.built(ctx, p, b, digest)
+	}
+	// Not there, or not to be known: a build can tell.
+	if shared := r.sharedBuild(p, b); shared != nil {
+		p.Status.MarkBuildPending(v1alpha1.ReasonSharedBuild, fmt.Sprintf("Job %s builds the same image.", shared.Name))
+		return r.track(p, shared)
+	}
+	return r.startBuild(ctx, p, b)
+}
+
+// built records the image and removes what made it.
+func (r *Reconciler) built(ctx context.Context, p *pass, b *resources.Build, digest string) pkgreconciler.Event {
+	p.Status.Build.Image = strings.TrimSuffix(b.Reference, ":"+tag(b.Reference)) + "@" + digest
+	p.Status.Build.Failure = nil
+	p.image = p.Status.Build.Image
+	p.Status.MarkBuildSucceeded()
+	controller.GetEventRecorder(ctx).Eventf(p.LambdaFunction, corev1.EventTypeNormal, "BuildSucceeded", "Image %s", p.image)
+	// Should recording fail now, the registry still knows the image.
+	return r.cancelBuilds(ctx, p, "")
+}
+
+func tag(reference string) string {
+	return reference[strings.LastIndexByte(reference, ':')+1:]
+}
+
+// desiredBuild is the build of the newest spec.
+func desiredBuild(p *pass) (*resources.Build, error) {
+	cfg, spec := p.cfg.Build, &p.Spec
+	b := &resources.Build{Registry: spec.Build.Registry, Repository: spec.Build.Repository, Language: p.language, Files: p.files}
+	if b.Registry == "" {
+		b.Registry = cfg.Registry
+	}
+	if b.Repository == "" {
+		var err error
+		if b.Repository, err = cfg.Repository(config.RepositoryData{Namespace: p.Namespace, Name: p.Name, Language: spec.Runtime.Language}); err != nil {
+			return nil, err
+		}
+	}
+	template := p.language.Dockerfile
+	if template == "" {
+		var err error
+		if template, err = runtimes.Dockerfile(p.language.Template); err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", config.RuntimesConfigName, spec.Runtime.Language, err)
+		}
+	}
+	b.Input = build.Input{
+		Source: p.Status.Source.Digest, Language: spec.Runtime.Language, Version: p.version,
+		BaseImage: p.language.Versions[p.version].BaseImage, RuntimeImage: cfg.RuntimeImage,
+		Template: template, Salt: p.Annotations[lambda.RebuildAnnotationKey],
+	}
+	if file := p.language.DependenciesFile; p.files[file] != "" {
+		b.Input.Dependencies = file
+	}
+	for _, a := range spec.Build.Args {
+		b.Input.Args = append(b.Input.Args, build.Arg{Name: a.Name, Value: a.Value})
+	}
+	b.Reference = build.Reference(b.Registry+"/"+b.Repository, b.Input)
+	b.Attempt = 1
+	if s := p.Status.Build; s != nil && s.Reference == b.Reference {
+		b.Attempt = max(1, s.Attempts)
+		if s.Failure != nil {
+			b.Attempt++
+		}
+	}
+	b.Name = names.Build(p, b.Reference, b.Input.Salt, b.Attempt)
+	return b, nil
+}
+
+// mayRetry tells whether a failed build is tried again.
+func mayRetry(s *v1alpha1.BuildStatus, cfg *config.Build) bool {
+	return s.Failure.Retryable && int(s.Attempts) < cfg.MaxAttempts
+}
+
+// retryIn is how long the next attempt waits; the delay doubles each time.
+func (r *Reconciler) retryIn(s *v1alpha1.BuildStatus, cfg *config.Build) time.Duration {
+	if s.CompletionTime == nil {
+		return 0
+	}
+	delay := cfg.RetryDelay << max(0, s.Attempts-1)
+	return s.CompletionTime.Add(delay).Sub(r.clock.Now())
+}
+
+func key(p *pass) types.NamespacedName {
+	return types.NamespacedName{Namespace: p.Namespace, Name: p.Name}
+}
+
+// now is the injected clock's, with the seconds that the API keeps.
+func (r *Reconciler) now() *metav1.Time {
+	t := metav1.NewTime(r.clock.Now()).Rfc3339Copy()
+	return &t
+}
+
+// finished tells whether a Job has ended, and with which condition.
+func finished(job *batchv1.Job) *batchv1.JobCondition {
+	for i := range job.Status.Conditions {
+		c := &job.Status.Conditions[i]
+		if (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue {
+			return c
+		}
+	}
+	return nil
+}

@@ -1,0 +1,130 @@
+package lambdafunction
+
+import (
+	"context"
+
+	batchv1 "k8s.io/api/batch/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/utils/clock"
+	kubeclient "knative.dev/pkg/client/injection/kube/client"
+	jobinformer "knative.dev/pkg/client/injection/kube/informers/batch/v1/job/filtered"
+	configmapinformer "knative.dev/pkg/client/injection/kube/informers/core/v1/configmap/filtered"
+	podinformer "knative.dev/pkg/client/injection/kube/informers/core/v1/pod/filtered"
+	"knative.dev/pkg/configmap"
+	"knative.dev/pkg/controller"
+	"knative.dev/pkg/logging"
+	servingclient "knative.dev/serving/pkg/client/injection/client"
+	serviceinformer "knative.dev/serving/pkg/client/injection/informers/serving/v1/service/filtered"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	functioninformer "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/informers/lambda/v1alpha1/lambdafunction"
+	functionreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdafunction"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/cachetransform"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/registry"
+)
+
+// NewController wires informers, handlers and configuration to the reconciler.
+// The context must carry lambda.Selector for filtered informers.
+func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl {
+	functions := functioninformer.Get(ctx)
+	services := serviceinformer.Get(ctx, lambda.Selector)
+	jobs := jobinformer.Get(ctx, lambda.Selector)
+	pods := podinformer.Get(ctx, lambda.Selector)
+	configMaps := configmapinformer.Get(ctx, lambda.Selector)
+	for _, informer := range []cache.SharedIndexInformer{functions.Informer(), services.Informer(), jobs.Informer(), pods.Informer(), configMaps.Informer()} {
+		if err := informer.SetTransform(cachetransform.Strip); err != nil {
+			logging.FromContext(ctx).Warnw("A cache keeps what nobody reads", "error", err)
+		}
+	}
+
+	r := &Reconciler{
+		kube:       kubeclient.Get(ctx),
+		serving:    servingclient.Get(ctx),
+		services:   services.Lister(),
+		jobs:       jobs.Lister(),
+		pods:       pods.Lister(),
+		configMaps: configMaps.Lister(),
+		clock:      clock.RealClock{},
+	}
+	var resync func(name string, value any)
+	store := config.NewStore(logging.FromContext(ctx).Named("config-store"), func(name string, value any) { resync(name, value) })
+	impl := functionreconciler.NewImpl(ctx, r, func(*controller.Impl) controller.Options {
+		return controller.Options{ConfigStore: store}
+	})
+	resync = func(name string, _ any) { impl.FilteredGlobalResync(concerns(name), functions.Informer()) }
+	store.WatchConfigs(cmw)
+
+	resolver := registry.NewResolver(impl.EnqueueKey, r.clock)
+	r.registry, r.tracker, r.slots = resolver, impl.Tracker, newSlots(impl.EnqueueKey)
+
+	functions.Informer().AddEventHandler(controller.HandleAll(impl.Enqueue))
+	functions.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{DeleteFunc: func(obj any) {
+		impl.Tracker.OnDeletedObserver(obj)
+		if key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(obj); err == nil {
+			namespace, name, _ := cache.SplitMetaNamespaceKey(key)
+			r.slots.forget(types.NamespacedName{Namespace: namespace, Name: name})
+		}
+	}})
+	owned := cache.FilteringResourceEventHandler{
+		FilterFunc: controller.FilterController(&v1alpha1.LambdaFunction{}),
+		Handler:    controller.HandleAll(impl.EnqueueControllerOf),
+	}
+	services.Informer().AddEventHandler(owned)
+	configMaps.Informer().AddEventHandler(owned)
+	jobs.Informer().AddEventHandler(controller.HandleAll(func(obj any) { r.jobChanged(obj, resolver) }))
+	jobs.Informer().AddEventHandler(owned)
+	jobs.Informer().AddEventHandler(controller.HandleAll(controller.EnsureTypeMeta(impl.Tracker.OnChanged, batchv1.SchemeGroupVersion.WithKind("Job"))))
+	// A pod's label names its function: it is owned by the Job.
+	pods.Informer().AddEventHandler(controller.HandleAll(func(obj any) { enqueueOwnerOfJob(obj, r, impl) }))
+	return impl
+}
+
+// concerns tells which functions a ConfigMap's change concerns.
+func concerns(name string) func(any) bool {
+	return func(obj any) bool {
+		f, ok := obj.(*v1alpha1.LambdaFunction)
+		if !ok {
+			return false
+		}
+		return name != config.DefaultsConfigName && f.Spec.Source.Image == nil
+	}
+}
+
+// jobChanged tells those that wait when a build has ended.
+func (r *Reconciler) jobChanged(obj any, resolver *registry.Resolver) {
+	if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		obj = tombstone.Obj
+	}
+	job, ok := obj.(*batchv1.Job)
+	if !ok {
+		return
+	}
+	_, err := r.jobs.Jobs(job.Namespace).Get(job.Name)
+	if gone := err != nil; !gone && finished(job) == nil {
+		return
+	}
+	resolver.Forget(job.Annotations[lambda.ImageAnnotationKey])
+	r.slots.freed(types.NamespacedName{Namespace: job.Namespace, Name: job.Name})
+}
+
+// enqueueOwnerOfJob enqueues the function whose build the pod is.
+func enqueueOwnerOfJob(obj any, r *Reconciler, impl *controller.Impl) {
+	if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		obj = tombstone.Obj
+	}
+	pod, ok := obj.(interface {
+		GetNamespace() string
+		GetLabels() map[string]string
+	})
+	if !ok {
+		return
+	}
+	name := labels.Set(pod.GetLabels()).Get(batchv1.JobNameLabel)
+	if job, err := r.jobs.Jobs(pod.GetNamespace()).Get(name); err == nil {
+		impl.EnqueueControllerOf(job)
+	}
+}

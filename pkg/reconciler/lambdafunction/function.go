@@ -1,0 +1,73 @@
+// Package lambdafunction reconciles LambdaFunctions: source to image to Knative
+// Service.
+package lambdafunction
+
+import (
+	"context"
+
+	"k8s.io/client-go/kubernetes"
+	batchlisters "k8s.io/client-go/listers/batch/v1"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/utils/clock"
+	pkgreconciler "knative.dev/pkg/reconciler"
+	"knative.dev/pkg/tracker"
+	servingclientset "knative.dev/serving/pkg/client/clientset/versioned"
+	servinglisters "knative.dev/serving/pkg/client/listers/serving/v1"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	functionreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdafunction"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/phase"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/registry"
+)
+
+// Reconciler implements the generated interface for LambdaFunctions.
+type Reconciler struct {
+	kube    kubernetes.Interface
+	serving servingclientset.Interface
+
+	services   servinglisters.ServiceLister
+	jobs       batchlisters.JobLister
+	pods       corelisters.PodLister
+	configMaps corelisters.ConfigMapLister
+
+	registry registry.Checker
+	tracker  tracker.Interface
+	slots    *slots
+	clock    clock.PassiveClock
+}
+
+var _ functionreconciler.Interface = (*Reconciler)(nil)
+
+// pass is one reconcile of one function: what a phase found out and a later one
+// needs.
+type pass struct {
+	*v1alpha1.LambdaFunction
+	cfg *config.Config
+	// language is nil where the source is an image.
+	language *config.Language
+	// version of the language.
+	version string
+	// files of the source.
+	files map[string]string
+	// image to run; empty as long as there is none.
+	image string
+}
+
+// ReconcileKind implements functionreconciler.Interface.
+func (r *Reconciler) ReconcileKind(ctx context.Context, function *v1alpha1.LambdaFunction) pkgreconciler.Event {
+	function.Status.InitializeConditions()
+	p := &pass{LambdaFunction: function, cfg: config.FromContextOrDefaults(ctx)}
+	return phase.Run(ctx, p,
+		phase.Phase[*pass]{Name: "source", Run: r.reconcileSource},
+		phase.Phase[*pass]{Name: "build", Run: r.reconcileBuild},
+		phase.Phase[*pass]{Name: "service", Run: r.reconcileService},
+		phase.Phase[*pass]{Name: "eventing", Run: r.reconcileEventing},
+	)
+}
+
+// reconcileEventing: admission refuses whatever would ask for events.
+func (r *Reconciler) reconcileEventing(_ context.Context, p *pass) pkgreconciler.Event {
+	p.Status.MarkEventingNotRequested()
+	return nil
+}

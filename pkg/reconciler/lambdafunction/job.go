@@ -1,0 +1,245 @@
+package lambdafunction
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrs "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"knative.dev/pkg/controller"
+	pkgreconciler "knative.dev/pkg/reconciler"
+	"knative.dev/pkg/tracker"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/child"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
+)
+
+func (r *Reconciler) jobSet(namespace string) child.Set[*batchv1.Job] {
+	return child.Set[*batchv1.Job]{Kind: "Job", Lister: r.jobs.Jobs(namespace), Client: r.kube.BatchV1().Jobs(namespace)}
+}
+
+func (r *Reconciler) inputSet(namespace string) child.Set[*corev1.ConfigMap] {
+	return child.Set[*corev1.ConfigMap]{Kind: "ConfigMap", Lister: r.configMaps.ConfigMaps(namespace), Client: r.kube.CoreV1().ConfigMaps(namespace)}
+}
+
+// reconcileJob runs the build as a Job and takes over how it ends.
+func (r *Reconciler) reconcileJob(ctx context.Context, p *pass, b *resources.Build) pkgreconciler.Event {
+	job, err := r.jobs.Jobs(p.Namespace).Get(b.Name)
+	switch {
+	case apierrs.IsNotFound(err):
+		return r.findOrStart(ctx, p, b)
+	case err != nil:
+		return err
+	case !metav1.IsControlledBy(job, p.LambdaFunction):
+		return r.buildRejected(p, &child.NotOwnedError{Kind: "Job", Namespace: p.Namespace, Name: b.Name})
+	}
+	p.Status.Build.JobName = b.Name
+	if p.Status.Build.StartTime == nil {
+		p.Status.Build.StartTime = job.Status.StartTime
+	}
+	p.Status.Build.Attempts, p.Status.Build.Strategy = b.Attempt, v1alpha1.BuildKaniko
+	pod, err := r.buildPod(job)
+	if err != nil {
+		return err
+	}
+	outcome, ended := r.outcome(job, pod)
+	if !ended {
+		message := "Job " + b.Name + " builds the image."
+		if pod != nil {
+			if why := build.Waiting(pod); why != "" {
+				message = why
+			}
+		}
+		p.Status.MarkBuildPending(v1alpha1.ReasonBuilding, message)
+		return r.cancelBuilds(ctx, p, b.Name)
+	}
+	p.Status.Build.CompletionTime = r.now()
+	r.registry.Forget(b.Reference)
+	if outcome.Succeeded() {
+		return r.built(ctx, p, b, outcome.Digest)
+	}
+	return r.buildFailed(ctx, p, b, outcome)
+}
+
+// outcome of a Job: its pod's, or its own where the pod is gone.
+func (r *Reconciler) outcome(job *batchv1.Job, pod *corev1.Pod) (build.Outcome, bool) {
+	if pod != nil {
+		if o, ended := build.Read(pod); ended {
+			return o, true
+		}
+	}
+	end := finished(job)
+	switch {
+	case end == nil:
+		return build.Outcome{}, false
+	case end.Reason == batchv1.JobReasonDeadlineExceeded:
+		return build.Timeout(), true
+	}
+	return build.Outcome{Step: build.StepBuild, Reason: build.ReasonBuildFailed, Fault: build.InfrastructureFault,
+		Message: "The build pod is gone before it could be asked: " + end.Message}, true
+}
+
+// startBuild makes the Job when there is a slot for it.
+func (r *Reconciler) startBuild(ctx context.Context, p *pass, b *resources.Build) pkgreconciler.Event {
+	active, err := r.activeJobs()
+	if err != nil {
+		return err
+	}
+	job := types.NamespacedName{Namespace: p.Namespace, Name: b.Name}
+	ok, before := r.slots.take(key(p), job, active, p.cfg.Build)
+	if !ok {
+		p.Status.MarkBuildPending(v1alpha1.ReasonQueued, fmt.Sprintf("%d builds wait before this one for one of %d slots.", before, p.cfg.Build.MaxParallel))
+		return r.cancelBuilds(ctx, p, b.Name)
+	}
+	if err := r.createBuild(ctx, p, b); err != nil {
+		r.slots.cancel(job)
+		return r.buildRejected(p, err)
+	}
+	s := p.Status.Build
+	s.JobName, s.Strategy, s.StartTime, s.CompletionTime, s.Failure = b.Name, v1alpha1.BuildKaniko, r.now(), nil, nil
+	s.Attempts = b.Attempt
+	p.Status.MarkBuildPending(v1alpha1.ReasonBuilding, "Job "+b.Name+" builds the image.")
+	return r.cancelBuilds(ctx, p, b.Name)
+}
+
+func (r *Reconciler) createBuild(ctx context.Context, p *pass, b *resources.Build) error {
+	input, err := resources.MakeBuildInput(p.LambdaFunction, b)
+	if err != nil {
+		return err
+	}
+	if _, err := r.inputSet(p.Namespace).Ensure(ctx, p.LambdaFunction, input, nil); err != nil {
+		return err
+	}
+	_, err = r.jobSet(p.Namespace).Ensure(ctx, p.LambdaFunction, resources.MakeBuildJob(p.LambdaFunction, b, p.cfg.Build), nil)
+	return err
+}
+
+// buildRejected says why there is no Job: where only a person can help, it is
+// not tried again.
+func (r *Reconciler) buildRejected(p *pass, err error) pkgreconciler.Event {
+	switch {
+	case child.IsNotOwned(err):
+		p.Status.MarkBuildFailed(v1alpha1.ReasonBuildNotOwned, err.Error())
+	case child.IsRejected(err):
+		p.Status.MarkBuildFailed(v1alpha1.ReasonBuildRejected, err.Error())
+	case apierrs.IsForbidden(err): // a quota, for example: it may be free later
+		p.Status.MarkBuildFailed(v1alpha1.ReasonBuildRejected, err.Error())
+		return err
+	default:
+		return err
+	}
+	return controller.NewPermanentError(err)
+}
+
+func (r *Reconciler) buildFailed(ctx context.Context, p *pass, b *resources.Build, o build.Outcome) pkgreconciler.Event {
+	s := p.Status.Build
+	s.Failure = &v1alpha1.BuildFailure{Step: o.Step, Reason: o.Reason, Message: o.Message, Log: o.Log, Retryable: o.Fault == build.InfrastructureFault}
+	message := o.Message
+	if o.Log != "" && !strings.Contains(o.Log, o.Message) {
+		message += "\n" + o.Log
+	}
+	controller.GetEventRecorder(ctx).Eventf(p.LambdaFunction, corev1.EventTypeWarning, o.Reason, "Build step %q failed: %s", o.Step, truncate(message))
+	if mayRetry(s, p.cfg.Build) {
+		p.Status.MarkBuildPending(v1alpha1.ReasonRetrying, fmt.Sprintf("Attempt %d of %d failed: %s", s.Attempts, p.cfg.Build.MaxAttempts, o.Message))
+		return controller.NewRequeueAfter(r.retryIn(s, p.cfg.Build))
+	}
+	p.Status.MarkBuildFailed(o.Reason, o.Message)
+	return r.cancelBuilds(ctx, p, b.Name)
+}
+
+// truncate to what a Kubernetes event holds: 1 KiB.
+func truncate(text string) string {
+	const most = 900
+	if len(text) <= most {
+		return text
+	}
+	return "…" + strings.ToValidUTF8(text[len(text)-most:], "")
+}
+
+// buildPod of a Job, nil where there is none.
+func (r *Reconciler) buildPod(job *batchv1.Job) (*corev1.Pod, error) {
+	pods, err := r.pods.Pods(job.Namespace).List(labels.SelectorFromSet(labels.Set{batchv1.JobNameLabel: job.Name}))
+	if err != nil {
+		return nil, err
+	}
+	for _, pod := range pods {
+		if metav1.IsControlledBy(pod, job) {
+			return pod, nil
+		}
+	}
+	return nil, nil
+}
+
+// activeJobs of all functions.
+func (r *Reconciler) activeJobs() ([]*batchv1.Job, error) {
+	all, err := r.jobs.List(labels.Everything())
+	if err != nil {
+		return nil, err
+	}
+	var active []*batchv1.Job
+	for _, job := range all {
+		if finished(job) == nil {
+			active = append(active, job)
+		}
+	}
+	return active, nil
+}
+
+// sharedBuild is another function's Job that builds the same image just now.
+func (r *Reconciler) sharedBuild(p *pass, b *resources.Build) *batchv1.Job {
+	jobs, err := r.jobs.Jobs(p.Namespace).List(labels.SelectorFromSet(labels.Set{lambda.ImageLabelKey: resources.ImageLabel(b.Reference)}))
+	if err != nil {
+		return nil
+	}
+	for _, job := range jobs {
+		if job.Annotations[lambda.ImageAnnotationKey] == b.Reference && finished(job) == nil && job.DeletionTimestamp == nil && !metav1.IsControlledBy(job, p.LambdaFunction) {
+			return job
+		}
+	}
+	return nil
+}
+
+// track enqueues the function when the Job changes.
+func (r *Reconciler) track(p *pass, job *batchv1.Job) pkgreconciler.Event {
+	return r.tracker.TrackReference(tracker.Reference{APIVersion: "batch/v1", Kind: "Job", Namespace: job.Namespace, Name: job.Name}, p.LambdaFunction)
+}
+
+// cancelBuilds removes the function's builds but one: what the spec has moved on
+// from, and what has ended and is recorded.
+func (r *Reconciler) cancelBuilds(ctx context.Context, p *pass, keep string) pkgreconciler.Event {
+	mine := labels.SelectorFromSet(labels.Set{lambda.FunctionLabelKey: resources.Labels(p.LambdaFunction)[lambda.FunctionLabelKey]})
+	jobs, err := r.jobs.Jobs(p.Namespace).List(mine)
+	if err != nil {
+		return err
+	}
+	for _, job := range jobs {
+		if job.Name != keep {
+			if err := r.jobSet(p.Namespace).Delete(ctx, p.LambdaFunction, job.Name); err != nil {
+				return err
+			}
+		}
+	}
+	inputs, err := r.configMaps.ConfigMaps(p.Namespace).List(mine)
+	if err != nil {
+		return err
+	}
+	for _, input := range inputs {
+		if input.Name != keep {
+			if err := r.inputSet(p.Namespace).Delete(ctx, p.LambdaFunction, input.Name); err != nil {
+				return err
+			}
+		}
+	}
+	if keep == "" {
+		r.slots.forget(key(p))
+	}
+	return nil
+}

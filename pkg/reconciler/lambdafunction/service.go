@@ -1,0 +1,61 @@
+package lambdafunction
+
+import (
+	"context"
+
+	pkgreconciler "knative.dev/pkg/reconciler"
+	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
+
+	apierrs "k8s.io/apimachinery/pkg/api/errors"
+	"knative.dev/pkg/controller"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/child"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/kservice"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources/names"
+)
+
+// reconcileService runs the image as a Knative Service. As long as there is no
+// image of the newest spec, what ran before runs on.
+func (r *Reconciler) reconcileService(ctx context.Context, p *pass) pkgreconciler.Event {
+	if p.image == "" {
+		return r.keepService(p)
+	}
+	set := child.Set[*servingv1.Service]{
+		Kind: "Service", Lister: r.services.Services(p.Namespace), Client: r.serving.ServingV1().Services(p.Namespace),
+	}
+	desired := resources.MakeService(p.LambdaFunction, p.image, p.language)
+	service, err := set.Ensure(ctx, p.LambdaFunction, desired, kservice.Mutate)
+	switch {
+	case child.IsNotOwned(err):
+		p.Status.MarkServiceFailed(v1alpha1.ReasonServiceNotOwned, err.Error())
+		return controller.NewPermanentError(err)
+	case child.IsRejected(err):
+		p.Status.MarkServiceFailed(v1alpha1.ReasonServiceRejected, err.Error())
+		return controller.NewPermanentError(err)
+	case apierrs.IsForbidden(err): // a quota, for example: it may be free later
+		p.Status.MarkServiceFailed(v1alpha1.ReasonServiceRejected, err.Error())
+		return err
+	case err != nil:
+		return err
+	}
+	p.Status.PropagateService(service)
+	return nil
+}
+
+// keepService says what serves while there is no image of the newest spec.
+func (r *Reconciler) keepService(p *pass) pkgreconciler.Event {
+	const waiting = "There is no image of the newest source yet."
+	service, err := r.services.Services(p.Namespace).Get(names.Service(p))
+	if err != nil && !apierrs.IsNotFound(err) {
+		return err
+	}
+	if err == nil && service.Status.LatestReadyRevisionName != "" {
+		p.Status.PropagateService(service)
+		p.Status.MarkServiceWaiting(v1alpha1.ReasonWaitingForBuild, waiting+" Revision "+service.Status.LatestReadyRevisionName+" serves on.")
+		return nil
+	}
+	p.Status.MarkServiceWaiting(v1alpha1.ReasonWaitingForBuild, waiting)
+	return nil
+}
