@@ -8,85 +8,65 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"strconv"
 	"syscall"
-	"time"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/runtime"
 )
 
-// lameDuck is how long requests are still taken after SIGTERM: others need a
-// moment to learn that this replica goes.
-const lameDuck = time.Second
-
 func main() {
-	if err := run(); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	if err := run(ctx); err != nil {
 		fail(err)
 	}
 }
 
-// fail ends the container with a message where a person looks for it: the log
-// and the termination message.
+func run(ctx context.Context) error {
+	cfg, err := runtime.ConfigFromEnv(os.Getenv)
+	poolCfg, poolErr := runtime.PoolConfigFromEnv(os.Getenv)
+	if err := errors.Join(err, poolErr); err != nil {
+		return err
+	}
+	slog.SetDefault(runtime.NewLogger(cfg, os.Stderr))
+
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", ":"+strconv.Itoa(cfg.Port))
+	if err != nil {
+		return err
+	}
+	telemetry, err := runtime.StartTelemetry(ctx, cfg, os.Getenv)
+	if err != nil {
+		return err
+	}
+	defer telemetry.Shutdown()
+	pool := runtime.NewPool(poolCfg, telemetry, os.Stdout, os.Stderr)
+	defer pool.Close()
+
+	served := make(chan error, 1)
+	go func() { served <- runtime.Serve(ctx, cfg, runtime.NewServer(cfg, pool, telemetry), listener) }()
+	select {
+	case err := <-pool.Failed():
+		return err
+	case err := <-served:
+		return err
+	}
+}
+
+// fail ends the container with a message where a person looks for it: the last
+// line of the log, and the termination message, which Kubernetes shows in the
+// pod's status.
 func fail(err error) {
 	fmt.Fprintln(os.Stderr, err)
 	path := os.Getenv("LAMBDA_TERMINATION_LOG")
 	if path == "" {
 		path = "/dev/termination-log"
 	}
-	_ = os.WriteFile(path, []byte(err.Error()), 0o644) //nolint:gosec // read by the kubelet; not there outside of Kubernetes
+	// Not created where it is not there: then this is no container of Kubernetes.
+	if f, openErr := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0); openErr == nil {
+		fmt.Fprintln(f, err)
+		_ = f.Close() // nothing to be done about it
+	}
 	os.Exit(1)
-}
-
-func run() error {
-	cfg, err := runtime.ConfigFromEnv(os.Getenv)
-	if err != nil {
-		return err
-	}
-	slog.SetDefault(runtime.NewLogger(cfg, os.Stderr))
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	defer stop()
-
-	telemetry, err := runtime.StartTelemetry(ctx, cfg, os.Getenv)
-	if err != nil {
-		return err
-	}
-	defer telemetry.Shutdown()
-	metrics, err := runtime.NewMetrics()
-	if err != nil {
-		return err
-	}
-	pool := runtime.NewPool(cfg, metrics, os.Stdout, os.Stderr)
-	listener, err := net.Listen("tcp", ":"+strconv.Itoa(cfg.Port))
-	if err != nil {
-		return err
-	}
-	server := &http.Server{Handler: runtime.NewServer(cfg, pool, metrics), ReadHeaderTimeout: time.Minute}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-
-	select {
-	case err := <-pool.Failed():
-		return err
-	case err := <-served:
-		return err
-	case <-ctx.Done():
-	}
-	return drain(server, pool, cfg)
-}
-
-// drain lets what is in flight end.
-func drain(server *http.Server, pool *runtime.Pool, cfg *runtime.Config) error {
-	time.Sleep(min(lameDuck, cfg.DrainTimeout/2))
-	ctx, cancel := context.WithTimeout(context.Background(), cfg.DrainTimeout)
-	defer cancel()
-	err := server.Shutdown(ctx)
-	if errors.Is(err, context.DeadlineExceeded) {
-		slog.Warn("requests were still in flight at the end of the drain timeout", "timeout", cfg.DrainTimeout)
-		err = nil
-	}
-	pool.Close()
-	return err
 }

@@ -1,6 +1,6 @@
 // Package runtime is the lambda runtime: an HTTP server that speaks CloudEvents
-// in front of a handler, which worker processes of the function's language or a
-// linked Invoker call.
+// in front of an Invoker, which is either a Pool of worker processes of the
+// function's language or a handler that is linked into the program.
 package runtime
 
 import (
@@ -8,76 +8,141 @@ import (
 	"errors"
 	"fmt"
 	goruntime "runtime"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
-// Config of a runtime; each field is an environment variable, see
+// Config of the front. Each field is an environment variable, see
 // ConfigFromEnv.
 type Config struct {
-	Port          int
-	MetricsPort   int // 0 turns metrics off
-	Handler       string
-	TaskRoot      string
-	WorkerCommand []string
-	Workers       int
-	Queue         int // requests that may wait for a worker
-	Timeout       time.Duration
-	StartTimeout  time.Duration
-	DrainTimeout  time.Duration
-	MaxBody       int // bytes
-	EventSource   string
-	ErrorStack    bool
-	LogLevel      string
-	LogFormat     string
+	Port         int
+	MetricsPort  int // 0 turns metrics off
+	DrainTimeout time.Duration
+	MaxBody      int    // longest request or reply, in bytes
+	Function     string // its name, for telemetry
+	Namespace    string
+	EventSource  string // source of the events that the function emits
+	ErrorStack   bool   // whether error bodies carry stack traces
+	LogLevel     string
+	LogFormat    string
 }
 
-// ConfigFromEnv reads the configuration. The error names every variable that is
-// wrong and what would be right.
+// PoolConfig says which handler worker processes load and how they are used.
+// Each field is an environment variable, see PoolConfigFromEnv.
+type PoolConfig struct {
+	Handler      string
+	TaskRoot     string // the folder of the function's code
+	Command      []string
+	Workers      int
+	Queue        int           // requests that may wait for a worker
+	Timeout      time.Duration // of one invocation, from when a worker has it
+	StartTimeout time.Duration // for loading the handler
+	MaxBody      int           // longest reply, in bytes
+}
+
+// ConfigFromEnv reads the front's configuration. The error names every variable
+// that is wrong and what would be right.
 func ConfigFromEnv(getenv func(string) string) (*Config, error) {
-	var errs []error
-	text := func(key, fallback string) string {
-		if v := getenv(key); v != "" {
-			return v
-		}
-		return fallback
-	}
-	number := func(key string, fallback, least, most int) int {
-		n, err := strconv.Atoi(text(key, strconv.Itoa(fallback)))
-		if err != nil || n < least || n > most {
-			errs = append(errs, fmt.Errorf("%s: expected a whole number from %d to %d, got %q", key, least, most, getenv(key)))
-		}
-		return n
-	}
-	duration := func(key string, fallback time.Duration) time.Duration {
-		d, err := time.ParseDuration(text(key, fallback.String()))
-		if err != nil || d <= 0 {
-			errs = append(errs, fmt.Errorf("%s: expected a duration such as 30s, got %q", key, getenv(key)))
-		}
-		return d
-	}
-	workers := max(2, goruntime.GOMAXPROCS(0))
+	e := env{get: getenv}
 	cfg := &Config{
-		Port:         number("PORT", 8080, 1, 65535),
-		MetricsPort:  number("LAMBDA_METRICS_PORT", 9464, 0, 65535),
-		Handler:      getenv("LAMBDA_HANDLER"),
-		TaskRoot:     text("LAMBDA_TASK_ROOT", "/lambda/function"),
-		Workers:      number("LAMBDA_WORKERS", workers, 1, 1000),
-		Queue:        number("LAMBDA_QUEUE", 1000, 0, 1_000_000),
-		Timeout:      duration("LAMBDA_TIMEOUT", 5*time.Minute),
-		StartTimeout: duration("LAMBDA_START_TIMEOUT", 2*time.Minute),
-		DrainTimeout: duration("LAMBDA_DRAIN_TIMEOUT", 25*time.Second),
-		MaxBody:      number("LAMBDA_MAX_BODY", 16<<20, 1024, 1<<30),
-		EventSource:  text("LAMBDA_EVENT_SOURCE", "io.knative.lambda/function"),
-		ErrorStack:   getenv("LAMBDA_ERROR_STACK") == "true",
-		LogLevel:     text("LAMBDA_LOG_LEVEL", "info"),
-		LogFormat:    text("LAMBDA_LOG_FORMAT", "json"),
+		Port:         e.number("PORT", 8080, 1, 65535),
+		MetricsPort:  e.number("LAMBDA_METRICS_PORT", 9464, 1, 65535),
+		DrainTimeout: e.duration("LAMBDA_DRAIN_TIMEOUT", 25*time.Second),
+		MaxBody:      e.maxBody(),
+		Function:     e.text("LAMBDA_FUNCTION_NAME", "function"),
+		Namespace:    e.text("LAMBDA_FUNCTION_NAMESPACE", ""),
+		EventSource:  e.text("LAMBDA_EVENT_SOURCE", "io.knative.lambda/function"),
+		ErrorStack:   e.boolean("LAMBDA_ERROR_STACK", false),
+		LogLevel:     e.oneOf("LAMBDA_LOG_LEVEL", "info", "debug", "warning", "error"),
+		LogFormat:    e.oneOf("LAMBDA_LOG_FORMAT", "json", "text"),
+	}
+	if !e.boolean("LAMBDA_METRICS", true) {
+		cfg.MetricsPort = 0
+	}
+	if cfg.MetricsPort == cfg.Port {
+		e.fail("LAMBDA_METRICS_PORT: %d is PORT already; expected another port", cfg.Port)
+	}
+	return cfg, e.err()
+}
+
+// PoolConfigFromEnv reads the configuration of worker processes. The error names
+// every variable that is wrong and what would be right.
+func PoolConfigFromEnv(getenv func(string) string) (*PoolConfig, error) {
+	e := env{get: getenv}
+	cfg := &PoolConfig{
+		Handler:      e.text("LAMBDA_HANDLER", ""),
+		TaskRoot:     e.text("LAMBDA_TASK_ROOT", "/lambda/function"),
+		Workers:      e.number("LAMBDA_WORKERS", max(2, goruntime.GOMAXPROCS(0)), 1, 1000),
+		Queue:        e.number("LAMBDA_QUEUE", 1000, 0, 1_000_000),
+		Timeout:      e.duration("LAMBDA_TIMEOUT", 5*time.Minute),
+		StartTimeout: e.duration("LAMBDA_START_TIMEOUT", 2*time.Minute),
+		MaxBody:      e.maxBody(),
 	}
 	if cfg.Handler == "" {
-		errs = append(errs, errors.New("LAMBDA_HANDLER: missing; expected a handler such as main.handler"))
+		e.fail("LAMBDA_HANDLER: missing; expected a handler such as main.handler")
 	}
-	if err := json.Unmarshal([]byte(getenv("LAMBDA_WORKER_COMMAND")), &cfg.WorkerCommand); err != nil || len(cfg.WorkerCommand) == 0 {
-		errs = append(errs, fmt.Errorf(`LAMBDA_WORKER_COMMAND: expected a JSON array such as ["python3","worker.py"], got %q`, getenv("LAMBDA_WORKER_COMMAND")))
+	command := getenv("LAMBDA_WORKER_COMMAND")
+	if err := json.Unmarshal([]byte(command), &cfg.Command); err != nil || len(cfg.Command) == 0 || cfg.Command[0] == "" {
+		e.fail(`LAMBDA_WORKER_COMMAND: expected a JSON array such as ["python3","/lambda/worker/worker.py"], got %q`, command)
 	}
-	return cfg, errors.Join(errs...)
+	return cfg, e.err()
+}
+
+// env reads variables and collects what is wrong with them.
+type env struct {
+	get  func(string) string
+	errs []error
+}
+
+func (e *env) fail(format string, args ...any) {
+	e.errs = append(e.errs, fmt.Errorf(format, args...))
+}
+
+func (e *env) err() error { return errors.Join(e.errs...) }
+
+func (e *env) text(key, fallback string) string {
+	if v := e.get(key); v != "" {
+		return v
+	}
+	return fallback
+}
+
+func (e *env) number(key string, fallback, least, most int) int {
+	text := e.text(key, strconv.Itoa(fallback))
+	n, err := strconv.Atoi(text)
+	if err != nil || n < least || n > most {
+		e.fail("%s: expected a whole number from %d to %d, got %q", key, least, most, text)
+	}
+	return n
+}
+
+func (e *env) maxBody() int { return e.number("LAMBDA_MAX_BODY", 16<<20, 1024, 1<<30) }
+
+func (e *env) duration(key string, fallback time.Duration) time.Duration {
+	text := e.text(key, fallback.String())
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		e.fail("%s: expected a duration above zero such as 30s, got %q", key, text)
+	}
+	return d
+}
+
+func (e *env) boolean(key string, fallback bool) bool {
+	text := e.text(key, strconv.FormatBool(fallback))
+	b, err := strconv.ParseBool(text)
+	if err != nil {
+		e.fail("%s: expected true or false, got %q", key, text)
+	}
+	return b
+}
+
+// oneOf reads one of the choices; the first is the default.
+func (e *env) oneOf(key string, choices ...string) string {
+	text := e.text(key, choices[0])
+	if !slices.Contains(choices, text) {
+		e.fail("%s: expected one of %s, got %q", key, strings.Join(choices, ", "), text)
+	}
+	return text
 }

@@ -2,94 +2,103 @@ package runtime
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
 )
 
-// MaxHeader is the longest header of a frame, in bytes.
-const MaxHeader = 1 << 20
+// maxHeader is the longest header of a frame, in bytes.
+const maxHeader = 1 << 20
 
 // Kinds of frames, see docs/worker-protocol.md.
 const (
-	// KindReady is a worker's first word: it has loaded the handler.
-	KindReady = "ready"
-	// KindFailed is a worker's last word: it could not load the handler.
-	KindFailed = "failed"
-	// KindInvoke asks a worker to call the handler.
-	KindInvoke = "invoke"
-	// KindResult is what the handler returned.
-	KindResult = "result"
-	// KindError is what the handler raised.
-	KindError = "error"
+	kindReady  = "ready"  // a worker has loaded the handler
+	kindFailed = "failed" // a worker could not load it, and ends
+	kindInvoke = "invoke" // asks a worker to call it
+	kindResult = "result" // what it returned
+	kindError  = "error"  // what it raised
 )
 
-// Header is a frame's head, as JSON on the wire. A field is there only in the
-// kinds that its comment names.
-type Header struct {
-	// Kind of the frame.
+// header is the head of a frame, JSON on the wire. docs/worker-protocol.md says
+// which field belongs to which kind.
+type header struct {
 	Kind string `json:"kind"`
-	// ID of the invocation: invoke, and result and error that answer it.
-	ID uint64 `json:"id,omitempty"`
-	// Deadline of the invocation in milliseconds since 1970: invoke.
-	Deadline int64 `json:"deadline,omitempty"`
-	// Event holds the CloudEvent's attributes and extensions: invoke of an
-	// event, and result where the handler returned one.
-	Event map[string]any `json:"event,omitempty"`
-	// ContentType of the body: invoke and result. Empty in a result says that
-	// the handler returned nothing.
-	ContentType string `json:"contentType,omitempty"`
-	// Method, Path and Headers of the request: invoke.
-	Method  string            `json:"method,omitempty"`
-	Path    string            `json:"path,omitempty"`
-	Headers map[string]string `json:"headers,omitempty"`
-	// Type, Message, Stack and Permanent of an error: error; Message also of
-	// failed.
+	ID   uint64 `json:"id,omitempty"`
+
+	TimeoutMillis int64             `json:"timeout,omitempty"`
+	Event         map[string]any    `json:"event,omitempty"`
+	ContentType   string            `json:"contentType,omitempty"`
+	Method        string            `json:"method,omitempty"`
+	Path          string            `json:"path,omitempty"`
+	Headers       map[string]string `json:"headers,omitempty"`
+	Traceparent   string            `json:"traceparent,omitempty"`
+
 	Type      string `json:"type,omitempty"`
 	Message   string `json:"message,omitempty"`
 	Stack     string `json:"stack,omitempty"`
 	Permanent bool   `json:"permanent,omitempty"`
-	// BadInput tells that the error is the request's: its body is not what its
-	// content type says. error.
-	BadInput bool `json:"badInput,omitempty"`
+	BadInput  bool   `json:"badInput,omitempty"`
 }
 
-// WriteFrame writes a frame: the lengths of header and body as 32-bit
-// big-endian numbers, the header as JSON, the body.
-func WriteFrame(w *bufio.Writer, h *Header, body []byte) error {
-	head, err := json.Marshal(h)
-	if err != nil {
+// appendHead writes a frame but its body into buf: the lengths of header and
+// body as 32-bit big-endian numbers, then the header. The body is written by
+// the caller, who so need not copy it.
+func appendHead(buf *bytes.Buffer, h *header, bodyLength int) error {
+	start := buf.Len()
+	buf.Write(make([]byte, 8))
+	encoder := json.NewEncoder(buf)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(h); err != nil {
 		return err
 	}
-	var lengths [8]byte
-	binary.BigEndian.PutUint32(lengths[:4], uint32(len(head))) //nolint:gosec // far below 4 GiB
-	binary.BigEndian.PutUint32(lengths[4:], uint32(len(body))) //nolint:gosec // bounded by MaxBody
-	for _, part := range [][]byte{lengths[:], head, body} {
-		if _, err := w.Write(part); err != nil {
-			return err
-		}
+	length := buf.Len() - start - 8
+	if length > maxHeader {
+		return fmt.Errorf("%w: attributes and headers of %d bytes, expected at most %d", ErrTooLong, length, maxHeader)
 	}
-	return w.Flush()
+	lengths := buf.Bytes()[start:]
+	binary.BigEndian.PutUint32(lengths, uint32(length))         //nolint:gosec // at most maxHeader
+	binary.BigEndian.PutUint32(lengths[4:], uint32(bodyLength)) //nolint:gosec // at most Config.MaxBody, which is at most 1 GiB
+	return nil
 }
 
-// ReadFrame reads a frame whose body is at most maxBody bytes long.
-func ReadFrame(r *bufio.Reader, maxBody int) (*Header, []byte, error) {
+// readFrame reads a frame. A body longer than maxBody is skipped and makes an
+// ErrTooLong, after which the next frame can be read; no other error can be
+// recovered from.
+func readFrame(r *bufio.Reader, maxBody int) (*header, []byte, error) {
 	var lengths [8]byte
 	if _, err := io.ReadFull(r, lengths[:]); err != nil {
 		return nil, nil, err
 	}
-	head, body := binary.BigEndian.Uint32(lengths[:4]), binary.BigEndian.Uint32(lengths[4:])
-	if head > MaxHeader || uint64(body) > uint64(maxBody) { //nolint:gosec // maxBody is positive
-		return nil, nil, fmt.Errorf("a frame of %d and %d bytes is too long", head, body)
+	headLength, bodyLength := int(binary.BigEndian.Uint32(lengths[:4])), int(binary.BigEndian.Uint32(lengths[4:]))
+	if headLength > maxHeader {
+		return nil, nil, fmt.Errorf("a frame's header says to be %d bytes long, more than %d", headLength, maxHeader)
 	}
-	data := make([]byte, int(head)+int(body))
-	if _, err := io.ReadFull(r, data); err != nil {
-		return nil, nil, fmt.Errorf("a frame broke off: %w", err)
+	head := make([]byte, headLength)
+	if _, err := io.ReadFull(r, head); err != nil {
+		return nil, nil, brokenOff(err)
 	}
-	var h Header
-	if err := json.Unmarshal(data[:head], &h); err != nil {
-		return nil, nil, fmt.Errorf("a frame's header is no JSON: %w", err)
+	var h header
+	if err := json.Unmarshal(head, &h); err != nil {
+		return nil, nil, fmt.Errorf("a frame's header is not the expected JSON: %w", err)
 	}
-	return &h, data[head:], nil
+	if bodyLength > maxBody {
+		if _, err := io.CopyN(io.Discard, r, int64(bodyLength)); err != nil {
+			return nil, nil, brokenOff(err)
+		}
+		return &h, nil, fmt.Errorf("%w: the handler returned %d bytes, expected at most %d", ErrTooLong, bodyLength, maxBody)
+	}
+	body := make([]byte, bodyLength)
+	if _, err := io.ReadFull(r, body); err != nil {
+		return nil, nil, brokenOff(err)
+	}
+	return &h, body, nil
+}
+
+func brokenOff(err error) error {
+	if err == io.EOF { //nolint:errorlint // io.ReadFull and io.CopyN return it bare
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("a frame broke off: %w", err)
 }

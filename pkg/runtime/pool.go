@@ -1,143 +1,201 @@
 package runtime
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// Invoker calls a handler. A function of a compiled language may be one itself.
-type Invoker interface {
-	// Invoke calls the handler and returns its frame: KindResult or KindError.
-	// The error is ErrTimeout, ErrBusy or ErrWorkerDied, or ctx's.
-	Invoke(ctx context.Context, h *Header, body []byte) (*Header, []byte, error)
-	// Ready tells whether the handler is loaded.
-	Ready() bool
-}
-
-// Errors of Invoke.
-var (
-	ErrTimeout    = errors.New("the handler took too long")
-	ErrBusy       = errors.New("too many requests wait for a worker")
-	ErrWorkerDied = errors.New("the worker process died while it handled the request")
+const (
+	// firstDelay is the least time between attempts to replace a worker that
+	// does not stay; it doubles up to lastDelay.
+	firstDelay = 100 * time.Millisecond
+	lastDelay  = 10 * time.Second
+	// steady is how long a worker has to stay for its end to count as the first.
+	steady = 10 * time.Second
 )
-
-// restartDelays between attempts to replace a worker that does not start.
-var restartDelays = []time.Duration{0, 100 * time.Millisecond, time.Second, 5 * time.Second}
 
 // Pool is an Invoker over worker processes.
 type Pool struct {
-	cfg     *Config
-	metrics *Metrics
-	idle    chan *worker
-	stdout  io.Writer
-	stderr  io.Writer
+	cfg       *PoolConfig
+	telemetry *Telemetry
+	stdout    io.Writer
+	stderr    io.Writer
 
+	idle    chan *worker // unbuffered: who receives from it has the worker
+	live    atomic.Int32
 	waiting atomic.Int64
-	ready   atomic.Bool
-	id      atomic.Uint64
-	closed  chan struct{}
-	failed  chan error
+	ids     atomic.Uint64
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	places sync.WaitGroup
+	failed chan error
 }
 
-// NewPool starts the workers in the background. Failed tells when the handler
-// cannot be loaded.
-func NewPool(cfg *Config, metrics *Metrics, stdout, stderr io.Writer) *Pool {
-	p := &Pool{cfg: cfg, metrics: metrics, idle: make(chan *worker, cfg.Workers), stdout: stdout, stderr: stderr,
-		closed: make(chan struct{}), failed: make(chan error, cfg.Workers)}
-	for range cfg.Workers {
-		go p.start(true)
-	}
+// NewPool starts workers in the background: one, and when it has loaded the
+// handler the others, which so do not delay the first answer.
+func NewPool(cfg *PoolConfig, telemetry *Telemetry, stdout, stderr io.Writer) *Pool {
+	p := &Pool{cfg: cfg, telemetry: telemetry, stdout: stdout, stderr: stderr, idle: make(chan *worker), failed: make(chan error, 1)}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.places.Add(1)
+	go p.first()
 	return p
 }
 
 // Ready implements Invoker.
-func (p *Pool) Ready() bool { return p.ready.Load() }
+func (p *Pool) Ready() bool { return p.live.Load() > 0 }
 
-// Failed yields the reason why the handler cannot be loaded.
+// Failed yields why the handler cannot be loaded; it is a *LoadError if the
+// function's author can mend it.
 func (p *Pool) Failed() <-chan error { return p.failed }
 
-// start brings up a worker, at first once and as a replacement until it works.
-func (p *Pool) start(first bool) {
+// Close ends the workers. Invocations that are in flight fail.
+func (p *Pool) Close() {
+	p.cancel()
+	p.places.Wait()
+}
+
+func (p *Pool) first() {
+	defer p.places.Done()
+	w, err := p.start()
+	if err != nil {
+		p.failed <- err
+		return
+	}
+	for range p.cfg.Workers - 1 {
+		p.places.Go(func() { p.keep(nil) })
+	}
+	p.keep(w)
+}
+
+// keep holds one place of the pool filled, at first with w.
+func (p *Pool) keep(w *worker) {
 	for attempt := 0; ; attempt++ {
-		select {
-		case <-p.closed:
-			return
-		case <-time.After(restartDelays[min(attempt, len(restartDelays)-1)]):
+		if w == nil {
+			w = p.replacement(attempt)
 		}
-		w, err := startWorker(p.cfg, p.stdout, p.stderr)
-		if err == nil {
-			p.ready.Store(true)
+		if w == nil {
+			return // closed
+		}
+		since := time.Now()
+		p.attend(w)
+		w = nil
+		if p.ctx.Err() != nil {
+			return
+		}
+		p.telemetry.workerRestarted()
+		if time.Since(since) > steady {
+			attempt = -1
+		}
+	}
+}
+
+// replacement starts a worker, again and again with growing delays; it is nil
+// when the pool was closed.
+func (p *Pool) replacement(attempt int) *worker {
+	for ; ; attempt++ {
+		if attempt > 0 {
+			delay := min(lastDelay, firstDelay<<min(attempt-1, 10))
 			select {
-			case <-p.closed:
-				w.stop()
-			case p.idle <- w:
+			case <-p.ctx.Done():
+				return nil
+			case <-time.After(delay):
 			}
+		}
+		w, err := p.start()
+		if p.ctx.Err() != nil {
+			if w != nil {
+				w.stop()
+			}
+			return nil
+		}
+		if err == nil {
+			return w
+		}
+		slog.Error("a worker could not be started", "error", err)
+	}
+}
+
+func (p *Pool) start() (*worker, error) {
+	began := time.Now()
+	w, err := startWorker(p.ctx, p.cfg, p.stdout, p.stderr)
+	if err == nil {
+		p.telemetry.handlerLoaded(time.Since(began))
+	}
+	return w, err
+}
+
+// attend hands the worker to one invocation after another until it or the pool
+// ends.
+func (p *Pool) attend(w *worker) {
+	p.live.Add(1)
+	defer p.live.Add(-1)
+	for {
+		select {
+		case p.idle <- w:
+		case <-w.gone:
+			return
+		case <-p.ctx.Done():
+			w.stop()
 			return
 		}
-		if first {
-			p.failed <- err
+		select {
+		case <-w.free:
+		case <-w.gone:
+			return
+		case <-p.ctx.Done():
+			w.stop()
 			return
 		}
-		slog.Error("a worker could not be replaced", "error", err)
 	}
 }
 
 // Invoke implements Invoker.
-func (p *Pool) Invoke(ctx context.Context, h *Header, body []byte) (*Header, []byte, error) {
+func (p *Pool) Invoke(ctx context.Context, in *Invocation) (*Result, error) {
+	h := header{Kind: kindInvoke, ID: p.ids.Add(1), TimeoutMillis: p.cfg.Timeout.Milliseconds(), Event: in.Event, ContentType: in.ContentType,
+		Method: in.Method, Path: in.Path, Headers: in.Headers, Traceparent: in.Traceparent}
+	head := heads.Get().(*bytes.Buffer)
+	defer heads.Put(head)
+	head.Reset()
+	if err := appendHead(head, &h, len(in.Body)); err != nil {
+		return nil, err
+	}
 	w, err := p.take(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	deadline := time.Now().Add(p.cfg.Timeout)
-	h.Kind, h.ID, h.Deadline = KindInvoke, p.id.Add(1), deadline.UnixMilli()
-	reply, data, err := w.invoke(h, body, deadline, p.cfg.MaxBody)
-	if err == nil {
-		p.idle <- w
-		return reply, data, nil
+	reply, body, err := w.invoke(head.Bytes(), in.Body, h.ID, time.Now().Add(p.cfg.Timeout), p.cfg.MaxBody)
+	if err == nil || errors.Is(err, ErrTooLong) {
+		w.free <- struct{}{}
 	}
-	timeout := errors.Is(err, os.ErrDeadlineExceeded)
-	w.stop()
-	p.metrics.restarted()
-	go p.start(false)
-	if timeout {
-		return nil, nil, fmt.Errorf("%w: longer than %v", ErrTimeout, p.cfg.Timeout)
+	switch {
+	case errors.Is(err, ErrTooLong):
+		return nil, err
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		w.kill()
+		return nil, fmt.Errorf("%w: more than %v (spec.runtime.timeout)", ErrTimeout, p.cfg.Timeout)
+	case err != nil && p.ctx.Err() != nil:
+		return nil, fmt.Errorf("%w: the runtime is shutting down", ErrWorkerDied)
+	case err != nil:
+		death := w.death()
+		slog.Error("a worker died", "error", err, "cause", death)
+		return nil, fmt.Errorf("%w: %s", ErrWorkerDied, death)
+	case reply.Kind == kindError:
+		return nil, &HandlerError{Type: reply.Type, Message: reply.Message, Stack: reply.Stack, Permanent: reply.Permanent, BadInput: reply.BadInput}
 	}
-	slog.Error("a worker died", "error", err, "exit", fmt.Sprint(w.exit))
-	return nil, nil, fmt.Errorf("%w: %v", ErrWorkerDied, exitText(w.exit))
-}
-
-func exitText(err error) string {
-	if err == nil {
-		return "it exited by itself"
-	}
-	return err.Error()
+	return &Result{Event: reply.Event, ContentType: reply.ContentType, Body: body}, nil
 }
 
 // take waits for a worker that is free.
 func (p *Pool) take(ctx context.Context) (*worker, error) {
-	for {
-		w, err := p.next(ctx)
-		if err != nil {
-			return nil, err
-		}
-		select {
-		case <-w.gone: // it died in idleness
-			w.stop()
-			p.metrics.restarted()
-			go p.start(false)
-		default:
-			return w, nil
-		}
-	}
-}
-
-func (p *Pool) next(ctx context.Context) (*worker, error) {
 	select {
 	case w := <-p.idle:
 		return w, nil
@@ -145,7 +203,7 @@ func (p *Pool) next(ctx context.Context) (*worker, error) {
 	}
 	if p.waiting.Add(1) > int64(p.cfg.Queue) {
 		p.waiting.Add(-1)
-		return nil, ErrBusy
+		return nil, fmt.Errorf("%w: %d", ErrBusy, p.cfg.Queue)
 	}
 	defer p.waiting.Add(-1)
 	select {
@@ -153,20 +211,7 @@ func (p *Pool) next(ctx context.Context) (*worker, error) {
 		return w, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
-	case <-p.closed:
-		return nil, ErrBusy
-	}
-}
-
-// Close ends the workers; nothing may be in flight.
-func (p *Pool) Close() {
-	close(p.closed)
-	for {
-		select {
-		case w := <-p.idle:
-			w.stop()
-		default:
-			return
-		}
+	case <-p.ctx.Done():
+		return nil, fmt.Errorf("%w: the runtime is shutting down", ErrBusy)
 	}
 }

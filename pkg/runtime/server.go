@@ -2,166 +2,82 @@ package runtime
 
 import (
 	"context"
-	"errors"
-	"io"
-	"mime"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
-	"github.com/cloudevents/sdk-go/v2/binding"
-	"github.com/cloudevents/sdk-go/v2/event"
-	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-
-	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
+	"go.opentelemetry.io/otel/trace"
 )
+
+// healthPath answers 200 as soon as the handler is loaded. It never reaches the
+// handler.
+const healthPath = "/healthz"
 
 // Server answers requests and CloudEvents with what the handler returns.
 type Server struct {
-	cfg     *Config
-	invoker Invoker
-	metrics *Metrics
+	cfg       *Config
+	invoker   Invoker
+	telemetry *Telemetry
+	warm      atomic.Bool // an invocation has come
 }
 
 // NewServer returns a server in front of the invoker.
-func NewServer(cfg *Config, invoker Invoker, metrics *Metrics) *Server {
-	return &Server{cfg: cfg, invoker: invoker, metrics: metrics}
+func NewServer(cfg *Config, invoker Invoker, telemetry *Telemetry) *Server {
+	return &Server{cfg: cfg, invoker: invoker, telemetry: telemetry}
 }
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == "/healthz" {
+	if r.URL.Path == healthPath {
 		if !s.invoker.Ready() {
-			http.Error(w, "the handler is being loaded", http.StatusServiceUnavailable)
+			http.Error(w, "the handler is not loaded", http.StatusServiceUnavailable)
 		}
 		return
 	}
 	start := time.Now()
-	ctx, span := s.metrics.startSpan(r)
+	if !s.warm.Swap(true) && !s.invoker.Ready() {
+		s.telemetry.coldStarted(r.Context())
+	}
+	req, problem := readRequest(w, r, s.cfg.MaxBody)
+	defer req.release()
+	ctx, span, traceparent := s.telemetry.startSpan(r.Context(), req.Traceparent, req.tracestate)
 	defer span.End()
-	outcome, err := s.answer(ctx, w, r)
-	if err != nil {
-		span.SetStatus(codes.Error, err.Error())
+	req.Traceparent = traceparent
+	if problem == nil {
+		problem = s.invoke(ctx, w, req)
 	}
-	s.metrics.invoked(ctx, outcome, time.Since(start))
-}
-
-// answer handles a request and names its outcome for metrics.
-func (s *Server) answer(ctx context.Context, w http.ResponseWriter, r *http.Request) (string, error) {
-	req, problem := s.read(w, r)
+	outcome := outcomeSuccess
 	if problem != nil {
-		s.writeError(w, req, problem)
-		return "rejected", problem
+		outcome = problem.outcome
+		s.writeProblem(w, req, problem)
 	}
-	reply, body, err := s.invoker.Invoke(ctx, req.header, req.body)
+	describe(span, req, problem)
+	s.telemetry.invoked(ctx, outcome, time.Since(start))
+}
+
+func (s *Server) invoke(ctx context.Context, w http.ResponseWriter, req *request) *problem {
+	result, err := s.invoker.Invoke(ctx, &req.Invocation)
 	if err != nil {
-		problem = invokeProblem(err)
-		s.writeError(w, req, problem)
-		return problem.outcome, problem
+		return problemOf(err, s.cfg.ErrorStack)
 	}
-	if reply.Kind == KindError {
-		problem = s.handlerProblem(reply)
-		s.writeError(w, req, problem)
-		return problem.outcome, problem
-	}
-	if err := s.writeReply(w, req, reply, body); err != nil {
-		problem = &problemError{status: http.StatusInternalServerError, outcome: "error", eventType: events.ResponseError,
-			data: events.Error{Type: "InvalidReply", Message: "the handler returned a CloudEvent that is none: " + err.Error()}}
-		s.writeError(w, req, problem)
-		return problem.outcome, problem
-	}
-	return "success", nil
+	return s.writeResult(w, req, result)
 }
 
-// request is what came in, in the worker's words.
-type request struct {
-	header     *Header
-	body       []byte
-	event      *event.Event // nil for a plain request
-	structured bool
-	hops       int32
-}
-
-const (
-	typeJSON       = "application/json"
-	typeStructured = "application/cloudevents+json"
-	typeBatch      = "application/cloudevents-batch"
-)
-
-// read takes the request apart; the problem says what is wrong with it.
-func (s *Server) read(w http.ResponseWriter, r *http.Request) (*request, *problemError) {
-	req := &request{header: &Header{Method: r.Method, Path: r.URL.RequestURI(), Headers: headers(r)}}
-	contentType := r.Header.Get("Content-Type")
-	media, _, _ := mime.ParseMediaType(contentType)
-	if strings.HasPrefix(media, typeBatch) {
-		return req, badRequest(http.StatusUnsupportedMediaType, "batches of CloudEvents are not supported: send each event in a request of its own")
+// describe says on the span what was invoked and how it went, in the words of
+// OpenTelemetry's semantic conventions for CloudEvents.
+func describe(span trace.Span, req *request, p *problem) {
+	if !span.IsRecording() {
+		return
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, int64(s.cfg.MaxBody))
-	isEvent := media == typeStructured || r.Header.Get("Ce-Specversion") != ""
-	if !isEvent {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			return req, bodyProblem(err)
-		}
-		req.body, req.header.ContentType = body, contentType
-		return req, nil
+	if req.event != nil {
+		span.SetAttributes(attribute.String("cloudevents.event_id", req.event.ID()), attribute.String("cloudevents.event_type", req.event.Type()),
+			attribute.String("cloudevents.event_source", req.event.Source()))
 	}
-	return s.readEvent(req, r, media == typeStructured)
-}
-
-func (s *Server) readEvent(req *request, r *http.Request, structured bool) (*request, *problemError) {
-	e, err := binding.ToEvent(r.Context(), cehttp.NewMessageFromHttpRequest(r))
-	if err == nil {
-		err = e.Validate()
+	if p != nil {
+		span.SetAttributes(attribute.String("error.type", p.data.Type))
+		span.SetStatus(codes.Error, strings.ToValidUTF8(p.data.Message, "\uFFFD"))
 	}
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
-		return req, bodyProblem(err)
-	} else if err != nil {
-		return req, badRequest(http.StatusBadRequest, "not a valid CloudEvent: "+strings.TrimSpace(err.Error()))
-	}
-	req.event, req.structured = e, structured
-	req.body, req.header.ContentType = e.Data(), e.DataContentType()
-	if req.header.ContentType == "" && structured {
-		req.header.ContentType = typeJSON
-	}
-	req.header.Event = attributes(e)
-	if hops, ok := req.header.Event[events.HopsExtension]; ok {
-		n, problem := parseHops(hops)
-		if problem != nil {
-			return req, problem
-		}
-		req.hops = n
-	}
-	return req, nil
-}
-
-// attributes of an event, its extensions among them.
-func attributes(e *event.Event) map[string]any {
-	a := map[string]any{"specversion": e.SpecVersion(), "id": e.ID(), "source": e.Source(), "type": e.Type()}
-	for k, v := range map[string]string{"subject": e.Subject(), "dataschema": e.DataSchema(), "datacontenttype": e.DataContentType()} {
-		if v != "" {
-			a[k] = v
-		}
-	}
-	if t := e.Time(); !t.IsZero() {
-		a["time"] = t.Format(time.RFC3339Nano)
-	}
-	for k, v := range e.Extensions() {
-		a[k] = v
-	}
-	return a
-}
-
-// headers are the first value of each header but those of CloudEvents, which
-// the event's attributes already have.
-func headers(r *http.Request) map[string]string {
-	h := make(map[string]string, len(r.Header))
-	for k, v := range r.Header {
-		if !strings.HasPrefix(k, "Ce-") {
-			h[strings.ToLower(k)] = v[0]
-		}
-	}
-	return h
 }

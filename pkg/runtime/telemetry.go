@@ -2,82 +2,164 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
+	promclient "github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/exporters/prometheus"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/propagation"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
 )
 
-// NewLogger logs as the function does: JSON lines, or text.
-func NewLogger(cfg *Config, w io.Writer) *slog.Logger {
-	levels := map[string]slog.Level{"debug": slog.LevelDebug, "warning": slog.LevelWarn, "error": slog.LevelError}
-	options := &slog.HandlerOptions{Level: levels[cfg.LogLevel], ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-		switch a.Key {
-		case slog.TimeKey:
-			a.Key = "timestamp"
-		case slog.LevelKey:
-			a.Key = "severity"
-		case slog.MessageKey:
-			a.Key = "message"
-		}
-		return a
-	}}
-	if cfg.LogFormat == "text" {
-		return slog.New(slog.NewTextHandler(w, options))
-	}
-	return slog.New(slog.NewJSONHandler(w, options)).With("logger", "runtime")
-}
+const scope = "github.com/brunovlucena/knative-lambda-operator/pkg/runtime"
 
-// Telemetry exports metrics and traces until it is shut down.
+// outcome of an invocation: the only label of its metrics.
+type outcome string
+
+const (
+	outcomeSuccess   outcome = "success"
+	outcomeError     outcome = "error"     // the handler raised an error, or returned what cannot be sent
+	outcomePermanent outcome = "permanent" // the handler raised a permanent error
+	outcomeTimeout   outcome = "timeout"
+	outcomeDied      outcome = "worker_died"
+	outcomeRejected  outcome = "rejected"  // the request was wrong
+	outcomeBusy      outcome = "busy"      // too many requests waited
+	outcomeCancelled outcome = "cancelled" // the client went away before its turn
+)
+
+var outcomes = []outcome{outcomeSuccess, outcomeError, outcomePermanent, outcomeTimeout, outcomeDied, outcomeRejected, outcomeBusy, outcomeCancelled}
+
+// Telemetry holds a runtime's instruments and exports what they measure, until
+// it is shut down.
 type Telemetry struct {
-	shutdown []func(context.Context) error
+	invocations metric.Int64Counter
+	duration    metric.Float64Histogram
+	coldStarts  metric.Int64Counter
+	loading     metric.Float64Histogram
+	restarts    metric.Int64Counter
+	byOutcome   map[outcome]metric.MeasurementOption
+
+	tracer     trace.Tracer // nil where nothing is traced
+	propagator propagation.TraceContext
+	shutdown   []func(context.Context) error
 }
 
 // StartTelemetry exposes metrics to Prometheus on cfg.MetricsPort and sends
 // spans where the environment of OpenTelemetry says (OTEL_EXPORTER_OTLP_ENDPOINT
-// or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT); without one there is no tracing.
+// or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT); without one nothing is traced.
 func StartTelemetry(ctx context.Context, cfg *Config, getenv func(string) string) (*Telemetry, error) {
 	t := &Telemetry{}
+	// OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have the last word.
+	service, err := resource.Merge(resource.NewSchemaless(attribute.String("service.name", cfg.Function), attribute.String("service.namespace", cfg.Namespace)),
+		resource.Environment())
+	if err != nil {
+		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
+	}
+	var meters metric.MeterProvider = noop.NewMeterProvider()
 	if cfg.MetricsPort > 0 {
-		exporter, err := prometheus.New()
+		provider, err := t.exposeMetrics(ctx, cfg.MetricsPort, service)
 		if err != nil {
 			return nil, fmt.Errorf("metrics: %w", err)
 		}
-		provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter))
-		otel.SetMeterProvider(provider)
-		mux := http.NewServeMux()
-		mux.Handle("/metrics", promhttp.Handler())
-		server := &http.Server{Addr: ":" + strconv.Itoa(cfg.MetricsPort), Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-		go func() {
-			if err := server.ListenAndServe(); err != nil && !strings.Contains(err.Error(), "Server closed") {
-				slog.Error("metrics cannot be served", "error", err)
-			}
-		}()
-		t.shutdown = append(t.shutdown, server.Shutdown, provider.Shutdown)
+		otel.SetMeterProvider(provider) // for functions that are linked in
+		meters = provider
 	}
 	if getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != "" {
 		exporter, err := otlptracehttp.New(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("tracing: %w", err)
 		}
-		provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter)) // sampler by OTEL_TRACES_SAMPLER
+		provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(service)) // sampled by OTEL_TRACES_SAMPLER
 		otel.SetTracerProvider(provider)
+		t.tracer = provider.Tracer(scope)
 		t.shutdown = append(t.shutdown, provider.Shutdown)
 	}
-	return t, nil
+	return t, t.instrument(meters.Meter(scope))
 }
 
-// Shutdown sends what is left.
+func (t *Telemetry) exposeMetrics(ctx context.Context, port int, service *resource.Resource) (*sdkmetric.MeterProvider, error) {
+	registry := promclient.NewRegistry()
+	exporter, err := prometheus.New(prometheus.WithRegisterer(registry), prometheus.WithoutScopeInfo())
+	if err != nil {
+		return nil, err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", ":"+strconv.Itoa(port))
+	if err != nil {
+		return nil, fmt.Errorf("%w (LAMBDA_METRICS_PORT chooses another port, LAMBDA_METRICS=false none)", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	go func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			slog.Error("metrics are no longer served", "error", err)
+		}
+	}()
+	provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter), sdkmetric.WithResource(service))
+	t.shutdown = append(t.shutdown, server.Shutdown, provider.Shutdown)
+	return provider, nil
+}
+
+func (t *Telemetry) instrument(meter metric.Meter) error {
+	var errs [5]error
+	t.invocations, errs[0] = meter.Int64Counter("lambda.invocations", metric.WithUnit("{invocation}"),
+		metric.WithDescription("Invocations by outcome."))
+	t.duration, errs[1] = meter.Float64Histogram("lambda.invocation.duration", metric.WithUnit("s"),
+		metric.WithDescription("Time from request to reply by outcome; waiting for a worker counts."),
+		metric.WithExplicitBucketBoundaries(.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300))
+	t.coldStarts, errs[2] = meter.Int64Counter("lambda.cold.starts", metric.WithUnit("{start}"),
+		metric.WithDescription("Starts of which the first invocation had to wait for the handler to be loaded."))
+	t.loading, errs[3] = meter.Float64Histogram("lambda.worker.load.duration", metric.WithUnit("s"),
+		metric.WithDescription("Time from the start of a worker until it had loaded the handler."),
+		metric.WithExplicitBucketBoundaries(.025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120))
+	t.restarts, errs[4] = meter.Int64Counter("lambda.worker.restarts", metric.WithUnit("{restart}"),
+		metric.WithDescription("Workers that ended, or were ended after a timeout, and were replaced."))
+	t.byOutcome = make(map[outcome]metric.MeasurementOption, len(outcomes))
+	for _, o := range outcomes {
+		t.byOutcome[o] = metric.WithAttributeSet(attribute.NewSet(attribute.String("outcome", string(o))))
+	}
+	return errors.Join(errs[:]...)
+}
+
+func (t *Telemetry) invoked(ctx context.Context, o outcome, d time.Duration) {
+	t.invocations.Add(ctx, 1, t.byOutcome[o])
+	t.duration.Record(ctx, d.Seconds(), t.byOutcome[o])
+}
+
+func (t *Telemetry) coldStarted(ctx context.Context) { t.coldStarts.Add(ctx, 1) }
+func (t *Telemetry) handlerLoaded(duration time.Duration) {
+	t.loading.Record(context.Background(), duration.Seconds())
+}
+func (t *Telemetry) workerRestarted() { t.restarts.Add(context.Background(), 1) }
+
+// startSpan continues the trace that traceparent and tracestate tell of. It
+// returns the traceparent for the handler: the span's, or where nothing is
+// traced the one that came in.
+func (t *Telemetry) startSpan(ctx context.Context, traceparent, tracestate string) (context.Context, trace.Span, string) {
+	if t.tracer == nil {
+		return ctx, trace.SpanFromContext(ctx), traceparent
+	}
+	carrier := propagation.MapCarrier{"traceparent": traceparent, "tracestate": tracestate}
+	ctx, span := t.tracer.Start(t.propagator.Extract(ctx, carrier), "invoke", trace.WithSpanKind(trace.SpanKindServer))
+	t.propagator.Inject(ctx, carrier)
+	return ctx, span, carrier["traceparent"]
+}
+
+// Shutdown sends what has not been sent yet.
 func (t *Telemetry) Shutdown() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()

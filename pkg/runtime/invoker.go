@@ -1,0 +1,64 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+)
+
+// Invoker calls a handler. A Pool does so in worker processes; a function of a
+// compiled language may be one itself.
+type Invoker interface {
+	// Invoke calls the handler. Its error is a *HandlerError for what the handler
+	// raised, ErrTimeout, ErrBusy, ErrWorkerDied, ErrTooLong, or that of ctx.
+	Invoke(ctx context.Context, in *Invocation) (*Result, error)
+	// Ready tells whether the handler is loaded. Invoke waits until it is.
+	Ready() bool
+}
+
+// Invocation is what a handler is called with.
+type Invocation struct {
+	// Event holds the CloudEvent's attributes and extensions; nil for a plain
+	// request.
+	Event map[string]any
+	// Method, Path (with the query) and Headers of the HTTP request; the names
+	// of headers are in lower case.
+	Method  string
+	Path    string
+	Headers map[string]string
+	// Traceparent is the W3C Trace Context of the invocation, if there is one.
+	Traceparent string
+	// ContentType of Body.
+	ContentType string
+	Body        []byte
+}
+
+// Result is what a handler returned. The zero value says: nothing.
+type Result struct {
+	// Event holds the attributes and extensions of the CloudEvent that the
+	// handler returned; nil if it returned anything else.
+	Event map[string]any
+	// ContentType of Body.
+	ContentType string
+	Body        []byte
+}
+
+// HandlerError is what a handler raised.
+type HandlerError struct {
+	Type    string // in the words of the function's language
+	Message string
+	Stack   string
+	// Permanent says that it comes again with each retry.
+	Permanent bool
+	// BadInput says that the body is not what its content type says.
+	BadInput bool
+}
+
+func (e *HandlerError) Error() string { return e.Type + ": " + e.Message }
+
+// Errors of Invoke. They are wrapped with what a person needs to know.
+var (
+	ErrTimeout    = errors.New("the handler took too long")
+	ErrBusy       = errors.New("too many requests wait for a worker")
+	ErrWorkerDied = errors.New("the worker process died while it handled the request")
+	ErrTooLong    = errors.New("too long")
+)

@@ -1,0 +1,64 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
+)
+
+// problem is why a request has no result: what the client is told, and the
+// outcome that metrics count.
+type problem struct {
+	status    int
+	outcome   outcome
+	eventType string
+	data      events.Error
+}
+
+// badRequest is a fault of the request, which a retry would not mend.
+func badRequest(status int, message string) *problem {
+	return &problem{status: status, outcome: outcomeRejected, eventType: events.ResponseError,
+		data: events.Error{Type: "InvalidRequest", Message: message, Permanent: true}}
+}
+
+// invalidReply is a result that cannot be sent.
+func invalidReply(message string) *problem {
+	return &problem{status: http.StatusInternalServerError, outcome: outcomeError, eventType: events.ResponseError,
+		data: events.Error{Type: "InvalidReply", Message: message}}
+}
+
+// problemOf tells what an error of Invoke means for the client. A broker retries
+// what is 5xx and gives up at once on 4xx.
+func problemOf(err error, withStack bool) *problem {
+	p := &problem{status: http.StatusInternalServerError, outcome: outcomeError, eventType: events.ResponseError,
+		data: events.Error{Type: "Internal", Message: err.Error()}}
+	var raised *HandlerError
+	switch {
+	case errors.As(err, &raised):
+		p.raised(raised, withStack)
+	case errors.Is(err, ErrTimeout):
+		p.status, p.outcome, p.eventType, p.data.Type = http.StatusGatewayTimeout, outcomeTimeout, events.ResponseTimeout, "Timeout"
+	case errors.Is(err, ErrBusy):
+		p.status, p.outcome, p.data.Type = http.StatusServiceUnavailable, outcomeBusy, "Busy"
+	case errors.Is(err, ErrWorkerDied):
+		p.outcome, p.data.Type = outcomeDied, "WorkerDied"
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		p.status, p.outcome, p.data.Type = http.StatusServiceUnavailable, outcomeCancelled, "Cancelled"
+	}
+	return p
+}
+
+func (p *problem) raised(e *HandlerError, withStack bool) {
+	p.data = events.Error{Type: e.Type, Message: e.Message, Permanent: e.Permanent || e.BadInput}
+	if withStack {
+		p.data.Stack = e.Stack
+	}
+	switch {
+	case e.BadInput:
+		p.status, p.outcome = http.StatusBadRequest, outcomeRejected
+	case e.Permanent:
+		p.status, p.outcome = http.StatusUnprocessableEntity, outcomePermanent
+	}
+}

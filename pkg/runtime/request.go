@@ -1,0 +1,160 @@
+package runtime
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/binding"
+	"github.com/cloudevents/sdk-go/v2/event"
+	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
+)
+
+const (
+	typeJSON       = "application/json"
+	typeStructured = "application/cloudevents+json"
+	typeBatch      = "application/cloudevents-batch" // and +json, as other formats
+	typeOther      = "application/cloudevents"       // a format that is not JSON
+)
+
+// request is what came in.
+type request struct {
+	Invocation
+	event      *event.Event // nil for a plain request
+	structured bool
+	hops       int32
+	tracestate string
+	buffer     *bytes.Buffer // holds Body until release; may be nil
+}
+
+// maxPooled is the largest buffer that is kept for other requests.
+const maxPooled = 1 << 20
+
+var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// release gives the body's memory back.
+func (r *request) release() {
+	if r.buffer != nil && r.buffer.Cap() <= maxPooled {
+		bodies.Put(r.buffer)
+	}
+	r.buffer, r.Body = nil, nil
+}
+
+// readRequest takes a request apart. It returns a request with a problem too:
+// the answer's form depends on it.
+func readRequest(w http.ResponseWriter, r *http.Request, maxBody int) (*request, *problem) {
+	req := &request{Invocation: Invocation{Method: r.Method, Path: r.URL.RequestURI(), Headers: headers(r)}}
+	req.Traceparent, req.tracestate = r.Header.Get("Traceparent"), r.Header.Get("Tracestate")
+	contentType := r.Header.Get("Content-Type")
+	media, _, _ := mime.ParseMediaType(contentType)
+	switch {
+	case strings.HasPrefix(media, typeBatch):
+		return req, badRequest(http.StatusUnsupportedMediaType, "batches of CloudEvents are not supported: send each event in a request of its own")
+	case media != typeStructured && strings.HasPrefix(media, typeOther):
+		return req, badRequest(http.StatusUnsupportedMediaType, fmt.Sprintf("CloudEvents as %s are not supported: send %s or the binary mode", media, typeStructured))
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, int64(maxBody))
+	if media == typeStructured || r.Header.Get("Ce-Specversion") != "" {
+		req.structured = media == typeStructured
+		return req, req.readEvent(r)
+	}
+	req.buffer = bodies.Get().(*bytes.Buffer)
+	req.buffer.Reset()
+	if _, err := req.buffer.ReadFrom(r.Body); err != nil {
+		return req, bodyProblem(err)
+	}
+	req.Body, req.ContentType = req.buffer.Bytes(), contentType
+	return req, nil
+}
+
+func (r *request) readEvent(in *http.Request) *problem {
+	e, err := binding.ToEvent(in.Context(), cehttp.NewMessageFromHttpRequest(in))
+	if err == nil {
+		err = e.Validate()
+	}
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return bodyProblem(err)
+	} else if err != nil {
+		return badRequest(http.StatusBadRequest, "not a valid CloudEvent: "+strings.TrimSpace(err.Error()))
+	}
+	r.event, r.Event = e, attributes(e)
+	r.Body, r.ContentType = e.Data(), e.DataContentType()
+	if r.ContentType == "" && r.structured {
+		r.ContentType = typeJSON // as the JSON format of CloudEvents has it
+	}
+	if r.Traceparent == "" {
+		r.Traceparent, _ = r.Event["traceparent"].(string)
+		r.tracestate, _ = r.Event["tracestate"].(string)
+	}
+	return r.countHops()
+}
+
+// countHops refuses an event that functions have passed to and fro.
+func (r *request) countHops() *problem {
+	v, ok := r.Event[events.HopsExtension]
+	if !ok {
+		return nil
+	}
+	n, err := strconv.ParseInt(fmt.Sprint(v), 10, 32)
+	if err != nil || n < 0 {
+		return badRequest(http.StatusBadRequest, fmt.Sprintf("%s: expected a whole number, got %q", events.HopsExtension, fmt.Sprint(v)))
+	}
+	if n > events.MaxHops {
+		return badRequest(http.StatusUnprocessableEntity,
+			fmt.Sprintf("%s is %d, more than %d: functions answer each other's events in a circle", events.HopsExtension, n, events.MaxHops))
+	}
+	r.hops = int32(n)
+	return nil
+}
+
+func bodyProblem(err error) *problem {
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return badRequest(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is longer than %d bytes", tooLarge.Limit))
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = errors.New("it is shorter than its Content-Length")
+	}
+	return badRequest(http.StatusBadRequest, "the body cannot be read: "+err.Error())
+}
+
+// attributes of an event, its extensions among them.
+func attributes(e *event.Event) map[string]any {
+	a := make(map[string]any, 8+len(e.Extensions()))
+	for k, v := range e.Extensions() {
+		a[k] = v
+	}
+	for k, v := range map[string]string{"specversion": e.SpecVersion(), "id": e.ID(), "source": e.Source(), "type": e.Type(),
+		"subject": e.Subject(), "dataschema": e.DataSchema(), "datacontenttype": e.DataContentType()} {
+		if v != "" {
+			a[k] = v
+		}
+	}
+	if t := e.Time(); !t.IsZero() {
+		a["time"] = t.Format(time.RFC3339Nano)
+	}
+	return a
+}
+
+// headers are the request's headers but those that the event's attributes
+// repeat.
+func headers(r *http.Request) map[string]string {
+	h := make(map[string]string, len(r.Header)+1)
+	h["host"] = r.Host
+	for k, v := range r.Header {
+		if !strings.HasPrefix(k, "Ce-") {
+			h[strings.ToLower(k)] = strings.Join(v, ", ")
+		}
+	}
+	return h
+}
