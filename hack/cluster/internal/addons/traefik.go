@@ -1,0 +1,139 @@
+package addons
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/brunovlucena/knative-lambda-operator/hack/cluster/internal/env"
+)
+
+func prepareTraefik(ctx context.Context, e *env.Env) error {
+	_, err := e.Build(ctx, "traefik", "", "github.com/traefik/traefik/v3/cmd/traefik")
+	return err
+}
+
+const (
+	// publicPort and privatePort on the bridge, for pods.
+	publicPort, privatePort = 18080, 18081
+	// fallbackPort on loopback where 80 is taken.
+	fallbackPort = 18082
+)
+
+// traefikServices give the ingress names in the cluster: Services without a
+// selector, whose endpoints are on the bridge.
+const traefikServices = `apiVersion: v1
+kind: Namespace
+metadata: {name: traefik}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: %[1]s, namespace: traefik}
+spec:
+  ports: [{name: http, port: 80, targetPort: %[2]d}]
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: %[1]s, namespace: traefik, labels: {kubernetes.io/service-name: %[1]s}}
+addressType: IPv4
+ports: [{name: http, port: %[2]d, protocol: TCP}]
+endpoints: [{addresses: [%[3]q], conditions: {ready: true}}]
+---
+`
+
+func upTraefik(ctx context.Context, e *env.Env) error {
+	bin, err := e.Build(ctx, "traefik", "", "github.com/traefik/traefik/v3/cmd/traefik")
+	if err != nil {
+		return err
+	}
+	manifests := fmt.Sprintf(traefikServices, "public", publicPort, env.BridgeIP) + fmt.Sprintf(traefikServices, "private", privatePort, env.BridgeIP)
+	if err := e.Apply(ctx, manifests); err != nil {
+		return err
+	}
+	port, err := ingressPort(e)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(e.Path("traefik"), 0o755); err != nil { // no traefik.yaml may be found where it runs
+		return err
+	}
+	err = e.Start(env.Process{Name: "traefik", Dir: e.Path("traefik"), Env: []string{"KUBECONFIG=" + e.Kubeconfig()}, Args: []string{filepath.Join(bin, "traefik"),
+		"--entrypoints.local.address=127.0.0.1:" + port,
+		"--entrypoints.public.address=" + net.JoinHostPort(env.BridgeIP, strconv.Itoa(publicPort)),
+		"--entrypoints.private.address=" + net.JoinHostPort(env.BridgeIP, strconv.Itoa(privatePort)),
+		"--experimental.knative=true",
+		"--providers.knative.publicEntrypoints=local,public", "--providers.knative.publicService.namespace=traefik", "--providers.knative.publicService.name=public",
+		"--providers.knative.privateEntrypoints=private", "--providers.knative.privateService.namespace=traefik", "--providers.knative.privateService.name=private",
+		"--providers.knative.throttleDuration=100ms",
+		"--global.checknewversion=false", "--global.sendanonymoususage=false",
+		"--serversTransport.maxIdleConnsPerHost=200", "--log.level=WARN"}})
+	if err != nil {
+		return err
+	}
+	return e.Wait(ctx, "traefik", "the ingress", 30*time.Second, func(context.Context) error {
+		if err := e.Died("traefik"); err != nil {
+			return err
+		}
+		conn, err := net.DialTimeout("tcp", "127.0.0.1:"+port, time.Second)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	})
+}
+
+// ingressPort is 80 where it is free, decided once.
+func ingressPort(e *env.Env) (string, error) {
+	if port, err := os.ReadFile(e.Path("ingress-port")); err == nil {
+		return string(port), nil
+	}
+	port := "80"
+	if l, err := net.Listen("tcp", "127.0.0.1:80"); err == nil {
+		l.Close()
+	} else {
+		port = strconv.Itoa(fallbackPort)
+	}
+	return port, e.Write("ingress-port", port)
+}
+
+// Ingress is the host:port at which the ingress answers on this machine.
+func Ingress(e *env.Env) (string, error) {
+	port, err := os.ReadFile(e.Path("ingress-port"))
+	return "127.0.0.1:" + string(port), err
+}
+
+// Configure sets this project's ConfigMaps for the local cluster: where images
+// go and what they are made from.
+func Configure(ctx context.Context, e *env.Env) error {
+	image := func(name string) string {
+		text, err := os.ReadFile(e.Path("images", name))
+		if err != nil {
+			return ""
+		}
+		return strings.TrimSpace(string(text))
+	}
+	languages := fmt.Sprintf(`{"data":{"python":%q}}`, fmt.Sprintf(`versions:
+  "3.11": {baseImage: %q}
+handler: main.handler
+file: main.py
+dependenciesFile: requirements.txt
+template: python
+worker: ["python3", "-u", "/lambda/worker/worker.py"]
+`, image("python-3.11")))
+	build := fmt.Sprintf(`{"data":{"registry":%q,"insecure-registries":%q,"executor-image":%q,"repository-template":"functions/{{.Namespace}}/{{.Language}}"}}`,
+		env.Registry, env.Registry, image("kaniko"))
+	for name, patch := range map[string]string{"config-build": build, "config-runtimes": languages} {
+		if err := e.Wait(ctx, "config", name, time.Minute, func(ctx context.Context) error { // the webhook may come up just now
+			_, err := e.Kubectl(ctx, "", "patch", "configmap", name, "-n", "knative-lambda", "--type=merge", "-p", patch)
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
