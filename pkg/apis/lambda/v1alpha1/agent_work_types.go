@@ -3,7 +3,6 @@ package v1alpha1
 import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 )
 
 // ApprovalSpec is how a supervised agent asks for approval.
@@ -206,10 +205,8 @@ type AgentSubscription struct {
 	// Filters are filters of the CloudEvents Subscriptions API; all must
 	// match.
 	// +optional
-	// +kubebuilder:pruning:PreserveUnknownFields
-	// +kubebuilder:validation:Schemaless
-	// +kubebuilder:validation:Type=array
-	Filters []eventingv1.SubscriptionsAPIFilter `json:"filters,omitempty"`
+	// +kubebuilder:validation:MaxItems=64
+	Filters []EventFilter `json:"filters,omitempty"`
 
 	// Description for people.
 	// +optional

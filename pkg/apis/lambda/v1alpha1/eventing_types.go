@@ -22,10 +22,8 @@ type FunctionTrigger struct {
 	// Filters are filters of the CloudEvents Subscriptions API; all must
 	// match.
 	// +optional
-	// +kubebuilder:pruning:PreserveUnknownFields
-	// +kubebuilder:validation:Schemaless
-	// +kubebuilder:validation:Type=array
-	Filters []eventingv1.SubscriptionsAPIFilter `json:"filters,omitempty"`
+	// +kubebuilder:validation:MaxItems=64
+	Filters []EventFilter `json:"filters,omitempty"`
 
 	// Delivery overrides how often and how fast a delivery is tried again.
 	// +optional
