@@ -143,8 +143,13 @@ func (s *LambdaFunctionStatus) MarkEventingNotRequested() {
 }
 
 // propagateService copies the readiness of a Knative Service to a condition.
+// Where its newest revision has failed, Ready often only says that there is no
+// revision to route to; why, is what the configuration says.
 func propagateService(manager apis.ConditionManager, condition apis.ConditionType, service *servingv1.Service) {
 	ready := service.Status.GetCondition(servingv1.ServiceConditionReady)
+	if configurations := service.Status.GetCondition(servingv1.ServiceConditionConfigurationsReady); ready.IsFalse() && configurations.IsFalse() {
+		ready = configurations
+	}
 	switch {
 	case service.Generation != service.Status.ObservedGeneration:
 		manager.MarkUnknown(condition, ReasonServiceNotReconciled, "Knative Serving has not yet seen the newest Service.")
