@@ -21,7 +21,7 @@ const (
 // FunctionSource is where a function's code comes from: exactly one member.
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.inline) ? 1 : 0) + (has(self.minio) ? 1 : 0) + (has(self.s3) ? 1 : 0) + (has(self.gcs) ? 1 : 0) + (has(self.git) ? 1 : 0) + (has(self.image) ? 1 : 0) == 1",message="spec.source: expected exactly one of inline, minio, s3, gcs, git, image"
-// +kubebuilder:validation:XValidation:rule="!has(self.type) || self.type == ” || (self.type == 'inline' && has(self.inline)) || (self.type == 'minio' && has(self.minio)) || (self.type == 's3' && has(self.s3)) || (self.type == 'gcs' && has(self.gcs)) || (self.type == 'git' && has(self.git)) || (self.type == 'image' && has(self.image))",message="spec.source.type: must name the member that is set"
+// +kubebuilder:validation:XValidation:rule="!has(self.type) || size(self.type) == 0 || (self.type == 'inline' && has(self.inline)) || (self.type == 'minio' && has(self.minio)) || (self.type == 's3' && has(self.s3)) || (self.type == 'gcs' && has(self.gcs)) || (self.type == 'git' && has(self.git)) || (self.type == 'image' && has(self.image))",message="spec.source.type: must name the member that is set"
 type FunctionSource struct {
 	// Type names the member that is set, and is defaulted from it.
 	// +optional
