@@ -55,7 +55,7 @@ func appendHead(buf *bytes.Buffer, h *header, bodyLength int) error {
 	}
 	length := buf.Len() - start - 8
 	if length > maxHeader {
-		return fmt.Errorf("%w: attributes and headers of %d bytes, expected at most %d", ErrTooLong, length, maxHeader)
+		return fmt.Errorf("%w: attributes and headers of %d bytes, expected at most %d", ErrRequestTooLong, length, maxHeader)
 	}
 	lengths := buf.Bytes()[start:]
 	binary.BigEndian.PutUint32(lengths, uint32(length))         //nolint:gosec // at most maxHeader
@@ -64,7 +64,7 @@ func appendHead(buf *bytes.Buffer, h *header, bodyLength int) error {
 }
 
 // readFrame reads a frame. A body longer than maxBody is skipped and makes an
-// ErrTooLong, after which the next frame can be read; no other error can be
+// ErrReplyTooLong, after which the next frame can be read; no other error can be
 // recovered from.
 func readFrame(r *bufio.Reader, maxBody int) (*header, []byte, error) {
 	var lengths [8]byte
@@ -87,7 +87,7 @@ func readFrame(r *bufio.Reader, maxBody int) (*header, []byte, error) {
 		if _, err := io.CopyN(io.Discard, r, int64(bodyLength)); err != nil {
 			return nil, nil, brokenOff(err)
 		}
-		return &h, nil, fmt.Errorf("%w: the handler returned %d bytes, expected at most %d", ErrTooLong, bodyLength, maxBody)
+		return &h, nil, fmt.Errorf("%w: the handler returned %d bytes, expected at most %d", ErrReplyTooLong, bodyLength, maxBody)
 	}
 	body := make([]byte, bodyLength)
 	if _, err := io.ReadFull(r, body); err != nil {

@@ -9,7 +9,7 @@ import (
 // compiled language may be one itself.
 type Invoker interface {
 	// Invoke calls the handler. Its error is a *HandlerError for what the handler
-	// raised, ErrTimeout, ErrBusy, ErrWorkerDied, ErrTooLong, or that of ctx.
+	// raised, one of the errors below, or that of ctx.
 	Invoke(ctx context.Context, in *Invocation) (*Result, error)
 	// Ready tells whether the handler is loaded. Invoke waits until it is.
 	Ready() bool
@@ -57,8 +57,9 @@ func (e *HandlerError) Error() string { return e.Type + ": " + e.Message }
 
 // Errors of Invoke. They are wrapped with what a person needs to know.
 var (
-	ErrTimeout    = errors.New("the handler took too long")
-	ErrBusy       = errors.New("too many requests wait for a worker")
-	ErrWorkerDied = errors.New("the worker process died while it handled the request")
-	ErrTooLong    = errors.New("too long")
+	ErrTimeout        = errors.New("the handler took too long")
+	ErrBusy           = errors.New("too many requests wait for a worker")
+	ErrWorkerDied     = errors.New("the worker process died while it handled the request")
+	ErrRequestTooLong = errors.New("the request is too long")
+	ErrReplyTooLong   = errors.New("the reply is too long")
 )

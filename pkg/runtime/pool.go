@@ -173,11 +173,11 @@ func (p *Pool) Invoke(ctx context.Context, in *Invocation) (*Result, error) {
 		return nil, err
 	}
 	reply, body, err := w.invoke(head.Bytes(), in.Body, h.ID, time.Now().Add(p.cfg.Timeout), p.cfg.MaxBody)
-	if err == nil || errors.Is(err, ErrTooLong) {
+	if err == nil || errors.Is(err, ErrReplyTooLong) {
 		w.free <- struct{}{}
 	}
 	switch {
-	case errors.Is(err, ErrTooLong):
+	case errors.Is(err, ErrReplyTooLong):
 		return nil, err
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		w.kill()

@@ -42,6 +42,10 @@ func problemOf(err error, withStack bool) *problem {
 		p.status, p.outcome, p.eventType, p.data.Type = http.StatusGatewayTimeout, outcomeTimeout, events.ResponseTimeout, "Timeout"
 	case errors.Is(err, ErrBusy):
 		p.status, p.outcome, p.data.Type = http.StatusServiceUnavailable, outcomeBusy, "Busy"
+	case errors.Is(err, ErrRequestTooLong):
+		return badRequest(http.StatusRequestHeaderFieldsTooLarge, err.Error())
+	case errors.Is(err, ErrReplyTooLong):
+		return invalidReply(err.Error())
 	case errors.Is(err, ErrWorkerDied):
 		p.outcome, p.data.Type = outcomeDied, "WorkerDied"
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

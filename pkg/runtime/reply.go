@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -109,6 +110,11 @@ func (r *request) lineage() map[string]any {
 // filled in. Only the hops are not the handler's to say.
 func (s *Server) returned(req *request, result *Result) (*event.Event, error) {
 	all := map[string]any{"id": uuid.NewString(), "source": s.cfg.EventSource, "time": time.Now().UTC().Format(time.RFC3339Nano)}
+	for name := range result.Event {
+		if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
+			return nil, fmt.Errorf("attribute %q: expected a name of lower-case letters and digits", name)
+		}
+	}
 	lineage := req.lineage()
 	maps.Copy(all, lineage)
 	maps.Copy(all, result.Event)

@@ -48,7 +48,6 @@ func startWorker(ctx context.Context, cfg *PoolConfig, stdout, stderr io.Writer)
 	if err != nil {
 		return nil, err
 	}
-	defer theirs.Close()
 	cmd := exec.Command(cfg.Command[0], cfg.Command[1:]...) //nolint:gosec // the image's own command
 	cmd.Dir = cfg.TaskRoot
 	cmd.Stdout, cmd.Stderr = stdout, stderr
@@ -56,7 +55,9 @@ func startWorker(ctx context.Context, cfg *PoolConfig, stdout, stderr io.Writer)
 	cmd.Env = append(os.Environ(), "LAMBDA_WORKER_FD="+strconv.Itoa(workerFD), "LAMBDA_HANDLER="+cfg.Handler, "LAMBDA_TASK_ROOT="+cfg.TaskRoot)
 	cmd.SysProcAttr = processAttributes()
 	cmd.WaitDelay = time.Second // do not wait for heirs of stdout when it is a pipe
-	if err := cmd.Start(); err != nil {
+	err = cmd.Start()
+	theirs.Close() // so that the end of the process is the end of the connection
+	if err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("cannot start the worker: %w", err)
 	}
@@ -133,7 +134,7 @@ func (w *worker) awaitReady(cfg *PoolConfig) error {
 var heads = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // invoke sends the frame and reads its answer, a result or an error. Errors but
-// ErrTooLong leave the worker unusable; os.ErrDeadlineExceeded is one of them.
+// ErrReplyTooLong leave the worker unusable; os.ErrDeadlineExceeded is one of them.
 func (w *worker) invoke(head, body []byte, id uint64, deadline time.Time, maxBody int) (*header, []byte, error) {
 	if err := w.conn.SetDeadline(deadline); err != nil {
 		return nil, nil, err

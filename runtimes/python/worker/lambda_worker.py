@@ -15,6 +15,7 @@ import lambda_logging
 from lambda_runtime import CloudEvent, Context
 
 _JSON_TYPE = "application/json"
+_to_json = json.JSONEncoder(allow_nan=False).encode  # json.dumps would make an encoder for each call
 
 
 class Failure(Exception):
@@ -164,7 +165,7 @@ def _encode_data(value):
     if isinstance(value, (bytes, bytearray, memoryview)):
         return {"contentType": "application/octet-stream"}, bytes(value)
     try:
-        return {"contentType": _JSON_TYPE}, json.dumps(value, allow_nan=False).encode()
+        return {"contentType": _JSON_TYPE}, _to_json(value).encode()
     except (TypeError, ValueError, RecursionError) as e:
         raise InvalidReply("the handler returned a value of type %s that cannot be written as JSON: %s" % (type(value).__name__, e)) from None
 
@@ -178,7 +179,7 @@ def _encode_event(attributes, data):
         fields, body = _encode_data(data)
         content_type = content_type or fields.get("contentType", "")
     try:
-        json.dumps(attributes)
+        _to_json(attributes)
     except (TypeError, ValueError) as e:
         raise InvalidReply("the handler returned a CloudEvent with an attribute that is no text, number or truth value: %s" % e) from None
     return {"event": attributes, "contentType": content_type}, body
@@ -194,7 +195,7 @@ class Worker:
         self.logger = logging.getLogger("function")
 
     def send(self, header, body=b""):
-        head = json.dumps(header).encode()
+        head = _to_json(header).encode()
         self.writer.write(b"".join((struct.pack(">II", len(head), len(body)), head, body)))
         self.writer.flush()
 
