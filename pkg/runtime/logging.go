@@ -14,6 +14,9 @@ func NewLogger(cfg *Config, w io.Writer) *slog.Logger {
 	}
 	keys := map[string]string{slog.TimeKey: "timestamp", slog.LevelKey: "severity", slog.MessageKey: "message"}
 	options := &slog.HandlerOptions{Level: levels[cfg.LogLevel], ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+		if level, ok := a.Value.Any().(slog.Level); ok && level == slog.LevelWarn {
+			a.Value = slog.StringValue("WARNING") // as the workers call it
+		}
 		if key, ok := keys[a.Key]; ok && len(groups) == 0 {
 			a.Key = key
 		}

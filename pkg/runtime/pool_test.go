@@ -198,7 +198,7 @@ func TestWhoHangsUpLeavesTheQueue(t *testing.T) {
 		t.Fatal(err)
 	}
 	wg.Go(func() {
-		if response, err := f.Client().Do(r); err == nil {
+		if response, err := http.DefaultClient.Do(r); err == nil {
 			response.Body.Close()
 			t.Errorf("who hung up was answered with %s", response.Status)
 		}

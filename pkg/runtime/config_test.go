@@ -1,0 +1,71 @@
+package runtime
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func lookup(environment ...string) func(string) string {
+	m := map[string]string{}
+	for _, e := range environment {
+		k, v, _ := strings.Cut(e, "=")
+		m[k] = v
+	}
+	return func(key string) string { return m[key] }
+}
+
+func TestConfigFromEnv(t *testing.T) {
+	defaults := Config{Port: 8080, MetricsPort: 9464, DrainTimeout: 25 * time.Second, MaxBody: 16 << 20, Function: "function",
+		EventSource: "io.knative.lambda/function", LogLevel: "info", LogFormat: "json"}
+	got, err := ConfigFromEnv(lookup())
+	if diff := cmp.Diff(&defaults, got); err != nil || diff != "" {
+		t.Errorf("%v (-want, +got):\n%s", err, diff)
+	}
+	got, err = ConfigFromEnv(lookup("PORT=9464", "LAMBDA_METRICS=false", "LAMBDA_DRAIN_TIMEOUT=1m", "LAMBDA_MAX_BODY=2048", "LAMBDA_FUNCTION_NAME=f",
+		"LAMBDA_FUNCTION_NAMESPACE=ns", "LAMBDA_EVENT_SOURCE=/s", "LAMBDA_ERROR_STACK=true", "LAMBDA_LOG_LEVEL=debug", "LAMBDA_LOG_FORMAT=text"))
+	want := Config{Port: 9464, DrainTimeout: time.Minute, MaxBody: 2048, Function: "f", Namespace: "ns", EventSource: "/s", ErrorStack: true, LogLevel: "debug", LogFormat: "text"}
+	if diff := cmp.Diff(&want, got); err != nil || diff != "" {
+		t.Errorf("%v (-want, +got):\n%s", err, diff)
+	}
+}
+
+func TestConfigFromEnvRefuses(t *testing.T) {
+	for environment, want := range map[string]string{
+		"PORT=0":                    `PORT: expected a whole number from 1 to 65535, got "0"`,
+		"PORT=9464":                 `LAMBDA_METRICS_PORT: 9464 is PORT already; expected another port`,
+		"LAMBDA_METRICS_PORT=x":     `LAMBDA_METRICS_PORT: expected a whole number from 1 to 65535, got "x"`,
+		"LAMBDA_METRICS=maybe":      `LAMBDA_METRICS: expected true or false, got "maybe"`,
+		"LAMBDA_DRAIN_TIMEOUT=25":   `LAMBDA_DRAIN_TIMEOUT: expected a duration above zero such as 30s, got "25"`,
+		"LAMBDA_MAX_BODY=1":         `LAMBDA_MAX_BODY: expected a whole number from 1024 to 1073741824, got "1"`,
+		"LAMBDA_ERROR_STACK=always": `LAMBDA_ERROR_STACK: expected true or false, got "always"`,
+		"LAMBDA_LOG_LEVEL=warn":     `LAMBDA_LOG_LEVEL: expected one of info, debug, warning, error, got "warn"`,
+		"LAMBDA_LOG_FORMAT=xml":     `LAMBDA_LOG_FORMAT: expected one of json, text, got "xml"`,
+	} {
+		if _, err := ConfigFromEnv(lookup(environment)); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, expected %s", environment, err, want)
+		}
+	}
+}
+
+func TestPoolConfigFromEnv(t *testing.T) {
+	got, err := PoolConfigFromEnv(lookup("LAMBDA_HANDLER=main.handler", `LAMBDA_WORKER_COMMAND=["python3","-u","w.py"]`, "LAMBDA_WORKERS=3", "LAMBDA_TIMEOUT=10s"))
+	want := PoolConfig{Handler: "main.handler", TaskRoot: "/lambda/function", Command: []string{"python3", "-u", "w.py"}, Workers: 3, Queue: 1000,
+		Timeout: 10 * time.Second, StartTimeout: 2 * time.Minute, MaxBody: 16 << 20}
+	if diff := cmp.Diff(&want, got); err != nil || diff != "" {
+		t.Errorf("%v (-want, +got):\n%s", err, diff)
+	}
+	_, err = PoolConfigFromEnv(lookup("LAMBDA_WORKERS=0", "LAMBDA_TIMEOUT=-1s", "LAMBDA_WORKER_COMMAND=python3"))
+	const problems = `LAMBDA_WORKERS: expected a whole number from 1 to 1000, got "0"
+LAMBDA_TIMEOUT: expected a duration above zero such as 30s, got "-1s"
+LAMBDA_HANDLER: missing; expected a handler such as main.handler
+LAMBDA_WORKER_COMMAND: expected a JSON array such as ["python3","/lambda/worker/worker.py"], got "python3"`
+	if err == nil || err.Error() != problems {
+		t.Errorf("failed with\n%v\nexpected\n%s", err, problems)
+	}
+	if got, err := PoolConfigFromEnv(lookup("LAMBDA_HANDLER=h.h", `LAMBDA_WORKER_COMMAND=["w"]`)); err != nil || got.Workers < 2 {
+		t.Errorf("%v, %v, expected at least 2 workers", got, err)
+	}
+}
