@@ -134,7 +134,7 @@ func head(reference string, insecure bool) (string, error) {
 	}
 	ref, err := name.ParseReference(reference, options...)
 	if err != nil {
-		return "", fmt.Errorf("%w: %v", ErrUnavailable, err)
+		return "", fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
@@ -144,7 +144,7 @@ func head(reference string, insecure bool) (string, error) {
 	case errors.As(err, &answered) && answered.StatusCode == http.StatusNotFound:
 		return "", ErrNotFound
 	case err != nil:
-		return "", fmt.Errorf("%w: %v", ErrUnavailable, err)
+		return "", fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return descriptor.Digest.String(), nil
 }

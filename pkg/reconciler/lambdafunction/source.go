@@ -27,7 +27,7 @@ func (r *Reconciler) reconcileSource(_ context.Context, p *pass) pkgreconciler.E
 		// It was there at admission: an administrator took it out. What runs,
 		// runs on.
 		p.Status.MarkSourceFailed(v1alpha1.ReasonUnknownLanguage, "config-runtimes: "+err.Error())
-		return nil
+		return nil //nolint:nilerr // told by the condition; a change of the ConfigMap reconciles again
 	}
 	p.language, p.version = language, version
 	p.files = resources.InlineFiles(p.Spec.Source.Inline, language)

@@ -36,7 +36,7 @@ func (s *LambdaFunctionSpec) Validate(ctx context.Context) *apis.FieldError {
 	errs = errs.Also(s.validateRuntime(cfg))
 	errs = errs.Also(s.validateBuild(cfg).ViaField("build"))
 	errs = errs.Also(s.Scaling.validate().ViaField("scaling"))
-	errs = errs.Also(s.FunctionPod.validatePod())
+	errs = errs.Also(s.validatePod())
 	errs = errs.Also(s.Observability.validate().ViaField("observability"))
 	return errs.Also(s.unsupported())
 }

@@ -2,6 +2,7 @@ package v1alpha1
 
 import (
 	"fmt"
+	"math"
 	"net/url"
 	"regexp"
 	"strings"
@@ -160,7 +161,7 @@ func (o *ObservabilitySpec) validate() (errs *apis.FieldError) {
 
 // checkNumber: from 0 to most, both included.
 func checkNumber(n Number, most float64, field string) *apis.FieldError {
-	if f := n.Float64(); !(f >= 0 && f <= most) { //nolint:staticcheck // so that NaN is refused
+	if f := n.Float64(); math.IsNaN(f) || f < 0 || f > most {
 		return apis.ErrInvalidValue(string(n), field, fmt.Sprintf("expected a number from 0 to %g", most))
 	}
 	return nil
