@@ -182,7 +182,7 @@ type AISpec struct {
 
 	// Timeout of one call of the model.
 	// +optional
-	Timeout *metav1.Duration `json:"timeout,omitempty"`
+	Timeout *Duration `json:"timeout,omitempty"`
 
 	// Budget of tokens.
 	// +optional
@@ -219,7 +219,7 @@ type TokenBudget struct {
 	Tokens int64 `json:"tokens"`
 
 	// Window of time.
-	Window metav1.Duration `json:"window"`
+	Window Duration `json:"window"`
 }
 
 // BehaviorSpec is an agent's behaviour in conversations.
@@ -240,7 +240,7 @@ type BehaviorSpec struct {
 
 	// ConversationTTL is how long an idle conversation is kept.
 	// +optional
-	ConversationTTL *metav1.Duration `json:"conversationTTL,omitempty"`
+	ConversationTTL *Duration `json:"conversationTTL,omitempty"`
 }
 
 // LambdaAgentList is a list of LambdaAgents.

@@ -95,7 +95,7 @@ func (a *AISpec) validate(*config.Config) (errs *apis.FieldError) {
 		errs = errs.Also(apis.ErrMultipleOneOf("systemPrompt", "systemPromptFrom"))
 	}
 	if a.Timeout != nil {
-		errs = errs.Also(checkDuration(a.Timeout.Duration, minTimeout, maxWindow, "timeout"))
+		errs = errs.Also(checkDuration(*a.Timeout, minTimeout, maxWindow, "timeout"))
 	}
 	return errs
 }

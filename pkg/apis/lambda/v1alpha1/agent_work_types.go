@@ -2,7 +2,6 @@ package v1alpha1
 
 import (
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // ApprovalSpec is how a supervised agent asks for approval.
@@ -22,7 +21,7 @@ type ApprovalSpec struct {
 
 	// Timeout of an approval.
 	// +optional
-	Timeout *metav1.Duration `json:"timeout,omitempty"`
+	Timeout *Duration `json:"timeout,omitempty"`
 
 	// TimeoutAction when nobody answered in time; default deny.
 	// +optional

@@ -2,7 +2,6 @@ package v1alpha1
 
 import (
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // BuildStrategy is a way to make an image from source.
@@ -25,7 +24,7 @@ type BuildSpec struct {
 
 	// Timeout of one build, queue not counted.
 	// +optional
-	Timeout *metav1.Duration `json:"timeout,omitempty"`
+	Timeout *Duration `json:"timeout,omitempty"`
 
 	// Registry that the image is pushed to, host[:port]; default from
 	// config-build.

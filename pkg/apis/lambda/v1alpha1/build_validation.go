@@ -18,7 +18,7 @@ var (
 func (s *LambdaFunctionSpec) validateBuild(cfg *config.Config) (errs *apis.FieldError) {
 	b := s.Build
 	if b.Timeout != nil {
-		errs = errs.Also(checkDuration(b.Timeout.Duration, minTimeout, cfg.Defaults.MaxBuildTimeout, "timeout"))
+		errs = errs.Also(checkDuration(*b.Timeout, minTimeout, cfg.Defaults.MaxBuildTimeout, "timeout"))
 	}
 	switch b.Strategy {
 	case "", BuildAuto, BuildKaniko:

@@ -2,7 +2,6 @@ package v1alpha1
 
 import (
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
@@ -102,7 +101,7 @@ type DeadLetterSpec struct {
 
 	// RetryBackoffDelay before the first retry; default 1s.
 	// +optional
-	RetryBackoffDelay *metav1.Duration `json:"retryBackoffDelay,omitempty"`
+	RetryBackoffDelay *Duration `json:"retryBackoffDelay,omitempty"`
 
 	// BackoffPolicy of further retries; default exponential.
 	// +optional
@@ -111,7 +110,7 @@ type DeadLetterSpec struct {
 
 	// MessageTTL is how long a dead letter is kept.
 	// +optional
-	MessageTTL *metav1.Duration `json:"messageTTL,omitempty"`
+	MessageTTL *Duration `json:"messageTTL,omitempty"`
 
 	// MaxLength is the number of dead letters that are kept.
 	// +optional

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"knative.dev/pkg/apis"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
@@ -81,7 +80,7 @@ const DefaultPort = 8080
 
 func (r *FunctionRuntime) setDefaults(cfg *config.Config, source SourceType) {
 	if r.Timeout == nil {
-		r.Timeout = &metav1.Duration{Duration: cfg.Defaults.FunctionTimeout}
+		r.Timeout = NewDuration(cfg.Defaults.FunctionTimeout)
 	}
 	if source == SourceImage || cfg.Runtimes == nil {
 		return

@@ -153,7 +153,7 @@ type FunctionRuntime struct {
 
 	// Timeout of one invocation; longer ones end with an error.
 	// +optional
-	Timeout *metav1.Duration `json:"timeout,omitempty"`
+	Timeout *Duration `json:"timeout,omitempty"`
 }
 
 // LambdaFunctionList is a list of LambdaFunctions.

@@ -104,7 +104,7 @@ func checkPath(name string) error {
 func (s *LambdaFunctionSpec) validateRuntime(cfg *config.Config) (errs *apis.FieldError) {
 	r := s.Runtime
 	if r.Timeout != nil {
-		errs = errs.Also(checkDuration(r.Timeout.Duration, minTimeout, cfg.Defaults.MaxFunctionTimeout, "runtime.timeout"))
+		errs = errs.Also(checkDuration(*r.Timeout, minTimeout, cfg.Defaults.MaxFunctionTimeout, "runtime.timeout"))
 	}
 	if s.Source.Image != nil {
 		return errs

@@ -1,7 +1,5 @@
 package v1alpha1
 
-import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 // ScalingSpec bounds the number of replicas and says when to add one. It
 // becomes the autoscaling annotations of Knative Serving.
 //
@@ -35,7 +33,7 @@ type ScalingSpec struct {
 	// ScaleToZeroGracePeriod is how long the last replica stays after its last
 	// request.
 	// +optional
-	ScaleToZeroGracePeriod *metav1.Duration `json:"scaleToZeroGracePeriod,omitempty"`
+	ScaleToZeroGracePeriod *Duration `json:"scaleToZeroGracePeriod,omitempty"`
 
 	// Metric that the autoscaler watches.
 	// +optional
@@ -50,7 +48,7 @@ type ScalingSpec struct {
 
 	// Window over which the autoscaler averages: 6s to 1h.
 	// +optional
-	Window *metav1.Duration `json:"window,omitempty"`
+	Window *Duration `json:"window,omitempty"`
 
 	// InitialScale is the number of replicas that a new revision starts with.
 	// +optional

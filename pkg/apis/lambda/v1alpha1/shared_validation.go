@@ -40,8 +40,12 @@ func checkObjectName(name, field string) *apis.FieldError {
 	return nil
 }
 
-func checkDuration(d, least, most time.Duration, field string) *apis.FieldError {
-	if d < least || d > most {
+func checkDuration(text Duration, least, most time.Duration, field string) *apis.FieldError {
+	d, err := time.ParseDuration(string(text))
+	switch {
+	case err != nil:
+		return apis.ErrInvalidValue(string(text), field, "expected a duration such as 90s or 5m")
+	case d < least || d > most:
 		return apis.ErrOutOfBoundsValue(d, least, most, field)
 	}
 	return nil
@@ -117,10 +121,10 @@ func (s *ScalingSpec) validate() (errs *apis.FieldError) {
 		errs = errs.Also(apis.ErrOutOfBoundsValue(*c, 0, 1000, "containerConcurrency"))
 	}
 	if s.Window != nil {
-		errs = errs.Also(checkDuration(s.Window.Duration, minWindow, maxWindow, "window"))
+		errs = errs.Also(checkDuration(*s.Window, minWindow, maxWindow, "window"))
 	}
 	if s.ScaleToZeroGracePeriod != nil {
-		errs = errs.Also(checkDuration(s.ScaleToZeroGracePeriod.Duration, 0, maxRetention, "scaleToZeroGracePeriod"))
+		errs = errs.Also(checkDuration(*s.ScaleToZeroGracePeriod, 0, maxRetention, "scaleToZeroGracePeriod"))
 	}
 	return errs
 }

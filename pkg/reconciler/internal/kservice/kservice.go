@@ -38,10 +38,10 @@ func Annotations(s *v1alpha1.ScalingSpec) map[string]string {
 		a[autoscaling.ClassAnnotationKey] = autoscaling.HPA
 	}
 	if s.Window != nil {
-		a[autoscaling.WindowAnnotationKey] = s.Window.Duration.String()
+		a[autoscaling.WindowAnnotationKey] = s.Window.Value().String()
 	}
 	if s.ScaleToZeroGracePeriod != nil {
-		a[autoscaling.ScaleToZeroPodRetentionPeriodKey] = s.ScaleToZeroGracePeriod.Duration.String()
+		a[autoscaling.ScaleToZeroPodRetentionPeriodKey] = s.ScaleToZeroGracePeriod.Value().String()
 	}
 	return a
 }

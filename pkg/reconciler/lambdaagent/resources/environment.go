@@ -47,7 +47,7 @@ func Environment(a *v1alpha1.LambdaAgent) []corev1.EnvVar {
 		add(corev1.EnvVar{Name: "LLM_TOP_P", Value: string(*ai.TopP)})
 	}
 	if ai.Timeout != nil {
-		add(corev1.EnvVar{Name: "LLM_TIMEOUT", Value: ai.Timeout.Duration.String()})
+		add(corev1.EnvVar{Name: "LLM_TIMEOUT", Value: ai.Timeout.Value().String()})
 	}
 	if ai.Provider == v1alpha1.ProviderOllama {
 		add(corev1.EnvVar{Name: "OLLAMA_URL", Value: ai.Endpoint})
@@ -67,7 +67,7 @@ func Environment(a *v1alpha1.LambdaAgent) []corev1.EnvVar {
 			add(corev1.EnvVar{Name: "EMIT_EVENTS", Value: strconv.FormatBool(*b.EmitEvents)})
 		}
 		if b.ConversationTTL != nil {
-			add(corev1.EnvVar{Name: "CONVERSATION_TTL", Value: b.ConversationTTL.Duration.String()})
+			add(corev1.EnvVar{Name: "CONVERSATION_TTL", Value: b.ConversationTTL.Value().String()})
 		}
 	}
 	if e := a.Spec.Eventing; e != nil {

@@ -69,7 +69,7 @@ func MakeBuildJob(f *v1alpha1.LambdaFunction, b *Build, cfg *config.Build) *batc
 	meta.Annotations = map[string]string{lambda.ImageAnnotationKey: b.Reference}
 	timeout := cfg.Timeout
 	if t := f.Spec.Build.Timeout; t != nil {
-		timeout = t.Duration
+		timeout = t.Value()
 	}
 	return &batchv1.Job{
 		ObjectMeta: meta,

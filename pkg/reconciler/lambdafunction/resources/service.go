@@ -72,7 +72,7 @@ func MakeService(f *v1alpha1.LambdaFunction, image string, language *config.Lang
 		revision.ContainerConcurrency = ptr.Int64(*c)
 	}
 	if t := spec.Runtime.Timeout; t != nil {
-		revision.TimeoutSeconds = ptr.Int64(kservice.Seconds(t.Duration) + timeoutGrace)
+		revision.TimeoutSeconds = ptr.Int64(kservice.Seconds(t.Value()) + timeoutGrace)
 	}
 	return service.DeepCopy() // nothing of the function is shared
 }
@@ -95,7 +95,7 @@ func environment(f *v1alpha1.LambdaFunction, language *config.Language) []corev1
 			corev1.EnvVar{Name: "LAMBDA_WORKER_COMMAND", Value: string(worker)},
 		)
 		if t := f.Spec.Runtime.Timeout; t != nil {
-			env = append(env, corev1.EnvVar{Name: "LAMBDA_TIMEOUT", Value: t.Duration.String()})
+			env = append(env, corev1.EnvVar{Name: "LAMBDA_TIMEOUT", Value: t.Value().String()})
 		}
 		env = append(env, runtimeObservability(f.Spec.Observability)...)
 	}
