@@ -1,0 +1,73 @@
+package test
+
+import (
+	"context"
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/restmapper"
+	"sigs.k8s.io/yaml"
+)
+
+// Parse reads a manifest of one object, as a user writes it.
+func Parse(manifest []byte) (*unstructured.Unstructured, error) {
+	o := &unstructured.Unstructured{}
+	if err := yaml.UnmarshalStrict(manifest, &o.Object); err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+// Apply applies an object as kubectl apply --server-side does.
+func (c *Clients) Apply(ctx context.Context, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	client, err := c.resource(o)
+	if err != nil {
+		return nil, err
+	}
+	return client.Apply(ctx, o.GetName(), o, metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
+}
+
+// Admit asks whether the API server would take a new object, as kubectl create
+// --dry-run=server does: schema, rules and webhooks are asked and nothing is
+// stored. Like kubectl, it takes no field that the schema does not know.
+func (c *Clients) Admit(ctx context.Context, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	client, err := c.resource(o)
+	if err != nil {
+		return nil, err
+	}
+	return client.Create(ctx, o, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: FieldManager, FieldValidation: metav1.FieldValidationStrict})
+}
+
+// AdmitChange asks whether the API server would take a change of an object, given
+// as a JSON merge patch.
+func (c *Clients) AdmitChange(ctx context.Context, o *unstructured.Unstructured, patch string) error {
+	client, err := c.resource(o)
+	if err != nil {
+		return err
+	}
+	_, err = client.Patch(ctx, o.GetName(), types.MergePatchType, []byte(patch), metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: FieldManager})
+	return err
+}
+
+// resource is where objects of the kind are read and written.
+func (c *Clients) resource(o *unstructured.Unstructured) (dynamic.ResourceInterface, error) {
+	kind := o.GroupVersionKind()
+	resources, err := c.Discovery.ServerResourcesForGroupVersion(kind.GroupVersion().String())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", kind, err)
+	}
+	mapper := restmapper.NewDiscoveryRESTMapper([]*restmapper.APIGroupResources{{
+		Group: metav1.APIGroup{Name: kind.Group, Versions: []metav1.GroupVersionForDiscovery{{GroupVersion: resources.GroupVersion, Version: kind.Version}},
+			PreferredVersion: metav1.GroupVersionForDiscovery{GroupVersion: resources.GroupVersion, Version: kind.Version}},
+		VersionedResources: map[string][]metav1.APIResource{kind.Version: resources.APIResources},
+	}})
+	mapping, err := mapper.RESTMapping(schema.GroupKind{Group: kind.Group, Kind: kind.Kind}, kind.Version)
+	if err != nil {
+		return nil, err
+	}
+	return c.Dynamic.Resource(mapping.Resource).Namespace(o.GetNamespace()), nil
+}

@@ -1,0 +1,161 @@
+//go:build e2e
+
+// Package e2e holds the tests of the whole: a cluster with Knative Serving, the
+// operator and a registry. What they need of it is in docs and in Makefile.
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	apierrs "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/util/retry"
+	"knative.dev/pkg/apis"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	"github.com/brunovlucena/knative-lambda-operator/test"
+)
+
+var clients *test.Clients
+
+// operatorNamespace is where the operator and its configuration are.
+const operatorNamespace = "knative-lambda"
+
+func TestMain(m *testing.M) {
+	var err error
+	if clients, err = test.NewClients(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// python is a function with one file of Python.
+func python(namespace, name, code string) *v1alpha1.LambdaFunction {
+	return &v1alpha1.LambdaFunction{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec: v1alpha1.LambdaFunctionSpec{
+			Source:  v1alpha1.FunctionSource{Inline: &v1alpha1.InlineSource{Code: code}},
+			Runtime: v1alpha1.FunctionRuntime{Language: "python", Version: "3.11"},
+		},
+	}
+}
+
+// greeting is a handler that answers {"message": "<text>"}.
+func greeting(text string) string {
+	return fmt.Sprintf("def handler(event, context):\n    return {\"message\": %q}\n", text)
+}
+
+// greetingBody is what it answers.
+func greetingBody(text string) string {
+	return fmt.Sprintf(`{"message": %q}`, text)
+}
+
+func create(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction) *v1alpha1.LambdaFunction {
+	t.Helper()
+	created, err := clients.Lambda.LambdaV1alpha1().LambdaFunctions(f.Namespace).Create(ctx, f, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return created
+}
+
+// update changes the spec of the function as it is by now.
+func update(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction, change func(*v1alpha1.LambdaFunctionSpec)) *v1alpha1.LambdaFunction {
+	t.Helper()
+	var updated *v1alpha1.LambdaFunction
+	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		current, err := clients.Lambda.LambdaV1alpha1().LambdaFunctions(f.Namespace).Get(ctx, f.Name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		change(&current.Spec)
+		updated, err = clients.Lambda.LambdaV1alpha1().LambdaFunctions(f.Namespace).Update(ctx, current, metav1.UpdateOptions{})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return updated
+}
+
+// ready waits until the newest generation of the function serves.
+func ready(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction) *v1alpha1.LambdaFunction {
+	t.Helper()
+	f, err := clients.AwaitFunction(ctx, test.Key(f), "Ready", (*v1alpha1.LambdaFunction).IsReady)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// failed waits until a condition of the newest generation is False, and checks
+// that Ready is False with the same reason and message.
+func failed(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction, kind apis.ConditionType, reason string) *v1alpha1.LambdaFunction {
+	t.Helper()
+	f, err := clients.AwaitFunction(ctx, test.Key(f), string(kind)+" False", func(f *v1alpha1.LambdaFunction) bool {
+		return f.Status.GetCondition(kind).IsFalse()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, top := f.Status.GetCondition(kind), f.Status.GetCondition(v1alpha1.FunctionConditionReady)
+	if got.Reason != reason {
+		t.Errorf("%s has reason %s, want %s; its message: %s", kind, got.Reason, reason, got.Message)
+	}
+	if !top.IsFalse() || top.Reason != got.Reason || top.Message != got.Message {
+		t.Errorf("Ready = %s %s %q, want what %s says: %s %q", top.Status, top.Reason, top.Message, kind, got.Reason, got.Message)
+	}
+	return f
+}
+
+// takeover is how much later than Ready an ingress without a prober of its own
+// (Traefik) may route to the newest revision.
+const takeover = 5 * time.Second
+
+// answers calls the function and compares.
+func answers(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction, want string) {
+	t.Helper()
+	if f.Status.URL == nil {
+		t.Fatalf("function %s has no status.url", f.Name)
+	}
+	wanted := test.Answer{Status: http.StatusOK, ContentType: "application/json", Body: want}
+	var got test.Answer
+	err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, takeover, true, func(ctx context.Context) (bool, error) {
+		var err error
+		got, err = clients.Call(ctx, f.Status.URL, "{}")
+		return got == wanted, err
+	})
+	if err != nil {
+		t.Errorf("%s answered %v, want %v: %v", f.Status.URL, got, wanted, err)
+	}
+}
+
+// remove deletes the function and waits until it is gone.
+func remove(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction) {
+	t.Helper()
+	err := clients.Lambda.LambdaV1alpha1().LambdaFunctions(f.Namespace).Delete(ctx, f.Name, metav1.DeleteOptions{})
+	if err != nil && !apierrs.IsNotFound(err) {
+		t.Fatal(err)
+	}
+	if err := clients.AwaitFunctionGone(ctx, test.Key(f)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// contains checks that a message for a person has all the words.
+func contains(t *testing.T, what, message string, words ...string) {
+	t.Helper()
+	for _, w := range words {
+		if !strings.Contains(message, w) {
+			t.Errorf("%s does not say %q: %s", what, w, message)
+		}
+	}
+}

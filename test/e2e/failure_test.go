@@ -1,0 +1,149 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
+	"github.com/brunovlucena/knative-lambda-operator/test"
+)
+
+// TestHandlerWithoutFile: the build tells before it builds.
+func TestHandlerWithoutFile(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	f := python(clients.Namespace(ctx, t), "lost", greeting("nobody"))
+	f.Spec.Runtime.Handler = "app.handler"
+	f = failed(ctx, t, create(ctx, t, f), v1alpha1.FunctionConditionBuildSucceeded, build.ReasonSourceInvalid)
+	contains(t, "the condition", f.Status.GetCondition(v1alpha1.FunctionConditionReady).Message, `"app.handler"`, "app.py", "main.py", "spec.runtime.handler")
+	if b := f.Status.Build; b.Failure.Step != build.StepSource || b.Attempts != 1 {
+		t.Errorf("status.build = %+v, want one attempt that failed in step source", b)
+	}
+}
+
+// TestContainerThatCannotStart: what the language says when it loads the handler
+// is in the condition, and correcting it is enough.
+func TestContainerThatCannotStart(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	namespace := clients.Namespace(ctx, t)
+	for _, tt := range []struct {
+		name, code, handler string
+		want                []string
+	}{
+		{"no-such-handler", greeting("found"), "main.nobody", []string{`"main.nobody" not found`, "defines handler", "spec.runtime.handler"}},
+		{"import-error", "import numpy_of_mine\n" + greeting("found"), "main.handler", []string{"numpy_of_mine", "main.py, line 1", "dependencies"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			f := python(namespace, tt.name, tt.code)
+			f.Spec.Runtime.Handler = tt.handler
+			f, err := clients.AwaitFunction(ctx, test.Key(create(ctx, t, f)), "ServiceReady False", func(f *v1alpha1.LambdaFunction) bool {
+				return f.Status.GetCondition(v1alpha1.FunctionConditionServiceReady).IsFalse()
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			contains(t, "ServiceReady", f.Status.GetCondition(v1alpha1.FunctionConditionServiceReady).Message, tt.want...)
+			contains(t, "Ready", f.Status.GetCondition(v1alpha1.FunctionConditionReady).Message, tt.want...)
+
+			f = ready(ctx, t, update(ctx, t, f, func(s *v1alpha1.LambdaFunctionSpec) {
+				s.Source.Inline.Code, s.Runtime.Handler = greeting("found"), "main.handler"
+			}))
+			answers(ctx, t, f, greetingBody("found"))
+		})
+	}
+}
+
+// TestBuildTimeout: it ends, and says how to get more time.
+func TestBuildTimeout(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	namespace := clients.Namespace(ctx, t)
+	f := python(namespace, "slow", greeting("late in "+namespace))
+	f.Spec.Build.Timeout = v1alpha1.NewDuration(time.Second)
+	f = failed(ctx, t, create(ctx, t, f), v1alpha1.FunctionConditionBuildSucceeded, build.ReasonTimeout)
+	contains(t, "the condition", f.Status.GetCondition(v1alpha1.FunctionConditionReady).Message, "longer than its timeout", "spec.build.timeout")
+}
+
+// TestUnreachableRegistry: the infrastructure is at fault, so it is tried again,
+// and the condition names the registry meanwhile.
+func TestUnreachableRegistry(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	namespace := clients.Namespace(ctx, t)
+	f := python(namespace, "stranded", greeting("nowhere"))
+	f.Spec.Build.Registry = "nowhere." + namespace + ".svc.cluster.local"
+	f, err := clients.AwaitFunction(ctx, test.Key(create(ctx, t, f)), "the failure of the first attempt", func(f *v1alpha1.LambdaFunction) bool {
+		return f.Status.Build != nil && f.Status.Build.Failure != nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := f.Status.Build.Failure
+	if b.Reason != build.ReasonRegistryUnreachable || b.Step != build.StepPush || !b.Retryable {
+		t.Errorf("status.build.failure = %+v, want a retryable %s in step push", b, build.ReasonRegistryUnreachable)
+	}
+	c := f.Status.GetCondition(v1alpha1.FunctionConditionBuildSucceeded)
+	if !c.IsUnknown() || c.Reason != v1alpha1.ReasonRetrying {
+		t.Errorf("BuildSucceeded = %s %s, want Unknown %s", c.Status, c.Reason, v1alpha1.ReasonRetrying)
+	}
+	contains(t, "the condition", c.Message, "Attempt 1 of ", "cannot be reached", f.Spec.Build.Registry)
+}
+
+// TestRegistryThatRefuses: only a person can help, so it is not tried again.
+func TestRegistryThatRefuses(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	namespace := clients.Namespace(ctx, t)
+	base := ready(ctx, t, create(ctx, t, python(namespace, "base", greeting("a base for others"))))
+	host := runRefusingRegistry(ctx, t, namespace, base.Status.Build.Image)
+
+	f := python(namespace, "refused", greeting("refused"))
+	f.Spec.Build.Registry = host
+	f = failed(ctx, t, create(ctx, t, f), v1alpha1.FunctionConditionBuildSucceeded, build.ReasonPushDenied)
+	contains(t, "the condition", f.Status.GetCondition(v1alpha1.FunctionConditionReady).Message, "refused the push", "spec.build.pushSecretRef", host)
+	if b := f.Status.Build; b.Attempts != 1 || b.Failure.Step != build.StepPush || b.Failure.Retryable {
+		t.Errorf("status.build = %+v, failure %+v; want one attempt that failed in step push", b, b.Failure)
+	}
+}
+
+// TestErrorsOfTheHandler: a plain request and an event are answered with what the
+// handler raised; the broker would repeat the one and not the other.
+func TestErrorsOfTheHandler(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	f := ready(ctx, t, create(ctx, t, python(clients.Namespace(ctx, t), "moody", `
+class NoUse(Exception):
+    permanent = True
+
+def handler(event, context):
+    if event["permanent"]:
+        raise NoUse("it will never work")
+    raise ValueError("not today")
+`)))
+	for _, tt := range []struct {
+		permanent bool
+		status    int
+		want      events.Error
+	}{
+		{false, http.StatusInternalServerError, events.Error{Type: "ValueError", Message: "not today"}},
+		{true, http.StatusUnprocessableEntity, events.Error{Type: "NoUse", Message: "it will never work", Permanent: true}},
+	} {
+		answer, err := clients.Call(ctx, f.Status.URL, fmt.Sprintf(`{"permanent": %t}`, tt.permanent))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got events.Error
+		if err := json.Unmarshal([]byte(answer.Body), &got); err != nil || got != tt.want || answer.Status != tt.status {
+			t.Errorf("answer = %v (%v), want %d and %+v", answer, err, tt.status, tt.want)
+		}
+	}
+}

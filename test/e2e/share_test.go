@@ -1,0 +1,78 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	"github.com/brunovlucena/knative-lambda-operator/test"
+)
+
+// TestSameCodeIsBuiltOnce: an image is named by its content, so a function whose
+// code another has becomes Ready without a build.
+func TestSameCodeIsBuiltOnce(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	namespace := clients.Namespace(ctx, t)
+	words := "the same in " + namespace
+	jobs, err := clients.RecordJobs(ctx, namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer jobs.Stop()
+
+	// Two at once: one builds, the other waits for it.
+	one := create(ctx, t, python(namespace, "one", greeting(words)))
+	two := create(ctx, t, python(namespace, "two", greeting(words)))
+	one, two = ready(ctx, t, one), ready(ctx, t, two)
+	// And one later, with a name as long as names may be: it finds the image.
+	start := time.Now()
+	three := ready(ctx, t, create(ctx, t, python(namespace, strings.Repeat("n", 63), greeting(words))))
+	t.Logf("from create to Ready without a build: %v", time.Since(start).Round(100*time.Millisecond))
+
+	if made := jobs.Stop(); len(made) != 1 {
+		t.Errorf("Jobs made for three functions with the same code: %v, want one", made)
+	}
+	if name := three.Status.Build.JobName; name != "" {
+		t.Errorf("status.build.jobName = %q of a function whose image was there, want none", name)
+	}
+	for _, f := range []*v1alpha1.LambdaFunction{one, two, three} {
+		if f.Status.Build.Image != one.Status.Build.Image {
+			t.Errorf("image of %s = %s, want that of the first, %s", f.Name, f.Status.Build.Image, one.Status.Build.Image)
+		}
+		answers(ctx, t, f, greetingBody(words))
+	}
+}
+
+// TestRebuild: a new value of the annotation builds unchanged source again.
+func TestRebuild(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	namespace := clients.Namespace(ctx, t)
+	words := "again in " + namespace
+	f := ready(ctx, t, create(ctx, t, python(namespace, "again", greeting(words))))
+	first := f.Status.Build
+
+	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:"once more"}}}`, lambda.RebuildAnnotationKey)
+	if _, err := clients.Lambda.LambdaV1alpha1().LambdaFunctions(namespace).Patch(ctx, f.Name, types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	f, err := clients.AwaitFunction(ctx, test.Key(f), "the rebuild", func(f *v1alpha1.LambdaFunction) bool {
+		return f.IsReady() && f.Status.Build.Rebuild == "once more"
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.Status.Build.Reference == first.Reference || f.Status.Build.JobName == "" {
+		t.Errorf("status.build = %+v after the rebuild, want another reference than %s and a Job", f.Status.Build, first.Reference)
+	}
+	answers(ctx, t, f, greetingBody(words))
+}
