@@ -54,7 +54,7 @@ func program(t *testing.T, code string, environment ...string) (cmd *exec.Cmd, a
 	stderr = &bytes.Buffer{}
 	cmd.Stderr = stderr
 	cmd.WaitDelay = patience
-	cmd.Env = append(os.Environ(), append([]string{"TEST_RUN_MAIN=1", "PORT=" + port, "LAMBDA_METRICS=false", "LAMBDA_HANDLER=main.handler", "LAMBDA_TASK_ROOT=" + dir,
+	cmd.Env = append(os.Environ(), append([]string{"TEST_RUN_MAIN=1", "PYTHONDONTWRITEBYTECODE=1", "PORT=" + port, "LAMBDA_METRICS=false", "LAMBDA_HANDLER=main.handler", "LAMBDA_TASK_ROOT=" + dir,
 		fmt.Sprintf(`LAMBDA_WORKER_COMMAND=[%q, "-u", %q]`, python, worker), "LAMBDA_TERMINATION_LOG=" + filepath.Join(dir, "termination-log")}, environment...)...)
 	return cmd, address, stderr
 }
@@ -110,7 +110,7 @@ func TestNoTerminationLogIsMade(t *testing.T) {
 
 func post(address, body string) (string, error) {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
-	response, err := client.Post("http://"+address, "application/json", strings.NewReader(body)) //nolint:noctx // bounded by the client
+	response, err := client.Post("http://"+address, "application/json", strings.NewReader(body))
 	if err != nil {
 		return "", err
 	}

@@ -73,6 +73,7 @@ func tryStart(t *testing.T, code string, change ...func(*settings)) (*function, 
 // launch does not wait for the handler.
 func launch(t *testing.T, code string, change ...func(*settings)) *function {
 	t.Helper()
+	t.Setenv("PYTHONDONTWRITEBYTECODE", "1") // the worker's folder becomes part of images
 	worker, err := filepath.Abs("../../runtimes/python/worker/worker.py")
 	if err != nil {
 		t.Fatal(err)

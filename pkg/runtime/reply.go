@@ -109,7 +109,7 @@ func (r *request) lineage() map[string]any {
 // returned is the CloudEvent that the handler returned, with what it left out
 // filled in. Only the hops are not the handler's to say.
 func (s *Server) returned(req *request, result *Result) (*event.Event, error) {
-	all := map[string]any{"id": uuid.NewString(), "source": s.cfg.EventSource, "time": time.Now().UTC().Format(time.RFC3339Nano)}
+	all := map[string]any{"specversion": "1.0", "id": uuid.NewString(), "source": s.cfg.EventSource, "time": time.Now().UTC().Format(time.RFC3339Nano)}
 	for name := range result.Event {
 		if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
 			return nil, fmt.Errorf("attribute %q: expected a name of lower-case letters and digits", name)

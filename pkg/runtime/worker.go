@@ -48,7 +48,7 @@ func startWorker(ctx context.Context, cfg *PoolConfig, stdout, stderr io.Writer)
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(cfg.Command[0], cfg.Command[1:]...) //nolint:gosec // the image's own command
+	cmd := exec.Command(cfg.Command[0], cfg.Command[1:]...)
 	cmd.Dir = cfg.TaskRoot
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.ExtraFiles = []*os.File{theirs}
@@ -85,7 +85,7 @@ func socketPair() (net.Conn, *os.File, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("socketpair: %w", err)
 	}
-	ours, theirs := os.NewFile(uintptr(fds[0]), "front"), os.NewFile(uintptr(fds[1]), "worker") //nolint:gosec // descriptors are not negative
+	ours, theirs := os.NewFile(uintptr(fds[0]), "front"), os.NewFile(uintptr(fds[1]), "worker")
 	defer ours.Close()
 	conn, err := net.FileConn(ours)
 	if err != nil {

@@ -33,14 +33,14 @@ func contestants(o *options, dir, binary, worker string) []*contestant {
 		panic(err)
 	}
 	env := []string{"PORT=" + strconv.Itoa(runtimePort), "LAMBDA_HANDLER=main.handler", "LAMBDA_TASK_ROOT=" + dir, "LAMBDA_WORKERS=" + strconv.Itoa(o.workers),
-		"LAMBDA_WORKER_COMMAND=" + string(command), "LAMBDA_METRICS_PORT=18433", "LAMBDA_DRAIN_TIMEOUT=1s", "LAMBDA_LOG_LEVEL=error", "PYTHONDONTWRITEBYTECODE="}
+		"LAMBDA_WORKER_COMMAND=" + string(command), "LAMBDA_METRICS_PORT=18433", "LAMBDA_DRAIN_TIMEOUT=1s", "LAMBDA_LOG_LEVEL=error"}
 	runtime := contestant{command: []string{binary}, dir: dir, env: env, address: fmt.Sprintf("127.0.0.1:%d", runtimePort), want: reply}
 	plain, binaryMode := runtime, runtime
 	plain.name, plain.request = "lambda runtime, plain JSON", request("application/json", body)
 	binaryMode.name = "lambda runtime, CloudEvent (binary)"
 	binaryMode.request = request("application/json\r\nCe-Specversion: 1.0\r\nCe-Id: 1\r\nCe-Source: perf\r\nCe-Type: io.example.perf", body)
 	rivals := func(name string, args ...string) *contestant {
-		return &contestant{name: name, rival: true, dir: dir, env: []string{"PYTHONDONTWRITEBYTECODE="}, address: fmt.Sprintf("127.0.0.1:%d", flaskPort),
+		return &contestant{name: name, rival: true, dir: dir, address: fmt.Sprintf("127.0.0.1:%d", flaskPort),
 			command: append([]string{o.python, "-m", "gunicorn", "--bind", fmt.Sprintf("127.0.0.1:%d", flaskPort), "--log-level", "error", "--workers", strconv.Itoa(o.workers)}, append(args, "app:app")...),
 			request: request("application/json", body), want: flaskReply}
 	}

@@ -144,8 +144,8 @@ func (c *contestant) medianFirst() time.Duration {
 // turn starts the server, measures until its first answer, puts it under load
 // and ends it.
 func (c *contestant) turn(ctx context.Context, o *options) (err error) {
-	cmd := exec.CommandContext(ctx, c.command[0], c.command[1:]...) //nolint:gosec // written in this program
-	cmd.Dir, cmd.Env = c.dir, append(os.Environ(), c.env...)
+	cmd := exec.CommandContext(ctx, c.command[0], c.command[1:]...)
+	cmd.Dir, cmd.Env = c.dir, append(os.Environ(), append(c.env, "PYTHONDONTWRITEBYTECODE=", "PYTHONPYCACHEPREFIX="+filepath.Join(c.dir, "cache"))...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
 	began := time.Now()
