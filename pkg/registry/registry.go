@@ -26,7 +26,10 @@ type Checker interface {
 	// that the registry does not have, or that could not be looked up, is
 	// ErrNotFound or wraps ErrUnavailable.
 	Check(key types.NamespacedName, reference string, insecure bool) (digest string, err error)
-	// Forget drops what is known of the reference: it has changed.
+	// Remember that the registry has the reference by now: who asks next need not
+	// wait.
+	Remember(reference, digest string)
+	// Forget that the registry did not have the reference: it may by now.
 	Forget(reference string)
 }
 
@@ -88,11 +91,18 @@ func (r *Resolver) Check(key types.NamespacedName, reference string, insecure bo
 	return "", ErrPending
 }
 
+// Remember implements Checker. An answer that is on its way is of before.
+func (r *Resolver) Remember(reference, digest string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.results[reference] = &result{digest: digest, expires: r.clock.Now().Add(foundFor)}
+}
+
 // Forget implements Checker.
 func (r *Resolver) Forget(reference string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if known := r.results[reference]; known != nil && !known.pending {
+	if known := r.results[reference]; known != nil && !known.pending && known.err != nil {
 		delete(r.results, reference)
 	}
 }

@@ -84,9 +84,15 @@ func (r *Reconciler) findOrStart(ctx context.Context, p *pass, b *resources.Buil
 
 // built records the image and removes what made it.
 func (r *Reconciler) built(ctx context.Context, p *pass, b *resources.Build, digest string) pkgreconciler.Event {
-	p.Status.Build.Image = strings.TrimSuffix(b.Reference, ":"+tag(b.Reference)) + "@" + digest
-	p.Status.Build.Failure = nil
-	p.image = p.Status.Build.Image
+	s := p.Status.Build
+	s.Image = strings.TrimSuffix(b.Reference, ":"+tag(b.Reference)) + "@" + digest
+	s.Failure = nil
+	if s.JobName != "" && s.CompletionTime == nil {
+		// The Job is gone and this status is from before it ended: the cache lags
+		// behind what the last pass has recorded.
+		s.CompletionTime = r.now()
+	}
+	p.image = s.Image
 	p.Status.MarkBuildSucceeded()
 	controller.GetEventRecorder(ctx).Eventf(p.LambdaFunction, corev1.EventTypeNormal, "BuildSucceeded", "Image %s", p.image)
 	// Should recording fail now, the registry still knows the image.

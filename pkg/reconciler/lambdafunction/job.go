@@ -62,10 +62,11 @@ func (r *Reconciler) reconcileJob(ctx context.Context, p *pass, b *resources.Bui
 		return r.cancelBuilds(ctx, p, b.Name)
 	}
 	p.Status.Build.CompletionTime = r.now()
-	r.registry.Forget(b.Reference)
 	if outcome.Succeeded() {
+		r.registry.Remember(b.Reference, outcome.Digest)
 		return r.built(ctx, p, b, outcome.Digest)
 	}
+	r.registry.Forget(b.Reference)
 	return r.buildFailed(ctx, p, b, outcome)
 }
 
