@@ -165,6 +165,37 @@ func TestWorkerDeathInIdleness(t *testing.T) {
 	})
 }
 
+func TestWorkersThatDoNotStartAreTriedAgain(t *testing.T) {
+	dir := t.TempDir()
+	needed, attempts := filepath.Join(dir, "needed"), filepath.Join(dir, "attempts")
+	if err := os.WriteFile(needed, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := start(t, fmt.Sprintf("import os\nopen(%q, 'a').write('.')\nopen(%q)\ndef handler(event, context):\n    os._exit(1) if event else None\n    return os.getpid()\n", attempts, needed), func(s *settings) { s.Workers = 1 })
+	if err := os.Remove(needed); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.sendJSON(t, `"exit"`); got.status != 500 {
+		t.Errorf("the death is answered with %d %s", got.status, got.body)
+	}
+	eventually(t, "the pool to say that it is not ready", func() bool { return !f.pool.Ready() })
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if got := f.sendJSON(t, `0`); got.status != 200 {
+			t.Errorf("who waited is answered with %d %s", got.status, got.body)
+		}
+	})
+	eventually(t, "a call to wait", func() bool { return f.pool.waiting.Load() == 1 })
+	eventually(t, "some attempts", func() bool {
+		made, err := os.ReadFile(attempts)
+		return err == nil && len(made) > 3
+	})
+	if err := os.WriteFile(needed, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
+}
+
 func TestQueueIsBounded(t *testing.T) {
 	f := start(t, slow, func(s *settings) { s.Workers, s.Queue = 1, 1 })
 	g := newGate(t)

@@ -134,12 +134,18 @@ func attributes(e *event.Event) map[string]any {
 	for k, v := range e.Extensions() {
 		a[k] = v
 	}
-	for k, v := range map[string]string{"specversion": e.SpecVersion(), "id": e.ID(), "source": e.Source(), "type": e.Type(),
-		"subject": e.Subject(), "dataschema": e.DataSchema(), "datacontenttype": e.DataContentType()} {
-		if v != "" {
-			a[k] = v
+	set := func(name, value string) {
+		if value != "" {
+			a[name] = value
 		}
 	}
+	set("specversion", e.SpecVersion())
+	set("id", e.ID())
+	set("source", e.Source())
+	set("type", e.Type())
+	set("subject", e.Subject())
+	set("dataschema", e.DataSchema())
+	set("datacontenttype", e.DataContentType())
 	if t := e.Time(); !t.IsZero() {
 		a["time"] = t.Format(time.RFC3339Nano)
 	}
