@@ -48,7 +48,7 @@ func ConfigFromEnv(getenv func(string) string) (*Config, error) {
 	e := env{get: getenv}
 	cfg := &Config{
 		Port:         e.number("PORT", 8080, 1, 65535),
-		MetricsPort:  e.number("LAMBDA_METRICS_PORT", 9464, 1, 65535),
+		MetricsPort:  e.number("LAMBDA_METRICS_PORT", 9464, 0, 65535),
 		DrainTimeout: e.duration("LAMBDA_DRAIN_TIMEOUT", 25*time.Second),
 		MaxBody:      e.maxBody(),
 		Function:     e.text("LAMBDA_FUNCTION_NAME", "function"),

@@ -32,11 +32,19 @@ func TestConfigFromEnv(t *testing.T) {
 	}
 }
 
+func TestMetricsCanBeOff(t *testing.T) {
+	for _, environment := range []string{"LAMBDA_METRICS=false", "LAMBDA_METRICS_PORT=0"} {
+		if got, err := ConfigFromEnv(lookup(environment)); err != nil || got.MetricsPort != 0 {
+			t.Errorf("%s: %+v, %v", environment, got, err)
+		}
+	}
+}
+
 func TestConfigFromEnvRefuses(t *testing.T) {
 	for environment, want := range map[string]string{
 		"PORT=0":                    `PORT: expected a whole number from 1 to 65535, got "0"`,
 		"PORT=9464":                 `LAMBDA_METRICS_PORT: 9464 is PORT already; expected another port`,
-		"LAMBDA_METRICS_PORT=x":     `LAMBDA_METRICS_PORT: expected a whole number from 1 to 65535, got "x"`,
+		"LAMBDA_METRICS_PORT=x":     `LAMBDA_METRICS_PORT: expected a whole number from 0 to 65535, got "x"`,
 		"LAMBDA_METRICS=maybe":      `LAMBDA_METRICS: expected true or false, got "maybe"`,
 		"LAMBDA_DRAIN_TIMEOUT=25":   `LAMBDA_DRAIN_TIMEOUT: expected a duration above zero such as 30s, got "25"`,
 		"LAMBDA_MAX_BODY=1":         `LAMBDA_MAX_BODY: expected a whole number from 1024 to 1073741824, got "1"`,
