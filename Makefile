@@ -5,7 +5,6 @@ SHELL := /bin/bash
 
 bin := $(CURDIR)/bin
 cluster := go run ./hack/cluster
-sources := go.mod go.sum $(shell find cmd pkg hack runtimes test config -type f 2>/dev/null | grep -v '[[:space:]]')
 
 .PHONY: help
 help: ## List the targets

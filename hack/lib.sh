@@ -5,40 +5,93 @@ cd "$root"
 
 started=$SECONDS
 say() { printf '\033[1m==> %3ds  %s\033[0m\n' "$((SECONDS - started))" "$*"; }
+die() { echo "$*" >&2; exit 1; }
 
-cluster() { go run ./hack/cluster "$@"; }
+command -v go >/dev/null || die "Go is missing: install it from https://go.dev/dl/, or with your system's packages"
 
-# use_cluster sets the environment of the cluster to work on: the one that
-# KUBECONFIG or the current context names, else the local one, which it brings up.
-# local_cluster tells which it is.
-use_cluster() {
+# need installs Debian's packages for the programs that are missing: need
+# program=package …
+need() {
+  local packages=() pair
+  for pair; do
+    command -v "${pair%%=*}" >/dev/null || packages+=("${pair#*=}")
+  done
+  if ((${#packages[@]})); then
+    say "Installing ${packages[*]}"
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+  fi
+}
+
+# cluster is the local cluster's program, built once for each script.
+cluster() {
+  [[ -n ${cluster_built:-} ]] || go build -o bin/cluster ./hack/cluster
+  cluster_built=1
+  bin/cluster "$@"
+}
+
+# start_cluster begins to bring up the local cluster in the background, unless
+# KUBECONFIG or the current context names another; await_cluster waits until it
+# is there and sets the environment of the cluster to work on. local_cluster tells
+# which it is.
+start_cluster() {
   local_cluster=0
-  if [[ -n ${KUBECONFIG:-} && $KUBECONFIG != *knative-lambda-cluster* ]] || [[ -z ${KUBECONFIG:-} && -s ${HOME:-/root}/.kube/config ]]; then
+  local here=${LAMBDA_CLUSTER_DIR:-/var/lib/knative-lambda-cluster}/run/kubeconfig
+  if [[ -n ${KUBECONFIG:-} && $KUBECONFIG != "$here" ]] || [[ -z ${KUBECONFIG:-} && -s ${HOME:-/root}/.kube/config ]]; then
     say "Using the cluster of ${KUBECONFIG:-$HOME/.kube/config}"
     : "${KO_DOCKER_REPO:?Set it to a registry that the cluster can pull from}"
+    command -v kubectl >/dev/null || die "kubectl is missing: see https://kubernetes.io/docs/tasks/tools/"
     return
   fi
   local_cluster=1
-  say "Bringing up the local cluster"
+  unset KUBECONFIG
   was_up=0
   if cluster status >/dev/null 2>&1; then was_up=1; fi
-  unset KUBECONFIG
-  cluster up
+  say "Bringing up the local cluster"
+  bin/cluster up &
+  bringing_up=$!
+}
+
+await_cluster() {
+  ((local_cluster)) || return 0
+  wait "$bringing_up" || die "The local cluster did not come up"
+  bringing_up=
   eval "$(cluster env)"
 }
+
+use_cluster() { start_cluster; await_cluster; }
 
 # install_operator builds the operator and applies it.
 install_operator() {
   say "Building and installing the operator"
+  command -v ko >/dev/null || ko() { (cd third_party/ko && go build -o "$root/bin/ko" github.com/google/ko) && "$root/bin/ko" "$@"; }
   ko apply --sbom=none --base-import-paths -Rf config/core >/dev/null
   if ((local_cluster)); then cluster configure; fi
-  kubectl wait -n knative-lambda --for=condition=Available --timeout=180s deployment --all
+  local name
+  for name in controller webhook; do
+    kubectl rollout status -n knative-lambda "deployment/knative-lambda-$name" --timeout=180s
+  done
 }
 
 # take_down leaves the machine as it was found.
 take_down() {
+  if [[ -n ${bringing_up:-} ]]; then
+    kill "$bringing_up" 2>/dev/null || true
+    wait "$bringing_up" || true
+  fi
   if ((${local_cluster:-0} && !${was_up:-0})); then
     say "Taking the local cluster down"
     cluster down
   fi
+}
+
+# footprint lists what of the network, mounts and processes there is, for
+# comparing before and after. Rules are listed without their counters.
+footprint() {
+  echo "# links"; ls /sys/class/net
+  echo "# network namespaces"; ls /run/netns 2>/dev/null || true
+  echo "# mounts"; awk '{print $5}' /proc/self/mountinfo | sort
+  echo "# iptables"; { iptables-save 2>/dev/null || true; } | grep -v '^[#:]' || true
+  echo "# control groups"; find /sys/fs/cgroup -maxdepth 2 -name 'knative-lambda*' | sort
+  echo "# processes"; pgrep -fl 'knative-lambda-cluster/(run|cache)' || true
 }

@@ -1,23 +1,26 @@
 #!/usr/bin/env bash
-# Every test of this repository, on a fresh machine too. The local cluster builds
-# and comes up while the tests that need none run.
+# Every test of this repository, on a fresh machine too. The local cluster comes
+# up while the tests that need none run.
 source "$(dirname "$0")/lib.sh"
+need python3=python3 gcc=gcc git=git curl=curl diff=diffutils
 
-if ! command -v python3 >/dev/null || ! command -v gcc >/dev/null || ! command -v git >/dev/null || ! command -v curl >/dev/null; then
-  say "Installing what the tests need"
-  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 gcc libc6-dev git curl ca-certificates
-fi
-
+before=$(mktemp)
 cleanup() {
   status=$?
-  if ((status)); then say "The tests failed"; fi
-  take_down
+  take_down || status=1
+  # After a cluster that was brought up just for this, nothing of it is left.
+  if ((${local_cluster:-0} && !${was_up:-0})) && ! diff "$before" <(footprint); then
+    say "The local cluster has left something behind"
+    status=1
+  fi
+  rm -f "$before"
+  if ((status)); then say "The tests failed"; else say "All tests passed"; fi
   exit "$status"
 }
 trap cleanup EXIT
 
-use_cluster
-install_operator
+footprint >"$before"
+start_cluster
 
 say "Unit and table tests"
 make --no-print-directory unit
@@ -28,5 +31,6 @@ make --no-print-directory verify
 say "Linters"
 make --no-print-directory lint
 
-make --no-print-directory e2e
-say "All tests passed"
+await_cluster
+install_operator
+hack/e2e.sh

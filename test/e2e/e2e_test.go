@@ -120,21 +120,28 @@ func failed(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction, kind 
 // (Traefik) may route to the newest revision.
 const takeover = 5 * time.Second
 
-// answers calls the function and compares.
+// answers calls the function until it answers 200 with the JSON body.
 func answers(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction, want string) {
+	t.Helper()
+	wanted := test.Answer{Status: http.StatusOK, ContentType: "application/json", Body: want}
+	answersWith(ctx, t, f, wanted.String(), func(got test.Answer) bool { return got == wanted })
+}
+
+// answersWith calls the function until an answer is right, for as long as a
+// takeover may last.
+func answersWith(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction, want string, right func(test.Answer) bool) {
 	t.Helper()
 	if f.Status.URL == nil {
 		t.Fatalf("function %s has no status.url", f.Name)
 	}
-	wanted := test.Answer{Status: http.StatusOK, ContentType: "application/json", Body: want}
 	var got test.Answer
 	err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, takeover, true, func(ctx context.Context) (bool, error) {
 		var err error
 		got, err = clients.Call(ctx, f.Status.URL, "{}")
-		return got == wanted, err
+		return right(got), err
 	})
 	if err != nil {
-		t.Errorf("%s answered %v, want %v: %v", f.Status.URL, got, wanted, err)
+		t.Errorf("%s answered %v, want %s: %v", f.Status.URL, got, want, err)
 	}
 }
 

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -43,10 +44,7 @@ func TestImageSource(t *testing.T) {
 		t.Errorf("BuildSucceeded = %s %s, want the reason %s", got.Status, got.Reason, v1alpha1.ReasonNotRequested)
 	}
 	// http.server knows no POST, and says so in its own way.
-	answer, err := clients.Call(ctx, f.Status.URL, "{}")
-	if err != nil || answer.Status != 501 {
-		t.Errorf("answer = %v (%v), want the 501 of Python's own server", answer, err)
-	}
+	answersWith(ctx, t, f, "the 501 of Python's own server", func(a test.Answer) bool { return a.Status == http.StatusNotImplemented })
 }
 
 // TestFromZero: a function without requests costs nothing, and answers the next

@@ -232,6 +232,8 @@ evictionHard: {memory.available: 100Mi, nodefs.available: 1%%, imagefs.available
 imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99
 maxPods: 200
+podLogsDir: %q
+volumePluginDir: %q
 registryPullQPS: 0
 serializeImagePulls: false
 resolvConf: %q
@@ -242,7 +244,7 @@ func upNode(ctx context.Context, e *env.Env) error {
 	if err != nil {
 		return err
 	}
-	if err := e.Write("kubelet.yaml", fmt.Sprintf(kubeletConfig, e.Path("pki", "ca.crt"), env.BridgeIP, env.Cgroup, env.BridgeIP, socket(e), e.Path("resolv.conf"))); err != nil {
+	if err := e.Write("kubelet.yaml", fmt.Sprintf(kubeletConfig, e.Path("pki", "ca.crt"), env.BridgeIP, env.Cgroup, env.BridgeIP, socket(e), e.Path("pod-logs"), e.Path("kubelet", "volume-plugins"), e.Path("resolv.conf"))); err != nil {
 		return err
 	}
 	if err := e.Write("resolv.conf", ""); err != nil {

@@ -7,7 +7,7 @@ import "time"
 // by its field's path: a type that failed to decode it could not name the field.
 //
 // +kubebuilder:validation:MaxLength=64
-// +kubebuilder:validation:XValidation:rule="self.matches('^(0|([0-9]+([.][0-9]*)?(ns|us|µs|ms|s|m|h))+)$')",message="expected a duration such as 90s or 5m"
+// +kubebuilder:validation:XValidation:rule="self.matches('^(0|([0-9]+([.][0-9]*)?(ns|us|µs|ms|s|m|h))+)$')",message="expected a duration such as 90s or 5m",messageExpression="'expected a duration such as 90s or 5m, not ' + self"
 type Duration string
 
 // NewDuration returns the Duration of d.
