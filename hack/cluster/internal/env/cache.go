@@ -93,34 +93,3 @@ func (e *Env) ModuleDir(ctx context.Context, module, path string) (string, error
 	out, err := e.Command(ctx, dir, nil, nil, "go", "list", "-m", "-f", "{{.Dir}}", path)
 	return strings.TrimSpace(out), err
 }
-
-// policy keeps Debian's packages from starting the services that they bring.
-const policy = "/usr/sbin/policy-rc.d"
-
-// Apt installs the packages whose programs or files are missing.
-func (e *Env) Apt(ctx context.Context, missing map[string]string) error {
-	e.apt.Lock()
-	defer e.apt.Unlock()
-	var packages []string
-	for file, pkg := range missing {
-		if _, err := os.Stat(file); err != nil {
-			packages = append(packages, pkg)
-		}
-	}
-	if len(packages) == 0 {
-		return nil
-	}
-	e.Say("packages", "installing %s", strings.Join(packages, " "))
-	if _, err := os.Stat(policy); os.IsNotExist(err) {
-		if err := os.WriteFile(policy, []byte("#!/bin/sh\nexit 101\n"), 0o755); err != nil { //nolint:gosec // a script
-			return err
-		}
-		defer os.Remove(policy)
-	}
-	noninteractive := []string{"DEBIAN_FRONTEND=noninteractive"}
-	if _, err := e.Command(ctx, "", noninteractive, nil, "apt-get", "update", "-qq"); err != nil {
-		return err
-	}
-	_, err := e.Command(ctx, "", noninteractive, nil, "apt-get", append([]string{"install", "-y", "-qq", "--no-install-recommends"}, packages...)...)
-	return err
-}
