@@ -25,11 +25,16 @@ import (
 const usage = `usage: go run ./hack/cluster up|down|status|logs [process]|env|configure
 
   up         bring up the local cluster, or what of it does not run
+             --with=eventing   Knative Eventing with brokers on RabbitMQ, too
+             --with=minio      an object store, too
+             --force           although KUBECONFIG names another cluster
   down       end and remove all of it; what was built is kept
   status     what runs
   logs       where the logs are, or the end of one
   env        the environment in which kubectl, ko and the tests use it
   configure  set the operator's ConfigMaps for it
+
+docs/local-cluster.md says more.
 `
 
 func main() {
@@ -37,7 +42,7 @@ func main() {
 }
 
 func program() int {
-	flag.Usage = func() { fmt.Fprint(os.Stderr, usage); flag.PrintDefaults() }
+	flag.Usage = func() { fmt.Fprint(os.Stderr, usage) }
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -54,12 +59,17 @@ func run(ctx context.Context, args []string) error {
 		return errors.New("say what to do")
 	}
 	flags := flag.NewFlagSet(args[0], flag.ExitOnError)
-	with := flags.String("with", "", "parts to switch on, separated by commas")
+	flags.Usage = flag.Usage
+	var with []string
+	flags.Func("with", "parts to switch on, separated by commas", func(names string) error {
+		with = append(with, strings.FieldsFunc(names, func(r rune) bool { return r == ',' })...)
+		return nil
+	})
 	force := flags.Bool("force", false, "bring it up although KUBECONFIG names another cluster")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
-	e, err := env.New(os.Stderr, strings.FieldsFunc(*with, func(r rune) bool { return r == ',' }))
+	e, err := env.New(os.Stderr, with)
 	if err != nil {
 		return err
 	}
@@ -151,6 +161,9 @@ func logs(e *env.Env, name string) error {
 		}
 		return nil
 	}
+	if _, err := os.Stat(e.Log(name)); err != nil {
+		return fmt.Errorf("there is no process %q; what a pod says is told by kubectl logs", name)
+	}
 	fmt.Println(e.Tail(name, 200))
 	return nil
 }
@@ -169,7 +182,7 @@ func printEnv(ctx context.Context, e *env.Env) error {
 		return err
 	}
 	fmt.Printf("export KUBECONFIG=%s\nexport LAMBDA_INGRESS=%s\n", e.Kubeconfig(), ingress)
-	for _, v := range addons.KoEnv("lambda") {
+	for _, v := range append(addons.KoEnv("lambda"), e.Exports()...) {
 		fmt.Println("export " + v)
 	}
 	path := ko + ":$PATH"

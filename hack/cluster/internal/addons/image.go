@@ -1,5 +1,3 @@
-// Package addons is what the local cluster runs on top of Kubernetes: images,
-// Knative Serving and its ingress.
 package addons
 
 import (

@@ -74,11 +74,6 @@ func pushPause(ctx context.Context, e *env.Env) (string, error) {
 
 const executor = "github.com/chainguard-dev/kaniko/cmd/executor"
 
-func prepareKaniko(ctx context.Context, e *env.Env) error {
-	_, err := e.Build(ctx, "kaniko", "", executor)
-	return err
-}
-
 // upKaniko pushes the executor on an otherwise empty root file system.
 func upKaniko(ctx context.Context, e *env.Env) error {
 	reference, err := kanikoImage(ctx, e)

@@ -13,10 +13,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/hack/cluster/internal/env"
 )
 
-func prepareTraefik(ctx context.Context, e *env.Env) error {
-	_, err := e.Build(ctx, "traefik", "", "github.com/traefik/traefik/v3/cmd/traefik")
-	return err
-}
+const traefik = "github.com/traefik/traefik/v3/cmd/traefik"
 
 const (
 	// publicPort and privatePort on the bridge, for pods.
@@ -47,7 +44,7 @@ endpoints: [{addresses: [%[3]q], conditions: {ready: true}}]
 `
 
 func upTraefik(ctx context.Context, e *env.Env) error {
-	bin, err := e.Build(ctx, "traefik", "", "github.com/traefik/traefik/v3/cmd/traefik")
+	bin, err := e.Build(ctx, "traefik", "", traefik)
 	if err != nil {
 		return err
 	}
@@ -75,15 +72,8 @@ func upTraefik(ctx context.Context, e *env.Env) error {
 	if err != nil {
 		return err
 	}
-	return e.Wait(ctx, "traefik", "the ingress", 30*time.Second, func(context.Context) error {
-		if err := e.Died("traefik"); err != nil {
-			return err
-		}
-		conn, err := net.DialTimeout("tcp", "127.0.0.1:"+port, time.Second)
-		if err != nil {
-			return err
-		}
-		return conn.Close()
+	return e.Wait(ctx, "traefik", "the ingress", 30*time.Second, func(ctx context.Context) error {
+		return e.Listens(ctx, "traefik", "127.0.0.1:"+port)
 	})
 }
 
@@ -117,23 +107,18 @@ func Configure(ctx context.Context, e *env.Env) error {
 		}
 		return strings.TrimSpace(string(text))
 	}
-	languages := fmt.Sprintf(`{"data":{"python":%q}}`, fmt.Sprintf(`versions:
+	return e.PatchConfig(ctx, "config", "knative-lambda", map[string]map[string]string{
+		"config-build": {
+			"registry": env.Registry, "insecure-registries": env.Registry, "executor-image": image("kaniko"),
+			"repository-template": "functions/{{.Namespace}}/{{.Language}}",
+		},
+		"config-runtimes": {"python": fmt.Sprintf(`versions:
   "3.11": {baseImage: %q}
 handler: main.handler
 file: main.py
 dependenciesFile: requirements.txt
 template: python
 worker: ["python3", "-u", "/lambda/worker/worker.py"]
-`, image("python-3.11")))
-	build := fmt.Sprintf(`{"data":{"registry":%q,"insecure-registries":%q,"executor-image":%q,"repository-template":"functions/{{.Namespace}}/{{.Language}}"}}`,
-		env.Registry, env.Registry, image("kaniko"))
-	for name, patch := range map[string]string{"config-build": build, "config-runtimes": languages} {
-		if err := e.Wait(ctx, "config", name, time.Minute, func(ctx context.Context) error { // the webhook may come up just now
-			_, err := e.Kubectl(ctx, "", "patch", "configmap", name, "-n", "knative-lambda", "--type=merge", "-p", patch)
-			return err
-		}); err != nil {
-			return err
-		}
-	}
-	return nil
+`, image("python-3.11"))},
+	})
 }

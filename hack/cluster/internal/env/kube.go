@@ -2,9 +2,11 @@ package env
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // KubernetesVersion that third_party/kubernetes pins.
@@ -39,13 +41,10 @@ func (e *Env) Kubectl(ctx context.Context, stdin string, args ...string) (string
 // first, and what needs them is tried again while they settle.
 func (e *Env) Apply(ctx context.Context, manifests string) error {
 	var first, rest []string
-	for _, doc := range strings.Split(manifests, "\n---") {
-		doc = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(doc), "---"))
-		switch {
-		case doc == "":
-		case hasLine(doc, "kind: Namespace"), hasLine(doc, "kind: CustomResourceDefinition"):
+	for _, doc := range Documents(manifests) {
+		if hasLine(doc, "kind: Namespace") || hasLine(doc, "kind: CustomResourceDefinition") {
 			first = append(first, doc)
-		default:
+		} else {
 			rest = append(rest, doc)
 		}
 	}
@@ -53,12 +52,26 @@ func (e *Env) Apply(ctx context.Context, manifests string) error {
 		if len(docs) == 0 {
 			continue
 		}
-		if _, err := e.Kubectl(ctx, strings.Join(docs, "\n---\n"), "apply", "--server-side", "--force-conflicts", "-f", "-"); err != nil {
+		if _, err := e.Kubectl(ctx, Join(docs), "apply", "--server-side", "--force-conflicts", "-f", "-"); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// Documents of a YAML text that hold an object.
+func Documents(manifests string) []string {
+	var docs []string
+	for _, doc := range strings.Split("\n"+manifests, "\n---") {
+		if strings.Contains(doc, "\nkind:") {
+			docs = append(docs, strings.TrimSpace(doc))
+		}
+	}
+	return docs
+}
+
+// Join makes one YAML text of documents.
+func Join(docs []string) string { return strings.Join(docs, "\n---\n") }
 
 func hasLine(doc, line string) bool {
 	for _, l := range strings.Split(doc, "\n") {
@@ -79,6 +92,24 @@ func (e *Env) Available(ctx context.Context, namespace string, deployments ...st
 	if err != nil {
 		pods, podsErr := e.Kubectl(ctx, "", "get", "pods", "-n", namespace)
 		return errors.Join(err, errors.New(pods), podsErr)
+	}
+	return nil
+}
+
+// PatchConfig merges data into ConfigMaps of a namespace; their webhook may be
+// coming up just now.
+func (e *Env) PatchConfig(ctx context.Context, part, namespace string, patches map[string]map[string]string) error {
+	for name, data := range patches {
+		patch, err := json.Marshal(map[string]any{"data": data})
+		if err != nil {
+			return err
+		}
+		if err := e.Wait(ctx, part, name, time.Minute, func(ctx context.Context) error {
+			_, err := e.Kubectl(ctx, "", "patch", "configmap", name, "-n", namespace, "--type=merge", "-p", string(patch))
+			return err
+		}); err != nil {
+			return err
+		}
 	}
 	return nil
 }

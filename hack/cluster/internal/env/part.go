@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"sync"
+	"time"
 )
 
 // Part is one piece of the cluster. Parts come up side by side as soon as what
@@ -23,8 +25,11 @@ type Part struct {
 	Up func(context.Context, *Env) error
 }
 
-// Up brings up the parts that are switched on.
+// Up brings up the parts that are switched on, now or since the last down.
 func (e *Env) Up(ctx context.Context, parts []Part) error {
+	if err := e.switchOn(parts); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	up := map[string]chan struct{}{}
@@ -116,4 +121,16 @@ func (e *Env) Healthy(ctx context.Context, process, url string) error {
 		return fmt.Errorf("%s answers %s", url, res.Status)
 	}
 	return nil
+}
+
+// Listens tells whether a process runs and takes connections at its address.
+func (e *Env) Listens(ctx context.Context, process, address string) error {
+	if err := e.Died(process); err != nil {
+		return err
+	}
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }

@@ -1,0 +1,138 @@
+package env
+
+import (
+	"io"
+	"net"
+	"os"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func testEnv(t *testing.T, with ...string) *Env {
+	t.Helper()
+	t.Setenv("LAMBDA_CLUSTER_DIR", t.TempDir())
+	e, err := New(io.Discard, with)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func TestDocumentsLeaveOutWhatHoldsNoObject(t *testing.T) {
+	const text = `# License
+---
+apiVersion: v1
+kind: Namespace
+---
+# kind: Commented
+---
+kind: ConfigMap
+data:
+  text: |
+    ---
+    kind: Inner
+---
+`
+	want := []string{"apiVersion: v1\nkind: Namespace", "kind: ConfigMap\ndata:\n  text: |\n    ---\n    kind: Inner"}
+	if diff := cmp.Diff(want, Documents(text)); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(want, Documents(Join(want))); diff != "" {
+		t.Errorf("joined and parted again: %s", diff)
+	}
+}
+
+func TestOptionalPartsAreRememberedUntilDown(t *testing.T) {
+	e := testEnv(t, "minio")
+	parts := []Part{{Name: "a"}, {Name: "b", With: "minio"}, {Name: "c", With: "eventing"}}
+	if err := e.switchOn(parts); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		name string
+		with map[string]bool
+		want map[string]bool
+	}{
+		{"asked for nothing", map[string]bool{}, map[string]bool{"minio": true}},
+		{"asked for another", map[string]bool{"eventing": true}, map[string]bool{"minio": true, "eventing": true}},
+		{"asked for nothing again", map[string]bool{}, map[string]bool{"minio": true, "eventing": true}},
+	} {
+		e.With = step.with
+		if err := e.switchOn(parts); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(step.want, e.With); diff != "" {
+			t.Errorf("%s: %s", step.name, diff)
+		}
+	}
+}
+
+func TestUnknownOptionalPartIsRefusedWithWhatThereIs(t *testing.T) {
+	e := testEnv(t, "kafka")
+	err := e.switchOn([]Part{{Name: "b", With: "minio"}, {Name: "c", With: "eventing"}})
+	const want = `there is no optional part "kafka", only eventing, minio`
+	if err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if _, err := os.Stat(e.Path(remembered)); err == nil {
+		t.Error("it was remembered")
+	}
+}
+
+func TestSecretsStayAndDiffer(t *testing.T) {
+	e := testEnv(t)
+	secret := func(name string) string {
+		s, err := e.Secret(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	first := secret("minio")
+	if len(first) != 32 || secret("minio") != first || secret("rabbitmq") == first {
+		t.Errorf("%q, then %q, and another %q", first, secret("minio"), secret("rabbitmq"))
+	}
+	info, err := os.Stat(e.Path("secrets", "minio"))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, error %v", info.Mode(), err)
+	}
+}
+
+func TestExportsAreThoseOfAllParts(t *testing.T) {
+	e := testEnv(t)
+	if got := e.Exports(); got != nil {
+		t.Errorf("before any part: %v", got)
+	}
+	for part, variables := range map[string][]string{"rabbitmq": {"C=3"}, "minio": {"A=1", "B=2"}} {
+		if err := e.Export(part, variables...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]string{"A=1", "B=2", "C=3"}, e.Exports()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestListensTellsAnEndedProcessFromOneThatIsNotYetThere(t *testing.T) {
+	e := testEnv(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	const want = "sleeper"
+	if err := e.Start(Process{Name: want, Args: []string{"sleep", "60"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Listens(t.Context(), want, l.Addr().String()); err != nil {
+		t.Errorf("while it listens: %v", err)
+	}
+	for _, r := range e.Records() {
+		r.End()
+	}
+	err = e.Listens(t.Context(), want, l.Addr().String())
+	if ended, ok := err.(*EndedError); !ok || ended.Name != want { //nolint:errorlint // Listens returns it as it is
+		t.Errorf("after its end: %v", err)
+	}
+}
