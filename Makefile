@@ -42,8 +42,8 @@ fuzz: ## Run each fuzz target for FUZZTIME (default 30s)
 	hack/fuzz.sh $${FUZZTIME:-30s}
 
 .PHONY: cluster-up
-cluster-up: ## Bring up the local cluster (Linux, root)
-	$(cluster) up
+cluster-up: ## Bring up the local cluster (Linux, root); WITH=eventing,minio adds these parts
+	$(cluster) up $(addprefix --with=,$(WITH))
 
 .PHONY: cluster-down
 cluster-down: ## Remove the local cluster; what was built is kept
