@@ -3,6 +3,10 @@ package test
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -22,6 +26,25 @@ func Parse(manifest []byte) (*unstructured.Unstructured, error) {
 	return o, nil
 }
 
+// Sample reads a manifest of config/samples, from the folder of a test suite.
+func Sample(name string) (*unstructured.Unstructured, error) {
+	text, err := os.ReadFile(filepath.Join("../../config/samples", name))
+	if err != nil {
+		return nil, err
+	}
+	return Parse(text)
+}
+
+// Contains checks that a message for a person has all the words.
+func Contains(t *testing.T, what, message string, words ...string) {
+	t.Helper()
+	for _, w := range words {
+		if !strings.Contains(message, w) {
+			t.Errorf("%s does not say %q: %s", what, w, message)
+		}
+	}
+}
+
 // Apply applies an object as kubectl apply --server-side does.
 func (c *Clients) Apply(ctx context.Context, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	client, err := c.resource(o)
@@ -29,6 +52,15 @@ func (c *Clients) Apply(ctx context.Context, o *unstructured.Unstructured) (*uns
 		return nil, err
 	}
 	return client.Apply(ctx, o.GetName(), o, metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
+}
+
+// Delete removes an object.
+func (c *Clients) Delete(ctx context.Context, o *unstructured.Unstructured) error {
+	client, err := c.resource(o)
+	if err != nil {
+		return err
+	}
+	return client.Delete(ctx, o.GetName(), metav1.DeleteOptions{})
 }
 
 // Admit asks whether the API server would take a new object, as kubectl create

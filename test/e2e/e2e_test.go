@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -24,9 +23,6 @@ import (
 )
 
 var clients *test.Clients
-
-// operatorNamespace is where the operator and its configuration are.
-const operatorNamespace = "knative-lambda"
 
 func TestMain(m *testing.M) {
 	var err error
@@ -154,15 +150,5 @@ func remove(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction) {
 	}
 	if err := clients.AwaitFunctionGone(ctx, test.Key(f)); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// contains checks that a message for a person has all the words.
-func contains(t *testing.T, what, message string, words ...string) {
-	t.Helper()
-	for _, w := range words {
-		if !strings.Contains(message, w) {
-			t.Errorf("%s does not say %q: %s", what, w, message)
-		}
 	}
 }

@@ -22,7 +22,7 @@ func TestHandlerWithoutFile(t *testing.T) {
 	f := python(clients.Namespace(ctx, t), "lost", greeting("nobody"))
 	f.Spec.Runtime.Handler = "app.handler"
 	f = failed(ctx, t, create(ctx, t, f), v1alpha1.FunctionConditionBuildSucceeded, build.ReasonSourceInvalid)
-	contains(t, "the condition", f.Status.GetCondition(v1alpha1.FunctionConditionReady).Message, `"app.handler"`, "app.py", "main.py", "spec.runtime.handler")
+	test.Contains(t, "the condition", f.Status.GetCondition(v1alpha1.FunctionConditionReady).Message, `"app.handler"`, "app.py", "main.py", "spec.runtime.handler")
 	if b := f.Status.Build; b.Failure.Step != build.StepSource || b.Attempts != 1 {
 		t.Errorf("status.build = %+v, want one attempt that failed in step source", b)
 	}
@@ -51,8 +51,8 @@ func TestContainerThatCannotStart(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			contains(t, "ServiceReady", f.Status.GetCondition(v1alpha1.FunctionConditionServiceReady).Message, tt.want...)
-			contains(t, "Ready", f.Status.GetCondition(v1alpha1.FunctionConditionReady).Message, tt.want...)
+			test.Contains(t, "ServiceReady", f.Status.GetCondition(v1alpha1.FunctionConditionServiceReady).Message, tt.want...)
+			test.Contains(t, "Ready", f.Status.GetCondition(v1alpha1.FunctionConditionReady).Message, tt.want...)
 
 			f = ready(ctx, t, update(ctx, t, f, func(s *v1alpha1.LambdaFunctionSpec) {
 				s.Source.Inline.Code, s.Runtime.Handler = greeting("found"), "main.handler"
@@ -70,7 +70,7 @@ func TestBuildTimeout(t *testing.T) {
 	f := python(namespace, "slow", greeting("late in "+namespace))
 	f.Spec.Build.Timeout = v1alpha1.NewDuration(time.Second)
 	f = failed(ctx, t, create(ctx, t, f), v1alpha1.FunctionConditionBuildSucceeded, build.ReasonTimeout)
-	contains(t, "the condition", f.Status.GetCondition(v1alpha1.FunctionConditionReady).Message, "longer than its timeout", "spec.build.timeout")
+	test.Contains(t, "the condition", f.Status.GetCondition(v1alpha1.FunctionConditionReady).Message, "longer than its timeout", "spec.build.timeout")
 }
 
 // TestUnreachableRegistry: the infrastructure is at fault, so it is tried again,
@@ -95,7 +95,7 @@ func TestUnreachableRegistry(t *testing.T) {
 	if !c.IsUnknown() || c.Reason != v1alpha1.ReasonRetrying {
 		t.Errorf("BuildSucceeded = %s %s, want Unknown %s", c.Status, c.Reason, v1alpha1.ReasonRetrying)
 	}
-	contains(t, "the condition", c.Message, "Attempt 1 of ", "cannot be reached", f.Spec.Build.Registry)
+	test.Contains(t, "the condition", c.Message, "Attempt 1 of ", "cannot be reached", f.Spec.Build.Registry)
 }
 
 // TestRegistryThatRefuses: only a person can help, so it is not tried again.
@@ -109,7 +109,7 @@ func TestRegistryThatRefuses(t *testing.T) {
 	f := python(namespace, "refused", greeting("refused"))
 	f.Spec.Build.Registry = host
 	f = failed(ctx, t, create(ctx, t, f), v1alpha1.FunctionConditionBuildSucceeded, build.ReasonPushDenied)
-	contains(t, "the condition", f.Status.GetCondition(v1alpha1.FunctionConditionReady).Message, "refused the push", "spec.build.pushSecretRef", host)
+	test.Contains(t, "the condition", f.Status.GetCondition(v1alpha1.FunctionConditionReady).Message, "refused the push", "spec.build.pushSecretRef", host)
 	if b := f.Status.Build; b.Attempts != 1 || b.Failure.Step != build.StepPush || b.Failure.Retryable {
 		t.Errorf("status.build = %+v, failure %+v; want one attempt that failed in step push", b, b.Failure)
 	}

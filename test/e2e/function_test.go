@@ -67,15 +67,15 @@ func checkStatus(t *testing.T, f *v1alpha1.LambdaFunction) {
 		}
 	}
 	b := f.Status.Build
-	contains(t, "status.build.image", b.Image, "@sha256:")
-	contains(t, "status.build.jobName", b.JobName, f.Name+"-build-")
+	test.Contains(t, "status.build.image", b.Image, "@sha256:")
+	test.Contains(t, "status.build.jobName", b.JobName, f.Name+"-build-")
 	if b.Strategy != v1alpha1.BuildKaniko || b.Attempts != 1 || b.Failure != nil {
 		t.Errorf("status.build = %+v, want one attempt of kaniko without failure", b)
 	}
 	if b.StartTime == nil || b.CompletionTime == nil || b.CompletionTime.Before(b.StartTime) {
 		t.Errorf("status.build = %+v, want when it began and ended", b)
 	}
-	contains(t, "status.source.digest", f.Status.Source.Digest, "sha256:")
+	test.Contains(t, "status.source.digest", f.Status.Source.Digest, "sha256:")
 	if f.Status.Address == nil || f.Status.Address.URL == nil {
 		t.Errorf("status.address = %+v, want the URL inside the cluster", f.Status.Address)
 	}
@@ -151,18 +151,18 @@ func breakIt(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction) *v1a
 		s.Source.Inline.Code = "def handler(event, context)\n    return 1\n"
 	})
 	f = failed(ctx, t, f, v1alpha1.FunctionConditionBuildSucceeded, build.ReasonBuildStepFailed)
-	contains(t, "BuildSucceeded", f.Status.GetCondition(v1alpha1.FunctionConditionBuildSucceeded).Message, "SyntaxError", "main.py", "line 1")
+	test.Contains(t, "BuildSucceeded", f.Status.GetCondition(v1alpha1.FunctionConditionBuildSucceeded).Message, "SyntaxError", "main.py", "line 1")
 	b := f.Status.Build
 	if b.Failure == nil || b.Failure.Step != build.StepBuild || b.Failure.Retryable || b.Attempts != 1 {
 		t.Errorf("status.build = %+v, failure %+v; want step build, one attempt, not retryable", b, b.Failure)
 	} else {
-		contains(t, "status.build.failure.log", b.Failure.Log, "SyntaxError")
+		test.Contains(t, "status.build.failure.log", b.Failure.Log, "SyntaxError")
 	}
 	event, err := clients.AwaitEvent(ctx, f, build.ReasonBuildStepFailed)
 	if err != nil {
 		t.Fatal(err)
 	}
-	contains(t, "the Kubernetes event", event.Message, "SyntaxError", "main.py")
+	test.Contains(t, "the Kubernetes event", event.Message, "SyntaxError", "main.py")
 	answers(ctx, t, f, greetingBody("two"))
 	return f
 }

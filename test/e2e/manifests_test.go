@@ -4,8 +4,6 @@ package e2e
 
 import (
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -23,13 +21,9 @@ import (
 // sample reads a manifest of config/samples.
 func sample(t *testing.T, name string) *unstructured.Unstructured {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("../../config/samples", name))
+	o, err := test.Sample(name)
 	if err != nil {
 		t.Fatal(err)
-	}
-	o, err := test.Parse(text)
-	if err != nil {
-		t.Fatal(name, err)
 	}
 	return o
 }
@@ -100,7 +94,7 @@ func TestAgentBruno(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []apis.ConditionType{v1alpha1.AgentConditionServiceReady, v1alpha1.AgentConditionReady} {
-		contains(t, string(c), agent.Status.GetCondition(c).Message, "Unable to fetch image", "localhost:5001/agent-bruno/chatbot:0.1.0")
+		test.Contains(t, string(c), agent.Status.GetCondition(c).Message, "Unable to fetch image", "localhost:5001/agent-bruno/chatbot:0.1.0")
 	}
 	if got := agent.Spec.AI.Temperature; got == nil || *got != "0.7" {
 		t.Errorf("spec.ai.temperature = %v, want 0.7", got)
@@ -132,27 +126,8 @@ func checkAgentService(t *testing.T, key types.NamespacedName) {
 			t.Errorf("environment %s = %q, want %q", name, env[name], want)
 		}
 	}
-	contains(t, "SYSTEM_PROMPT", env["SYSTEM_PROMPT"], "You are Bruno's AI assistant.")
+	test.Contains(t, "SYSTEM_PROMPT", env["SYSTEM_PROMPT"], "You are Bruno's AI assistant.")
 	if !slices.ContainsFunc(service.OwnerReferences, func(r metav1.OwnerReference) bool { return r.Kind == "LambdaAgent" }) {
 		t.Errorf("owners of the Knative Service = %v, want the agent", service.OwnerReferences)
-	}
-}
-
-// TestTemperatureAsText: other manifests have it as a string.
-func TestTemperatureAsText(t *testing.T) {
-	t.Parallel()
-	ctx := t.Context()
-	manifest := sample(t, "agent-bruno.yaml")
-	manifest.SetNamespace(clients.Namespace(ctx, t))
-	if err := unstructured.SetNestedField(manifest.Object, "0.7", "spec", "ai", "temperature"); err != nil {
-		t.Fatal(err)
-	}
-	admitted, err := clients.Admit(ctx, manifest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, _, err := unstructured.NestedFieldNoCopy(admitted.Object, "spec", "ai", "temperature")
-	if got != 0.7 || err != nil {
-		t.Errorf("spec.ai.temperature is stored as %#v (%v), want the number 0.7", got, err)
 	}
 }

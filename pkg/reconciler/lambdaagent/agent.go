@@ -55,8 +55,8 @@ func (r *Reconciler) reconcileEventing(_ context.Context, a *v1alpha1.LambdaAgen
 // reconcileService runs the image as a warm Knative Service.
 func (r *Reconciler) reconcileService(ctx context.Context, a *v1alpha1.LambdaAgent) pkgreconciler.Event {
 	a.Status.Model = nil
-	if a.Spec.AI.Provider != v1alpha1.ProviderNone && a.Spec.AI.Provider != "" {
-		a.Status.Model = &v1alpha1.ModelStatus{ModelSpec: a.Spec.AI.ModelSpec}
+	if ai := a.Spec.AI; ai.Provider != v1alpha1.ProviderNone && ai.Provider != "" {
+		a.Status.Model = &v1alpha1.ModelStatus{Provider: string(ai.Provider), Endpoint: ai.Endpoint, Model: ai.Model}
 	}
 	config, err := resources.MakeConfig(a)
 	if err != nil {

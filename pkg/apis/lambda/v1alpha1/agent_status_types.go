@@ -90,7 +90,13 @@ type WithdrawnPermission struct {
 
 // ModelStatus is the model that an agent uses.
 type ModelStatus struct {
-	ModelSpec `json:",inline"`
+	// Provider, Endpoint and Model as the spec that is in force names them.
+	// +optional
+	Provider string `json:"provider,omitempty"`
+	// +optional
+	Endpoint string `json:"endpoint,omitempty"`
+	// +optional
+	Model string `json:"model,omitempty"`
 
 	// LastProbeTime of the model's endpoint.
 	// +optional

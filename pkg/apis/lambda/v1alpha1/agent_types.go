@@ -28,6 +28,7 @@ import (
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:metadata:labels={"app.kubernetes.io/name=knative-lambda","app.kubernetes.io/version=devel","duck.knative.dev/addressable=true","knative.dev/crd-install=true"}
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="metadata.name: must be no more than 63 characters"
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name: must be a DNS-1035 label: lower-case letters, digits and '-', beginning with a letter"
 type LambdaAgent struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -94,6 +95,7 @@ type LambdaAgentSpec struct {
 	// Env of the agent's container; it wins over what the platform sets.
 	// +optional
 	// +kubebuilder:validation:MaxItems=512
+	// +kubebuilder:validation:items:XValidation:rule="self.name != 'PORT' && (!self.name.startsWith('K_') || self.name == 'K_SINK') && !self.name.startsWith('LAMBDA_')",message="the platform sets PORT, K_* and LAMBDA_* itself: choose another name",messageExpression="'the platform sets PORT, K_* and LAMBDA_* itself: choose another name than ' + self.name",fieldPath=".name"
 	Env []corev1.EnvVar `json:"env,omitempty"`
 
 	// EnvFrom takes environment from ConfigMaps and Secrets.
@@ -143,6 +145,9 @@ const (
 )
 
 // AISpec is an agent's model.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.provider) || !(self.provider in ['openai', 'anthropic', 'azure-openai', 'google', 'bedrock']) || has(self.apiKeySecretRef)",message="a hosted provider answers nobody without a key",fieldPath=".apiKeySecretRef",reason=FieldValueRequired
+// +kubebuilder:validation:XValidation:rule="!has(self.systemPrompt) || !has(self.systemPromptFrom)",message="expected at most one of systemPrompt, systemPromptFrom"
 type AISpec struct {
 	ModelSpec `json:",inline"`
 
@@ -196,6 +201,9 @@ type AISpec struct {
 }
 
 // ModelSpec names a model.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.provider) || !(self.provider in ['ollama', 'openai-compatible', 'azure-openai']) || has(self.endpoint)",message="the provider has no endpoint of its own",fieldPath=".endpoint",reason=FieldValueRequired
+// +kubebuilder:validation:XValidation:rule="!has(self.provider) || self.provider == 'none' || has(self.model)",message="name the provider's model",fieldPath=".model",reason=FieldValueRequired
 type ModelSpec struct {
 	// Provider that serves the model.
 	// +optional
@@ -204,6 +212,7 @@ type ModelSpec struct {
 	// Endpoint is the provider's URL.
 	// +optional
 	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^/]')",message="expected a URL that begins with http:// or https://"
 	Endpoint string `json:"endpoint,omitempty"`
 
 	// Model is its name at the provider.

@@ -30,6 +30,7 @@ type BuildSpec struct {
 	// config-build.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="!self.contains('/') && !self.contains('@')",message="expected a registry as host or host:port",messageExpression="'expected a registry as host or host:port, not ' + self"
 	Registry string `json:"registry,omitempty"`
 
 	// Repository in the registry; default from config-build.

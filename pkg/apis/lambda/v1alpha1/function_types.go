@@ -29,6 +29,7 @@ import (
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:metadata:labels={"app.kubernetes.io/name=knative-lambda","app.kubernetes.io/version=devel","duck.knative.dev/addressable=true","knative.dev/crd-install=true"}
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="metadata.name: must be no more than 63 characters"
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name: must be a DNS-1035 label: lower-case letters, digits and '-', beginning with a letter"
 type LambdaFunction struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -105,6 +106,7 @@ type FunctionPod struct {
 	// LAMBDA_ are the platform's.
 	// +optional
 	// +kubebuilder:validation:MaxItems=512
+	// +kubebuilder:validation:items:XValidation:rule="self.name != 'PORT' && !self.name.startsWith('K_') && !self.name.startsWith('LAMBDA_')",message="the platform sets PORT, K_* and LAMBDA_* itself: choose another name",messageExpression="'the platform sets PORT, K_* and LAMBDA_* itself: choose another name than ' + self.name",fieldPath=".name"
 	Env []corev1.EnvVar `json:"env,omitempty"`
 
 	// EnvFrom takes environment from ConfigMaps and Secrets.
@@ -149,6 +151,7 @@ type FunctionRuntime struct {
 	// Default per language.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z_][A-Za-z0-9_./-]*$')",message="expected a name such as main.handler"
 	Handler string `json:"handler,omitempty"`
 
 	// Timeout of one invocation; longer ones end with an error.

@@ -66,6 +66,8 @@ type InlineSource struct {
 	// +optional
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=256
+	// +kubebuilder:validation:XValidation:rule="self.all(p, !p.startsWith('/'))",message="expected relative paths",messageExpression="'expected a relative path, not ' + self.filter(p, p.startsWith('/'))[0]"
+	// +kubebuilder:validation:XValidation:rule="self.all(p, p != '..' && !p.startsWith('../'))",message="expected paths inside the source",messageExpression="'expected a path inside the source, not ' + self.filter(p, p == '..' || p.startsWith('../'))[0]"
 	Files map[string]string `json:"files,omitempty"`
 
 	// Dependencies is the text of the language's manifest: requirements.txt,

@@ -1,0 +1,193 @@
+//go:build conformance
+
+package conformance
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	apierrs "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/brunovlucena/knative-lambda-operator/test"
+)
+
+// valid is a spec that the cases below spoil.
+const valid = `
+source: {inline: {code: "def handler(event, context): pass"}}
+runtime: {language: python}
+`
+
+// invalidFunctions are inputs that admission refuses, each with the words that the
+// person who wrote it needs: which field, and what would be right.
+var invalidFunctions = []struct {
+	name   string
+	by     layers
+	object string // metadata.name, where it is not "f"
+	spec   string
+	want   []string
+}{
+	{"unknown language", webhook, "", strings.Replace(valid, "python", "cobol", 1), []string{"spec.runtime.language", "cobol", "expected one of", "python"}},
+	{"unknown version", webhook, "", strings.Replace(valid, "language: python", `language: python, version: "2.7"`, 1), []string{"spec.runtime.version", "2.7", "expected one of", "3.11"}},
+	{"no language", both, "", `source: {inline: {code: "x = 1"}}`, []string{"spec.runtime.language", "missing"}},
+	{"no source", both, "", `runtime: {language: python}`, []string{"spec.source", "exactly one of inline, minio, s3, gcs, git, image"}},
+	{"two sources", both, "", `source: {inline: {code: "x"}, git: {url: "https://example.com/x.git"}}` + "\nruntime: {language: python}", []string{"spec.source", "exactly one of inline, minio, s3, gcs, git, image"}},
+	{"type of another source", both, "", strings.Replace(valid, "{inline:", "{type: git, inline:", 1), []string{"spec.source.type", "must name the member that is set"}},
+	{"unknown type", both, "", strings.Replace(valid, "{inline:", "{type: floppy, inline:", 1), []string{"spec.source.type", "floppy", `"inline"`}},
+	{"code and files", both, "", `source: {inline: {code: "x", files: {main.py: "x"}}}` + "\nruntime: {language: python}", []string{"spec.source.inline", "exactly one of code, files"}},
+	{"neither code nor files", both, "", `source: {inline: {}}` + "\nruntime: {language: python}", []string{"spec.source.inline", "exactly one of code, files"}},
+	{"code too long", both, "", strings.Replace(valid, "def handler(event, context): pass", strings.Repeat("#", 512<<10+1), 1), []string{"spec.source.inline.code", "524288"}},
+	{"files too long together", webhook, "", fmt.Sprintf("source: {inline: {files: {a.py: %q, b.py: %[1]q}}}\nruntime: {language: python}", strings.Repeat("#", 256<<10)), []string{"spec.source.inline", "at most 524288 fit"}},
+	{"path that leaves the source", both, "", `source: {inline: {files: {main.py: "x", ../evil.py: "x"}}}` + "\nruntime: {language: python}", []string{"spec.source.inline.files", "../evil.py", "path inside the source"}},
+	{"absolute path", both, "", `source: {inline: {files: {main.py: "x", /etc/passwd: "x"}}}` + "\nruntime: {language: python}", []string{"spec.source.inline.files", "/etc/passwd", "relative path"}},
+	{"malformed handler", both, "", strings.Replace(valid, "language: python", "language: python, handler: 'a b'", 1), []string{"spec.runtime.handler", "main.handler"}},
+	{"more replicas at least than at most", both, "", valid + "scaling: {minReplicas: 3, maxReplicas: 2}", []string{"spec.scaling", "minReplicas", "no more than maxReplicas"}},
+	{"negative replicas", both, "", valid + "scaling: {minReplicas: -1}", []string{"spec.scaling.minReplicas", "-1", "0"}},
+	{"name too long", both, strings.Repeat("n", 64), valid, []string{"metadata.name", "no more than 63 characters"}},
+	{"name that is no host name", both, "1st", valid, []string{"metadata.name", "1st", "a DNS-1035 label"}},
+	{"reserved environment PORT", both, "", valid + "env: [{name: PORT, value: '1'}]", []string{"spec.env[0].name", "PORT", "choose another name"}},
+	{"reserved environment K_", both, "", valid + "env: [{name: A, value: b}, {name: K_SINK, value: x}]", []string{"spec.env[1].name", "K_SINK", "choose another name"}},
+	{"reserved environment LAMBDA_", both, "", valid + "env: [{name: LAMBDA_HANDLER, value: x}]", []string{"spec.env[0].name", "LAMBDA_HANDLER", "choose another name"}},
+	{"malformed timeout", both, "", strings.Replace(valid, "language: python", "language: python, timeout: soon", 1), []string{"spec.runtime.timeout", "soon", "such as 90s"}},
+	{"malformed build timeout", both, "", valid + "build: {timeout: 5 minutes}", []string{"spec.build.timeout", "5 minutes"}},
+	{"malformed window", both, "", valid + "scaling: {window: '60'}", []string{"spec.scaling.window", "60"}},
+	{"timeout too long", webhook, "", strings.Replace(valid, "language: python", "language: python, timeout: 48h", 1), []string{"spec.runtime.timeout", "48h0m0s", "1s <="}},
+	{"registry with a path", both, "", valid + "build: {registry: example.com/team}", []string{"spec.build.registry", "example.com/team", "host or host:port"}},
+	{"insecure against the configuration", webhook, "", valid + "build: {registry: example.com, insecure: true}", []string{"spec.build.insecure", "config-build", "insecure-registries"}},
+	{"what is not there yet", webhook, "", valid + "triggers: [{broker: default}]", []string{"spec.triggers", "not supported by this version"}},
+	{"a word wrongly written", both, "", valid + "scalling: {minReplicas: 1}", []string{`unknown field "spec.scalling"`}},
+}
+
+// function is the manifest of a function with the spec.
+func function(t *testing.T, namespace, name, spec string) *unstructured.Unstructured {
+	t.Helper()
+	if name == "" {
+		name = "f"
+	}
+	var body map[string]any
+	if err := yaml.Unmarshal([]byte(spec), &body); err != nil {
+		t.Fatal(err)
+	}
+	o := &unstructured.Unstructured{Object: map[string]any{"spec": body}}
+	o.SetAPIVersion("lambda.knative.io/v1alpha1")
+	o.SetKind("LambdaFunction")
+	o.SetNamespace(namespace)
+	o.SetName(name)
+	return o
+}
+
+func TestInvalidFunctions(t *testing.T) {
+	t.Parallel()
+	namespace := clients.Namespace(t.Context(), t)
+	if _, err := clients.Admit(t.Context(), function(t, namespace, "", valid)); err != nil {
+		t.Fatal("what the cases spoil must be admitted:", err)
+	}
+	for _, tt := range invalidFunctions {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := clients.Admit(t.Context(), function(t, namespace, tt.object, tt.spec))
+			refused(t, err, tt.want...)
+		})
+	}
+}
+
+// refused checks that the API server refuses as the fault of who asked, in words
+// that help. Messages quote what was sent, which may be long.
+func refused(t *testing.T, err error, want ...string) {
+	t.Helper()
+	if err == nil {
+		t.Fatalf("admitted, want a refusal with %q", want)
+	}
+	if !apierrs.IsInvalid(err) && !apierrs.IsBadRequest(err) {
+		t.Errorf("refused with %s (%T), want Invalid or BadRequest", apierrs.ReasonForError(err), err)
+	}
+	message := err.Error()
+	test.Contains(t, "the refusal", message[:min(len(message), 2000)], want...)
+}
+
+// TestInvalidUpdate: what runs cannot be changed into what could not be created.
+func TestInvalidUpdate(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	namespace := clients.Namespace(ctx, t)
+	o, err := clients.Apply(ctx, function(t, namespace, "", valid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = clients.AdmitChange(ctx, o, `{"spec":{"runtime":{"language":"cobol"}}}`)
+	refused(t, err, "spec.runtime.language", "cobol", "expected one of", "python")
+}
+
+// invalidAgents are agents whose model could never answer: the sample with one
+// field of spec.ai changed.
+var invalidAgents = []struct {
+	name, field string
+	by          layers
+	value       any
+	want        []string
+}{
+	{"unknown provider", "provider", both, "oracle", []string{"spec.ai.provider", "oracle", "ollama"}},
+	{"hosted provider without a key", "provider", both, "openai", []string{"spec.ai.apiKeySecretRef", "without a key"}},
+	{"no endpoint", "endpoint", both, nil, []string{"spec.ai.endpoint", "no endpoint of its own"}},
+	{"endpoint that is no URL", "endpoint", both, "ollama:11434", []string{"spec.ai.endpoint", "http://"}},
+	{"no model", "model", both, nil, []string{"spec.ai.model"}},
+	{"temperature too high", "temperature", both, 2.5, []string{"temperature", "between 0 and 2"}},
+	{"temperature that is no number", "temperature", both, "hot", []string{"spec.ai.temperature", "number"}},
+	{"two prompts", "systemPromptFrom", both, map[string]any{"name": "prompts", "key": "bruno"}, []string{"spec.ai", "systemPrompt", "systemPromptFrom"}},
+	{"budget, which is not there yet", "budget", webhook, map[string]any{"tokens": int64(1), "window": "1h"}, []string{"spec.ai.budget", "not supported by this version"}},
+}
+
+// agent is the sample with one field of spec.ai changed, or taken out by nil.
+func agent(t *testing.T, namespace, field string, value any) *unstructured.Unstructured {
+	t.Helper()
+	o, err := test.Sample("agent-bruno.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.SetNamespace(namespace)
+	if value == nil {
+		unstructured.RemoveNestedField(o.Object, "spec", "ai", field)
+	} else if err := unstructured.SetNestedField(o.Object, value, "spec", "ai", field); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func TestInvalidAgents(t *testing.T) {
+	t.Parallel()
+	namespace := clients.Namespace(t.Context(), t)
+	for _, tt := range invalidAgents {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := clients.Admit(t.Context(), agent(t, namespace, tt.field, tt.value))
+			refused(t, err, tt.want...)
+		})
+	}
+}
+
+// TestInvalidConfiguration: the operator's ConfigMaps are refused with their key
+// and what would be right, so the last good ones stay in force.
+func TestInvalidConfiguration(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	for _, tt := range []struct {
+		configMap, key, value string
+		want                  []string
+	}{
+		{"config-build", "registri", "example.com", []string{"config-build", "registri", "unknown key", "registry"}},
+		{"config-build", "timeout", "soon", []string{"config-build", "timeout", "expected a duration", "soon"}},
+		{"config-build", "max-parallel-builds", "many", []string{"config-build", "max-parallel-builds", "whole number", "many"}},
+		{"config-runtimes", "cobol", "versions: {}", []string{"config-runtimes", "cobol", "versions", "missing"}},
+		{"config-defaults", "function-timeout", "never", []string{"config-defaults", "function-timeout", "expected a duration", "never"}},
+	} {
+		t.Run(tt.configMap+" "+tt.key, func(t *testing.T) {
+			manifest := fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata: {namespace: %s, name: %s}\n", operatorNamespace, tt.configMap)
+			o, err := test.Parse([]byte(manifest))
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = clients.AdmitChange(ctx, o, fmt.Sprintf(`{"data":{%q:%q}}`, tt.key, tt.value))
+			refused(t, err, tt.want...)
+		})
+	}
+}
