@@ -1,6 +1,7 @@
 package env
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -132,7 +133,8 @@ func TestListensTellsAnEndedProcessFromOneThatIsNotYetThere(t *testing.T) {
 		r.End()
 	}
 	err = e.Listens(t.Context(), want, l.Addr().String())
-	if ended, ok := err.(*EndedError); !ok || ended.Name != want { //nolint:errorlint // Listens returns it as it is
+	var ended *EndedError
+	if !errors.As(err, &ended) || ended.Name != want {
 		t.Errorf("after its end: %v", err)
 	}
 }
