@@ -31,7 +31,7 @@ const (
 	LanguageLabelKey = GroupName + "/language"
 
 	// ImageLabelKey is on build Jobs: a hash of the image reference being
-	// built, so that functions with the same code wait for one build.
+	// built, which is too long for a label.
 	ImageLabelKey = GroupName + "/image"
 
 	// ImageAnnotationKey is on build Jobs: the image reference being built.

@@ -29,6 +29,7 @@ type Reconciler struct {
 	serving    servingclientset.Interface
 	services   servinglisters.ServiceLister
 	configMaps corelisters.ConfigMapLister
+	pods       corelisters.PodLister
 }
 
 var _ agentreconciler.Interface = (*Reconciler)(nil)
@@ -72,7 +73,11 @@ func (r *Reconciler) reconcileService(ctx context.Context, a *v1alpha1.LambdaAge
 		return r.failed(a, err)
 	}
 	a.Status.PropagateService(service)
-	return nil
+	reason, message, err := kservice.Trouble(r.pods, service)
+	if reason != "" {
+		a.Status.MarkServiceFailed(reason, message)
+	}
+	return err
 }
 
 // failed says why there is no Knative Service: where only a person can help, it

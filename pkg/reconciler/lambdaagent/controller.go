@@ -6,6 +6,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	kubeclient "knative.dev/pkg/client/injection/kube/client"
 	configmapinformer "knative.dev/pkg/client/injection/kube/informers/core/v1/configmap/filtered"
+	podinformer "knative.dev/pkg/client/injection/kube/informers/core/v1/pod/filtered"
 	"knative.dev/pkg/configmap"
 	"knative.dev/pkg/controller"
 	"knative.dev/pkg/logging"
@@ -25,6 +26,7 @@ func NewController(ctx context.Context, _ configmap.Watcher) *controller.Impl {
 	agents := agentinformer.Get(ctx)
 	services := serviceinformer.Get(ctx, lambda.Selector)
 	configMaps := configmapinformer.Get(ctx, lambda.Selector)
+	pods := podinformer.Get(ctx, lambda.Selector)
 	if err := agents.Informer().SetTransform(cachetransform.Strip); err != nil {
 		logging.FromContext(ctx).Warnw("A cache keeps what nobody reads", "error", err)
 	}
@@ -33,6 +35,7 @@ func NewController(ctx context.Context, _ configmap.Watcher) *controller.Impl {
 		serving:    servingclient.Get(ctx),
 		services:   services.Lister(),
 		configMaps: configMaps.Lister(),
+		pods:       pods.Lister(),
 	})
 	agents.Informer().AddEventHandler(controller.HandleAll(impl.Enqueue))
 	owned := cache.FilteringResourceEventHandler{
@@ -41,5 +44,7 @@ func NewController(ctx context.Context, _ configmap.Watcher) *controller.Impl {
 	}
 	services.Informer().AddEventHandler(owned)
 	configMaps.Informer().AddEventHandler(owned)
+	// A pod is owned by Knative's ReplicaSet; its label names the agent.
+	pods.Informer().AddEventHandler(controller.HandleAll(impl.EnqueueLabelOfNamespaceScopedResource("", lambda.AgentLabelKey)))
 	return impl
 }

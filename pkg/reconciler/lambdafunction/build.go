@@ -75,10 +75,6 @@ func (r *Reconciler) findOrStart(ctx context.Context, p *pass, b *resources.Buil
 		return r.built(ctx, p, b, digest)
 	}
 	// Not there, or not to be known: a build can tell.
-	if shared := r.sharedBuild(p, b); shared != nil {
-		p.Status.MarkBuildPending(v1alpha1.ReasonSharedBuild, fmt.Sprintf("Job %s builds the same image.", shared.Name))
-		return r.track(p, shared)
-	}
 	return r.startBuild(ctx, p, b)
 }
 

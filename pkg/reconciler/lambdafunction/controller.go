@@ -4,7 +4,6 @@ import (
 	"context"
 
 	batchv1 "k8s.io/api/batch/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
@@ -59,7 +58,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	store.WatchConfigs(cmw)
 
 	resolver := registry.NewResolver(impl.EnqueueKey, r.clock)
-	r.registry, r.tracker, r.slots = resolver, impl.Tracker, newSlots(impl.EnqueueKey)
+	r.registry, r.tracker, r.slots = resolver, impl.Tracker, newSlots(impl.EnqueueKey, func() ([]*batchv1.Job, error) { return activeJobs(r.jobs) })
 
 	functions.Informer().AddEventHandler(controller.HandleAll(impl.Enqueue))
 	functions.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{DeleteFunc: func(obj any) {
@@ -78,8 +77,8 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	jobs.Informer().AddEventHandler(controller.HandleAll(func(obj any) { r.jobChanged(obj, resolver) }))
 	jobs.Informer().AddEventHandler(owned)
 	jobs.Informer().AddEventHandler(controller.HandleAll(controller.EnsureTypeMeta(impl.Tracker.OnChanged, batchv1.SchemeGroupVersion.WithKind("Job"))))
-	// A pod's label names its function: it is owned by the Job.
-	pods.Informer().AddEventHandler(controller.HandleAll(func(obj any) { enqueueOwnerOfJob(obj, r, impl) }))
+	// A pod is owned by a Job or by Knative's ReplicaSet; its label names the function.
+	pods.Informer().AddEventHandler(controller.HandleAll(impl.EnqueueLabelOfNamespaceScopedResource("", lambda.FunctionLabelKey)))
 	return impl
 }
 
@@ -109,22 +108,4 @@ func (r *Reconciler) jobChanged(obj any, resolver *registry.Resolver) {
 	}
 	resolver.Forget(job.Annotations[lambda.ImageAnnotationKey])
 	r.slots.freed(types.NamespacedName{Namespace: job.Namespace, Name: job.Name})
-}
-
-// enqueueOwnerOfJob enqueues the function whose build the pod is.
-func enqueueOwnerOfJob(obj any, r *Reconciler, impl *controller.Impl) {
-	if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-		obj = tombstone.Obj
-	}
-	pod, ok := obj.(interface {
-		GetNamespace() string
-		GetLabels() map[string]string
-	})
-	if !ok {
-		return
-	}
-	name := labels.Set(pod.GetLabels()).Get(batchv1.JobNameLabel)
-	if job, err := r.jobs.Jobs(pod.GetNamespace()).Get(name); err == nil {
-		impl.EnqueueControllerOf(job)
-	}
 }

@@ -3,6 +3,7 @@ package lambdafunction
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -11,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	batchlisters "k8s.io/client-go/listers/batch/v1"
 	"knative.dev/pkg/controller"
 	pkgreconciler "knative.dev/pkg/reconciler"
 	"knative.dev/pkg/tracker"
@@ -88,16 +90,19 @@ func (r *Reconciler) outcome(job *batchv1.Job, pod *corev1.Pod) (build.Outcome, 
 		Message: "The build pod is gone before it could be asked: " + end.Message}, true
 }
 
-// startBuild makes the Job when there is a slot for it.
+// startBuild makes the Job when there is a slot for it and nobody builds the
+// same image.
 func (r *Reconciler) startBuild(ctx context.Context, p *pass, b *resources.Build) pkgreconciler.Event {
-	active, err := r.activeJobs()
-	if err != nil {
-		return err
-	}
 	job := types.NamespacedName{Namespace: p.Namespace, Name: b.Name}
-	ok, before := r.slots.take(key(p), job, active, p.cfg.Build)
-	if !ok {
-		p.Status.MarkBuildPending(v1alpha1.ReasonQueued, fmt.Sprintf("%d builds wait before this one for one of %d slots.", before, p.cfg.Build.MaxParallel))
+	granted, err := r.slots.take(key(p), job, b.Reference, p.cfg.Build)
+	switch {
+	case err != nil:
+		return err
+	case granted.shared != "":
+		p.Status.MarkBuildPending(v1alpha1.ReasonSharedBuild, fmt.Sprintf("Job %s builds the same image.", granted.shared))
+		return r.track(p, granted.shared)
+	case !granted.ok:
+		p.Status.MarkBuildPending(v1alpha1.ReasonQueued, fmt.Sprintf("%d builds wait before this one for one of %d slots.", granted.before, p.cfg.Build.MaxParallel))
 		return r.cancelBuilds(ctx, p, b.Name)
 	}
 	if err := r.createBuild(ctx, p, b); err != nil {
@@ -179,38 +184,20 @@ func (r *Reconciler) buildPod(job *batchv1.Job) (*corev1.Pod, error) {
 	return nil, nil
 }
 
-// activeJobs of all functions.
-func (r *Reconciler) activeJobs() ([]*batchv1.Job, error) {
-	all, err := r.jobs.List(labels.Everything())
+// activeJobs lists the Jobs of all functions that have not ended.
+func activeJobs(lister batchlisters.JobLister) ([]*batchv1.Job, error) {
+	all, err := lister.List(labels.Everything())
 	if err != nil {
 		return nil, err
 	}
-	var active []*batchv1.Job
-	for _, job := range all {
-		if finished(job) == nil {
-			active = append(active, job)
-		}
-	}
-	return active, nil
-}
-
-// sharedBuild is another function's Job that builds the same image just now.
-func (r *Reconciler) sharedBuild(p *pass, b *resources.Build) *batchv1.Job {
-	jobs, err := r.jobs.Jobs(p.Namespace).List(labels.SelectorFromSet(labels.Set{lambda.ImageLabelKey: resources.ImageLabel(b.Reference)}))
-	if err != nil {
-		return nil
-	}
-	for _, job := range jobs {
-		if job.Annotations[lambda.ImageAnnotationKey] == b.Reference && finished(job) == nil && job.DeletionTimestamp == nil && !metav1.IsControlledBy(job, p.LambdaFunction) {
-			return job
-		}
-	}
-	return nil
+	return slices.DeleteFunc(slices.Clone(all), func(job *batchv1.Job) bool {
+		return finished(job) != nil || job.DeletionTimestamp != nil
+	}), nil
 }
 
 // track enqueues the function when the Job changes.
-func (r *Reconciler) track(p *pass, job *batchv1.Job) pkgreconciler.Event {
-	return r.tracker.TrackReference(tracker.Reference{APIVersion: "batch/v1", Kind: "Job", Namespace: job.Namespace, Name: job.Name}, p.LambdaFunction)
+func (r *Reconciler) track(p *pass, job string) pkgreconciler.Event {
+	return r.tracker.TrackReference(tracker.Reference{APIVersion: "batch/v1", Kind: "Job", Namespace: p.Namespace, Name: job}, p.LambdaFunction)
 }
 
 // cancelBuilds removes the function's builds but one: what the spec has moved on

@@ -41,7 +41,11 @@ func (r *Reconciler) reconcileService(ctx context.Context, p *pass) pkgreconcile
 		return err
 	}
 	p.Status.PropagateService(service)
-	return nil
+	reason, message, err := kservice.Trouble(r.pods, service)
+	if reason != "" {
+		p.Status.MarkServiceFailed(reason, message)
+	}
+	return err
 }
 
 // keepService says what serves while there is no image of the newest spec.

@@ -1,0 +1,67 @@
+package kservice
+
+import (
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"knative.dev/serving/pkg/apis/serving"
+	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
+)
+
+// ReasonContainerFailed says that the container of the newest revision ends by
+// itself; the message is what it said last.
+const ReasonContainerFailed = "ContainerFailed"
+
+// queueProxy is the container that Knative Serving adds.
+const queueProxy = "queue-proxy"
+
+// Trouble tells why the newest revision of a Service does not come up, as its
+// pods show it; an empty reason where they show nothing. Knative Serving looks at
+// pods only while their Deployment changes, and may say why at the end of the
+// progress deadline: ten minutes later.
+func Trouble(pods corelisters.PodLister, service *servingv1.Service) (reason, message string, err error) {
+	s := &service.Status
+	ready := s.GetCondition(servingv1.ServiceConditionReady)
+	if service.Generation != s.ObservedGeneration || ready.IsTrue() || ready.IsFalse() ||
+		s.LatestCreatedRevisionName == "" || s.LatestCreatedRevisionName == s.LatestReadyRevisionName {
+		return "", "", nil
+	}
+	mine, err := pods.Pods(service.Namespace).List(labels.SelectorFromSet(labels.Set{serving.RevisionLabelKey: s.LatestCreatedRevisionName}))
+	if err != nil {
+		return "", "", fmt.Errorf("failed to list the pods of revision %q: %w", s.LatestCreatedRevisionName, err)
+	}
+	for _, pod := range mine {
+		for i := range pod.Status.ContainerStatuses {
+			if reason, message = troubleOf(&pod.Status.ContainerStatuses[i]); reason != "" {
+				return reason, message, nil
+			}
+		}
+	}
+	return "", "", nil
+}
+
+func troubleOf(c *corev1.ContainerStatus) (reason, message string) {
+	if c.Name == queueProxy || c.Ready {
+		return "", ""
+	}
+	ended := c.State.Terminated
+	if ended == nil {
+		ended = c.LastTerminationState.Terminated
+	}
+	if ended != nil {
+		said := strings.TrimSpace(ended.Message)
+		if said == "" {
+			said = fmt.Sprintf("%s with exit code %d, and said nothing", ended.Reason, ended.ExitCode)
+		}
+		return ReasonContainerFailed, "Container failed with: " + said
+	}
+	switch w := c.State.Waiting; {
+	case w == nil, w.Reason == "", w.Reason == "ContainerCreating", w.Reason == "PodInitializing":
+		return "", ""
+	default:
+		return w.Reason, fmt.Sprintf("The container cannot start: %s", w.Message)
+	}
+}
