@@ -92,6 +92,7 @@ footprint() {
   echo "# network namespaces"; ls /run/netns 2>/dev/null || true
   echo "# mounts"; awk '{print $5}' /proc/self/mountinfo | sort
   echo "# iptables"; { iptables-save 2>/dev/null || true; } | grep -v '^[#:]' || true
+  echo "# files"; ls -d /run/containerd /usr/libexec/kubernetes /var/lib/cni /var/lib/kubelet /var/log/containers /var/log/pods 2>/dev/null || true
   echo "# control groups"; find /sys/fs/cgroup -maxdepth 2 -name 'knative-lambda*' | sort
   echo "# processes"; pgrep -fl 'knative-lambda-cluster/(run|cache)' || true
 }

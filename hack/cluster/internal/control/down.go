@@ -49,7 +49,7 @@ func Down(ctx context.Context, e *env.Env) error {
 			return err
 		}
 	}
-	if err := unmountBelow(e.Run); err != nil {
+	if err := errors.Join(unmountBelow(e.Run), removeAbsent(e)); err != nil {
 		return err
 	}
 	return os.RemoveAll(e.Run)

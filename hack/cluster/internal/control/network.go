@@ -35,6 +35,9 @@ func upNetwork(ctx context.Context, e *env.Env) error {
 	if err := rememberForeignChains(ctx, e); err != nil {
 		return err
 	}
+	if err := rememberAbsent(e); err != nil {
+		return err
+	}
 	if _, err := net.InterfaceByName(env.Bridge); err != nil {
 		for _, args := range [][]string{{"link", "add", env.Bridge, "type", "bridge"}, {"addr", "add", env.BridgeCIDR, "dev", env.Bridge}, {"link", "set", env.Bridge, "up"}} {
 			if _, err := e.Command(ctx, "", nil, nil, "ip", args...); err != nil {
