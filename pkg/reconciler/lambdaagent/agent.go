@@ -37,6 +37,7 @@ var _ agentreconciler.Interface = (*Reconciler)(nil)
 // ReconcileKind implements agentreconciler.Interface.
 func (r *Reconciler) ReconcileKind(ctx context.Context, agent *v1alpha1.LambdaAgent) pkgreconciler.Event {
 	agent.Status.InitializeConditions()
+	defer agent.Status.Summarize()
 	return phase.Run(ctx, agent,
 		phase.Phase[*v1alpha1.LambdaAgent]{Name: "eventing", Run: r.reconcileEventing},
 		phase.Phase[*v1alpha1.LambdaAgent]{Name: "service", Run: r.reconcileService},

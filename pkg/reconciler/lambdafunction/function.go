@@ -57,6 +57,7 @@ type pass struct {
 // ReconcileKind implements functionreconciler.Interface.
 func (r *Reconciler) ReconcileKind(ctx context.Context, function *v1alpha1.LambdaFunction) pkgreconciler.Event {
 	function.Status.InitializeConditions()
+	defer function.Status.Summarize()
 	p := &pass{LambdaFunction: function, cfg: config.FromContextOrDefaults(ctx)}
 	return phase.Run(ctx, p,
 		phase.Phase[*pass]{Name: "source", Run: r.reconcileSource},

@@ -43,6 +43,12 @@ func (s *LambdaAgentStatus) InitializeConditions() {
 	agentConditions.Manage(s).InitializeConditions()
 }
 
+// Summarize makes Ready say what the first condition says, in the order of the
+// phases, that is not True.
+func (s *LambdaAgentStatus) Summarize() {
+	summarize(agentConditions.Manage(s), AgentConditionServiceReady, AgentConditionBrokerReady, AgentConditionRoutingReady)
+}
+
 // MarkServiceWaiting says what the Knative Service waits for.
 func (s *LambdaAgentStatus) MarkServiceWaiting(reason, message string) {
 	agentConditions.Manage(s).MarkUnknown(AgentConditionServiceReady, reason, "%s", message)

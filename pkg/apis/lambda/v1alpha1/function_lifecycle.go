@@ -86,6 +86,12 @@ func (s *LambdaFunctionStatus) InitializeConditions() {
 	functionConditions.Manage(s).InitializeConditions()
 }
 
+// Summarize makes Ready say what the first condition says, in the order of the
+// phases, that is not True.
+func (s *LambdaFunctionStatus) Summarize() {
+	summarize(functionConditions.Manage(s), FunctionConditionSourceResolved, FunctionConditionBuildSucceeded, FunctionConditionServiceReady, FunctionConditionEventingReady)
+}
+
 // MarkSourceResolved says that the source is known by its digest.
 func (s *LambdaFunctionStatus) MarkSourceResolved() {
 	functionConditions.Manage(s).MarkTrue(FunctionConditionSourceResolved)

@@ -1,0 +1,289 @@
+package lambdafunction
+
+import (
+	"context"
+	"strings"
+	"text/template"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+	clocktesting "k8s.io/utils/clock/testing"
+	"knative.dev/pkg/apis"
+	kubeclient "knative.dev/pkg/client/injection/kube/client"
+	"knative.dev/pkg/controller"
+	"knative.dev/pkg/logging"
+	rtesting "knative.dev/pkg/reconciler/testing"
+	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
+	servingclient "knative.dev/serving/pkg/client/injection/client"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
+	lambdaclient "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/client"
+	functionreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdafunction"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
+	ltesting "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/testing"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/registry"
+)
+
+const (
+	namespace = "team"
+	name      = "greeter"
+	theKey    = namespace + "/" + name
+)
+
+var (
+	now    = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	digest = "sha256:" + strings.Repeat("a", 64)
+)
+
+// testConfig is the configuration of all rows; a row may change its copy.
+func testConfig() *config.Config {
+	return &config.Config{
+		Build: &config.Build{
+			Registry: "registry.test", RepositoryTemplate: template.Must(template.New("").Parse("{{.Namespace}}/{{.Language}}")),
+			ExecutorImage: "kaniko.test/executor:1", BuilderImage: "ko.test/builder@" + digest, RuntimeImage: "ko.test/runtime@" + digest,
+			Timeout: 10 * time.Minute, MaxParallel: 8, MaxParallelPerNamespace: 4, MaxAttempts: 3, RetryDelay: 10 * time.Second,
+			InsecureRegistries: sets.New[string](), FailedBuildTTL: 10 * time.Minute,
+		},
+		Runtimes: &config.Runtimes{Languages: map[string]*config.Language{"python": {
+			Versions: map[string]config.Version{"3.11": {BaseImage: "python.test/python:3.11"}},
+			Handler:  "main.handler", File: "main.py", DependenciesFile: "requirements.txt", Template: "python", Worker: []string{"python3", "worker.py"},
+		}}},
+		Defaults: &config.Defaults{FunctionTimeout: 5 * time.Minute, MaxFunctionTimeout: 10 * time.Minute, MaxBuildTimeout: time.Hour},
+	}
+}
+
+type configStore struct{ *config.Config }
+
+func (s configStore) ToContext(ctx context.Context) context.Context {
+	return config.ToContext(ctx, s.Config)
+}
+
+// answer is what the registry says to whoever asks.
+type answer struct {
+	digest string
+	err    error
+}
+
+func (a answer) Check(types.NamespacedName, string, bool) (string, error) { return a.digest, a.err }
+func (answer) Remember(string, string)                                    {}
+func (answer) Forget(string)                                              {}
+
+type rowKey struct{}
+
+// rowSettings of the world around a row.
+type rowSettings struct {
+	config   *config.Config
+	registry registry.Checker
+	now      time.Time
+}
+
+// in is the context of a row with a registry that answers so, and a
+// configuration changed by the functions.
+func in(a answer, change ...func(*rowSettings)) context.Context {
+	s := &rowSettings{config: testConfig(), registry: a, now: now}
+	for _, c := range change {
+		c(s)
+	}
+	return context.WithValue(context.Background(), rowKey{}, s)
+}
+
+func later(d time.Duration) func(*rowSettings) {
+	return func(s *rowSettings) { s.now = now.Add(d) }
+}
+
+var (
+	absent  = answer{err: registry.ErrNotFound}
+	present = answer{digest: digest}
+	pending = answer{err: registry.ErrPending}
+)
+
+func newReconciler(ctx context.Context, ls *ltesting.Listers) controller.Reconciler {
+	s, ok := ctx.Value(rowKey{}).(*rowSettings)
+	if !ok {
+		s = in(pending).Value(rowKey{}).(*rowSettings)
+	}
+	r := &Reconciler{
+		kube: kubeclient.Get(ctx), serving: servingclient.Get(ctx),
+		services: ls.Services(), jobs: ls.Jobs(), pods: ls.Pods(), configMaps: ls.ConfigMaps(),
+		registry: s.registry, tracker: &rtesting.FakeTracker{}, clock: clocktesting.NewFakePassiveClock(s.now),
+	}
+	r.slots = newSlots(func(types.NamespacedName) {}, func() ([]*batchv1.Job, error) { return activeJobs(r.jobs) })
+	return functionreconciler.NewReconciler(ctx, logging.FromContext(ctx), lambdaclient.Get(ctx), ls.LambdaFunctions(),
+		controller.GetEventRecorder(ctx), r, controller.Options{ConfigStore: configStore{s.config}})
+}
+
+type option func(*v1alpha1.LambdaFunction)
+
+// function is one with inline Python, as admission leaves it.
+func function(options ...option) *v1alpha1.LambdaFunction {
+	f := &v1alpha1.LambdaFunction{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: "uid-" + name, Generation: 1},
+		Spec: v1alpha1.LambdaFunctionSpec{
+			Source:  v1alpha1.FunctionSource{Inline: &v1alpha1.InlineSource{Code: "def handler(event, context): pass\n"}},
+			Runtime: v1alpha1.FunctionRuntime{Language: "python"},
+		},
+	}
+	f.SetDefaults(config.ToContext(context.Background(), testConfig()))
+	for _, o := range options {
+		o(f)
+	}
+	f.Status.Summarize()
+	return f
+}
+
+// resolved is the status after the source phase.
+func resolved(f *v1alpha1.LambdaFunction) {
+	f.Status.InitializeConditions()
+	f.Status.ObservedGeneration = f.Generation
+	p := &pass{LambdaFunction: f, cfg: testConfig()}
+	if err := (&Reconciler{}).reconcileSource(context.Background(), p); err != nil {
+		panic(err)
+	}
+}
+
+// looking is the status while the registry is asked.
+func looking(f *v1alpha1.LambdaFunction) {
+	resolved(f)
+	f.Status.Build = &v1alpha1.BuildStatus{Reference: buildOf(f).Reference}
+	f.Status.MarkBuildPending(v1alpha1.ReasonCheckingRegistry, "Asking the registry whether it has "+buildOf(f).Reference+".")
+	noImage(f)
+}
+
+// noImage is the status of service and eventing while there is no image.
+func noImage(f *v1alpha1.LambdaFunction) {
+	f.Status.MarkServiceWaiting(v1alpha1.ReasonWaitingForBuild, "There is no image of the newest source yet.")
+	f.Status.MarkEventingNotRequested()
+}
+
+// building is the status while the first attempt runs.
+func building(f *v1alpha1.LambdaFunction) { buildingAttempt(1)(f) }
+
+func buildingAttempt(attempt int32) option {
+	return func(f *v1alpha1.LambdaFunction) {
+		looking(f)
+		b := attemptOf(f, attempt)
+		started := metav1.NewTime(now)
+		f.Status.Build = &v1alpha1.BuildStatus{Reference: b.Reference, JobName: b.Name, Strategy: v1alpha1.BuildKaniko, Attempts: attempt, StartTime: &started}
+		f.Status.MarkBuildPending(v1alpha1.ReasonBuilding, "Job "+b.Name+" builds the image.")
+	}
+}
+
+// built is the status when the image is there: built at the second try of
+// nobody, or found where jobless.
+func built(jobless bool) option {
+	return func(f *v1alpha1.LambdaFunction) {
+		building(f)
+		if jobless {
+			f.Status.Build = &v1alpha1.BuildStatus{Reference: f.Status.Build.Reference}
+		} else {
+			ended := metav1.NewTime(now)
+			f.Status.Build.CompletionTime = &ended
+		}
+		f.Status.Build.Image = imageOf(f)
+		f.Status.MarkBuildSucceeded()
+		f.Status.MarkEventingNotRequested()
+	}
+}
+
+// servedBy is the status when the Service of the image says what it does.
+func servedBy(service *servingv1.Service, before option) option {
+	return func(f *v1alpha1.LambdaFunction) {
+		before(f)
+		f.Status.PropagateService(service)
+	}
+}
+
+// failedBuild is the status after an attempt that failed.
+func failedBuild(attempt int32, o build.Outcome) option {
+	return func(f *v1alpha1.LambdaFunction) {
+		buildingAttempt(attempt)(f)
+		ended := metav1.NewTime(now)
+		f.Status.Build.CompletionTime = &ended
+		f.Status.Build.Failure = &v1alpha1.BuildFailure{Step: o.Step, Reason: o.Reason, Message: o.Message, Log: o.Log, Retryable: o.Fault == build.InfrastructureFault}
+		f.Status.MarkBuildFailed(o.Reason, o.Message)
+	}
+}
+
+func imageOf(f *v1alpha1.LambdaFunction) string {
+	repository, _, _ := strings.Cut(buildOf(f).Reference, ":")
+	return repository + "@" + digest
+}
+
+// buildOf is the first attempt at the function's image.
+func buildOf(f *v1alpha1.LambdaFunction) *resources.Build { return attemptOf(f, 1) }
+
+func attemptOf(f *v1alpha1.LambdaFunction, attempt int32) *resources.Build {
+	f = f.DeepCopy()
+	f.Status.Build = nil
+	p := &pass{LambdaFunction: f, cfg: testConfig()}
+	if err := (&Reconciler{}).reconcileSource(context.Background(), p); err != nil {
+		panic(err)
+	}
+	b, err := desiredBuild(p)
+	if err != nil {
+		panic(err)
+	}
+	if attempt > 1 {
+		f.Status.Build = &v1alpha1.BuildStatus{Reference: b.Reference, Attempts: attempt - 1, Failure: &v1alpha1.BuildFailure{}}
+		if b, err = desiredBuild(p); err != nil {
+			panic(err)
+		}
+	}
+	return b
+}
+
+func job(f *v1alpha1.LambdaFunction, attempt int32, change ...func(*batchv1.Job)) *batchv1.Job {
+	j := resources.MakeBuildJob(f, attemptOf(f, attempt), testConfig().Build)
+	for _, c := range change {
+		c(j)
+	}
+	return j
+}
+
+func input(f *v1alpha1.LambdaFunction, attempt int32) *corev1.ConfigMap {
+	cm, err := resources.MakeBuildInput(f, attemptOf(f, attempt))
+	if err != nil {
+		panic(err)
+	}
+	return cm
+}
+
+// pod of a Job, ended as the statuses say.
+func pod(j *batchv1.Job, phase corev1.PodPhase, kaniko *corev1.ContainerStateTerminated) *corev1.Pod {
+	p := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: j.Namespace, Name: j.Name + "-x", Labels: map[string]string{batchv1.JobNameLabel: j.Name},
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(j, batchv1.SchemeGroupVersion.WithKind("Job"))}},
+		Status: corev1.PodStatus{Phase: phase},
+	}
+	if kaniko != nil {
+		p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: build.KanikoContainer, State: corev1.ContainerState{Terminated: kaniko}}}
+	}
+	return p
+}
+
+// service of the function's image, with Knative Serving's status.
+func service(f *v1alpha1.LambdaFunction, change ...func(*servingv1.Service)) *servingv1.Service {
+	s := resources.MakeService(f, imageOf(f), testConfig().Runtimes.Languages["python"])
+	for _, c := range change {
+		c(s)
+	}
+	return s
+}
+
+// revision is the status of a Service whose newest revision is so.
+func revision(created, ready string) func(*servingv1.Service) {
+	return func(s *servingv1.Service) {
+		s.Generation, s.Status.ObservedGeneration = 1, 1
+		s.Status.InitializeConditions()
+		s.Status.LatestCreatedRevisionName, s.Status.LatestReadyRevisionName = created, ready
+		if created == ready {
+			s.Status.SetConditions(apis.Conditions{{Type: servingv1.ServiceConditionReady, Status: corev1.ConditionTrue}})
+		}
+	}
+}

@@ -1,0 +1,383 @@
+package lambdafunction
+
+import (
+	"testing"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrs "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	clientgotesting "k8s.io/client-go/testing"
+	rtesting "knative.dev/pkg/reconciler/testing"
+	"knative.dev/serving/pkg/apis/serving"
+	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/kservice"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
+	ltesting "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/testing"
+)
+
+func objects(all ...runtime.Object) []runtime.Object { return all }
+
+func status(f *v1alpha1.LambdaFunction) []clientgotesting.UpdateActionImpl {
+	return []clientgotesting.UpdateActionImpl{{Object: f}}
+}
+
+func deletion(resource, name string) clientgotesting.DeleteActionImpl {
+	group := ""
+	if resource == "jobs" {
+		group = "batch"
+	}
+	return clientgotesting.DeleteActionImpl{
+		ActionImpl: clientgotesting.ActionImpl{Namespace: namespace, Verb: "delete", Resource: schema.GroupVersionResource{Group: group, Version: "v1", Resource: resource}},
+		Name:       name,
+	}
+}
+
+// removed are the writes and events that take away an attempt's Job and input.
+func removed(b string) []clientgotesting.DeleteActionImpl {
+	return []clientgotesting.DeleteActionImpl{deletion("jobs", b), deletion("configmaps", b)}
+}
+
+func event(eventType, reason, text string) string { return eventType + " " + reason + " " + text }
+
+func normal(reason, text string) string  { return event(corev1.EventTypeNormal, reason, text) }
+func warning(reason, text string) string { return event(corev1.EventTypeWarning, reason, text) }
+
+func removedEvents(b string) []string {
+	return []string{normal("Deleted", `Deleted Job "`+b+`"`), normal("Deleted", `Deleted ConfigMap "`+b+`"`)}
+}
+
+func createdEvents(b string) []string {
+	return []string{normal("Created", `Created ConfigMap "`+b+`"`), normal("Created", `Created Job "`+b+`"`)}
+}
+
+var createdService = normal("Created", `Created Service "`+name+`"`)
+
+func TestReconcileBuild(t *testing.T) {
+	f := function()
+	first, second := buildOf(f).Name, attemptOf(f, 2).Name
+	other := function(func(f *v1alpha1.LambdaFunction) { f.Name, f.UID = "twin", "uid-twin" })
+	edited := function(building, func(f *v1alpha1.LambdaFunction) {
+		f.Generation = 2
+		f.Spec.Source.Inline.Code = "def handler(event, context): return 2\n"
+	})
+	editedName := buildOf(edited).Name
+	succeeded := &corev1.ContainerStateTerminated{Message: digest}
+	syntax := build.Outcome{Step: build.StepBuild, Reason: build.ReasonBuildStepFailed, Fault: build.UserFault,
+		Message: "SyntaxError: invalid syntax", Log: "SyntaxError: invalid syntax\nerror building image: error building stage: failed to execute command: waiting for process to exit: exit status 1"}
+	unreachable := build.Outcome{Step: build.StepPush, Reason: build.ReasonRegistryUnreachable, Fault: build.InfrastructureFault,
+		Message: "A registry cannot be reached. dial tcp: connect: connection refused", Log: "dial tcp: connect: connection refused"}
+	retrying := "Attempt 1 of 3 failed: " + unreachable.Message
+
+	ltesting.Table{{
+		Name: "bad key", Key: "too/many/parts",
+	}, {
+		Name: "not found", Key: theKey,
+	}, {
+		Name: "deleting", Key: theKey,
+		Objects: objects(function(func(f *v1alpha1.LambdaFunction) { f.DeletionTimestamp = &metav1.Time{Time: now} }), job(f, 1), input(f, 1)),
+	}, {
+		Name: "asks the registry first", Key: theKey, Ctx: in(pending),
+		Objects:           objects(function()),
+		WantStatusUpdates: status(function(looking)),
+	}, {
+		Name: "builds what the registry does not have", Key: theKey, Ctx: in(absent),
+		Objects:           objects(function(looking)),
+		WantCreates:       objects(input(f, 1), job(f, 1)),
+		WantStatusUpdates: status(function(building)),
+		WantEvents:        createdEvents(first),
+	}, {
+		Name: "does not build what the registry has", Key: theKey, Ctx: in(present),
+		Objects:           objects(function(looking)),
+		WantCreates:       objects(service(f)),
+		WantStatusUpdates: status(function(servedBy(service(f), built(true)))),
+		WantEvents:        []string{normal("BuildSucceeded", "Image "+imageOf(f)), createdService},
+	}, {
+		Name: "waits for the build", Key: theKey, Ctx: in(absent),
+		Objects: objects(function(building), job(f, 1), input(f, 1), pod(job(f, 1), corev1.PodRunning, nil)),
+	}, {
+		Name: "tells why a build's pod does not run", Key: theKey, Ctx: in(absent),
+		Objects: objects(function(building), job(f, 1), input(f, 1), func() *corev1.Pod {
+			p := pod(job(f, 1), corev1.PodPending, nil)
+			p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: "0/1 nodes are available"}}
+			return p
+		}()),
+		WantStatusUpdates: status(function(building, func(f *v1alpha1.LambdaFunction) {
+			f.Status.MarkBuildPending(v1alpha1.ReasonBuilding, "The build pod cannot be scheduled: 0/1 nodes are available")
+		})),
+	}, {
+		Name: "takes over the image and removes what made it", Key: theKey, Ctx: in(absent),
+		Objects:           objects(function(building), job(f, 1), input(f, 1), pod(job(f, 1), corev1.PodSucceeded, succeeded)),
+		WantCreates:       objects(service(f)),
+		WantDeletes:       removed(first),
+		WantStatusUpdates: status(function(servedBy(service(f), built(false)))),
+		WantEvents:        append(append([]string{normal("BuildSucceeded", "Image "+imageOf(f))}, removedEvents(first)...), createdService),
+	}, {
+		Name: "tells the user's fault, keeps the Job and does not try again", Key: theKey, Ctx: in(absent),
+		Objects:           objects(function(building), job(f, 1), input(f, 1), pod(job(f, 1), corev1.PodFailed, &corev1.ContainerStateTerminated{ExitCode: 1, Message: syntax.Log})),
+		WantStatusUpdates: status(function(failedBuild(1, syntax))),
+		WantEvents:        []string{warning(syntax.Reason, `Build step "build" failed: `+syntax.Message)},
+	}, {
+		Name: "stays with what failed", Key: theKey, Ctx: in(absent, later(time.Hour)),
+		Objects: objects(function(failedBuild(1, syntax)), job(f, 1), input(f, 1)),
+	}, {
+		Name: "tries the infrastructure's fault again, later", Key: theKey, Ctx: in(absent), WantErr: true,
+		Objects: objects(function(building), job(f, 1), input(f, 1), pod(job(f, 1), corev1.PodFailed, &corev1.ContainerStateTerminated{ExitCode: 1, Message: unreachable.Log})),
+		WantStatusUpdates: status(function(failedBuild(1, unreachable), func(f *v1alpha1.LambdaFunction) {
+			f.Status.MarkBuildPending(v1alpha1.ReasonRetrying, retrying)
+		})),
+		WantEvents: []string{warning(unreachable.Reason, `Build step "push" failed: `+unreachable.Message+"\n"+unreachable.Log)},
+	}, {
+		Name: "waits between attempts", Key: theKey, Ctx: in(absent, later(9*time.Second)), WantErr: true,
+		Objects: objects(function(failedBuild(1, unreachable), func(f *v1alpha1.LambdaFunction) {
+			f.Status.MarkBuildPending(v1alpha1.ReasonRetrying, retrying)
+		}), job(f, 1), input(f, 1)),
+	}, {
+		Name: "builds a second time", Key: theKey, Ctx: in(absent, later(10*time.Second)),
+		Objects:     objects(function(failedBuild(1, unreachable)), job(f, 1, ended(batchv1.JobFailed, "")), input(f, 1)),
+		WantCreates: objects(input(f, 2), job(f, 2)),
+		WantDeletes: removed(first),
+		WantStatusUpdates: status(function(buildingAttempt(2), func(f *v1alpha1.LambdaFunction) {
+			f.Status.Build.StartTime = &metav1.Time{Time: now.Add(10 * time.Second)}
+		})),
+		WantEvents: append(createdEvents(second), removedEvents(first)...),
+	}, {
+		Name: "gives up after the last attempt", Key: theKey, Ctx: in(absent),
+		Objects:           objects(function(buildingAttempt(3)), job(f, 3), input(f, 3), pod(job(f, 3), corev1.PodFailed, &corev1.ContainerStateTerminated{ExitCode: 1, Message: unreachable.Log})),
+		WantStatusUpdates: status(function(failedBuild(3, unreachable))),
+		WantEvents:        []string{warning(unreachable.Reason, `Build step "push" failed: `+unreachable.Message+"\n"+unreachable.Log)},
+	}, {
+		Name: "tells a timeout of the Job whose pod is gone", Key: theKey, Ctx: in(absent),
+		Objects:           objects(function(building), job(f, 1, ended(batchv1.JobFailed, batchv1.JobReasonDeadlineExceeded)), input(f, 1)),
+		WantStatusUpdates: status(function(failedBuild(1, build.Timeout()))),
+		WantEvents:        []string{warning(build.ReasonTimeout, `Build step "build" failed: `+build.Timeout().Message)},
+	}, {
+		Name: "cancels the build of a spec that has moved on", Key: theKey, Ctx: in(absent),
+		Objects:           objects(edited, job(f, 1), input(f, 1)),
+		WantCreates:       objects(input(edited, 1), job(edited, 1)),
+		WantDeletes:       removed(first),
+		WantStatusUpdates: status(function(func(f *v1alpha1.LambdaFunction) { f.Generation, f.Spec = 2, edited.Spec }, building)),
+		WantEvents:        append(createdEvents(editedName), removedEvents(first)...),
+	}, {
+		Name: "waits for another function's build of the same image", Key: theKey, Ctx: in(absent),
+		Objects: objects(function(looking), job(other, 1)),
+		WantStatusUpdates: status(function(looking, func(f *v1alpha1.LambdaFunction) {
+			f.Status.MarkBuildPending(v1alpha1.ReasonSharedBuild, "Job "+buildOf(other).Name+" builds the same image.")
+		})),
+	}, {
+		Name: "waits for a slot", Key: theKey, Ctx: in(absent, func(s *rowSettings) { s.config.Build.MaxParallel = 1 }),
+		Objects: objects(function(looking), job(other, 1, func(j *batchv1.Job) { j.Annotations[lambda.ImageAnnotationKey] = "another:image" })),
+		WantStatusUpdates: status(function(looking, func(f *v1alpha1.LambdaFunction) {
+			f.Status.MarkBuildPending(v1alpha1.ReasonQueued, "0 builds wait before this one for one of 1 slots.")
+		})),
+	}, {
+		Name: "says that the language is gone", Key: theKey, Ctx: in(absent, func(s *rowSettings) { delete(s.config.Runtimes.Languages, "python") }),
+		Objects: objects(function()),
+		WantStatusUpdates: status(function(func(f *v1alpha1.LambdaFunction) {
+			f.Status.InitializeConditions()
+			f.Status.ObservedGeneration = 1
+			f.Status.MarkSourceFailed(v1alpha1.ReasonUnknownLanguage, `config-runtimes: language "python" is not one of `)
+			f.Status.MarkBuildPending(v1alpha1.ReasonWaitingForSource, "The source is not resolved.")
+			noImage(f)
+		})),
+	}, {
+		Name: "does not take somebody else's Job", Key: theKey, Ctx: in(absent), WantErr: true,
+		Objects: objects(function(looking), job(f, 1, func(j *batchv1.Job) { j.OwnerReferences = nil })),
+		WantStatusUpdates: status(function(looking, func(f *v1alpha1.LambdaFunction) {
+			f.Status.MarkBuildFailed(v1alpha1.ReasonBuildNotOwned, notOwned("Job", first))
+		})),
+		WantEvents: []string{warning("InternalError", notOwned("Job", first))},
+	}}.Test(t, newReconciler)
+}
+
+func notOwned(kind, name string) string {
+	return kind + " " + namespace + "/" + name + " exists already and is not owned by this resource: delete or rename one of the two"
+}
+
+func ended(condition batchv1.JobConditionType, reason string) func(*batchv1.Job) {
+	return func(j *batchv1.Job) {
+		j.Status.Conditions = []batchv1.JobCondition{{Type: condition, Status: corev1.ConditionTrue, Reason: reason}}
+	}
+}
+
+func TestReconcileService(t *testing.T) {
+	f := function()
+	image := function(func(f *v1alpha1.LambdaFunction) {
+		f.Spec = v1alpha1.LambdaFunctionSpec{Source: v1alpha1.FunctionSource{Type: v1alpha1.SourceImage, Image: &v1alpha1.ImageSource{
+			ImageReference: v1alpha1.ImageReference{Repository: "images.test/ready", Digest: digest, Port: 8080}}}}
+		f.SetDefaults(config.ToContext(t.Context(), testConfig()))
+	})
+	upToDate := service(f, revision("greeter-00001", "greeter-00001"))
+	starting := service(f, revision("greeter-00002", "greeter-00001"))
+	stale := service(f, revision("greeter-00001", "greeter-00001"), func(s *servingv1.Service) { s.Generation = 2 })
+	drifted := service(f, revision("greeter-00001", "greeter-00001"), func(s *servingv1.Service) {
+		s.Spec.Template.Spec.Containers[0].Image = "somebody.test/else"
+		s.Spec.Template.Spec.Containers[0].Name = "user-container" // as Knative defaults it
+		s.Annotations = map[string]string{"foreign": "stays"}
+		s.Labels["foreign"] = "stays"
+	})
+	repaired := drifted.DeepCopy()
+	repaired.Spec.Template.Spec.Containers[0].Image = imageOf(f)
+	crashing := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "greeter-00002-x", Labels: map[string]string{serving.RevisionLabelKey: "greeter-00002"}},
+		Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "user-container",
+			LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Message: "handler \"main.nobody\" not found\n"}}}}},
+	}
+	ltesting.Table{{
+		Name: "steady", Key: theKey, Ctx: in(absent),
+		Objects: objects(function(servedBy(upToDate, built(false))), upToDate),
+	}, {
+		Name: "takes over that the Service is ready", Key: theKey, Ctx: in(absent),
+		Objects:           objects(function(servedBy(service(f), built(false))), upToDate),
+		WantStatusUpdates: status(function(servedBy(upToDate, built(false)))),
+	}, {
+		Name: "does not count what the Service says of an older generation", Key: theKey, Ctx: in(absent),
+		Objects:           objects(function(servedBy(upToDate, built(false))), stale),
+		WantStatusUpdates: status(function(servedBy(stale, built(false)))),
+	}, {
+		Name: "repairs drift and keeps what others set", Key: theKey, Ctx: in(absent),
+		Objects:     objects(function(servedBy(upToDate, built(false))), drifted),
+		WantUpdates: []clientgotesting.UpdateActionImpl{{Object: repaired}},
+		WantEvents:  []string{normal("Updated", `Updated Service "`+name+`"`)},
+	}, {
+		Name: "tells at once why the container ends", Key: theKey, Ctx: in(absent),
+		Objects: objects(function(servedBy(upToDate, built(false))), starting, crashing),
+		WantStatusUpdates: status(function(servedBy(starting, built(false)), func(f *v1alpha1.LambdaFunction) {
+			f.Status.MarkServiceFailed(kservice.ReasonContainerFailed, `Container failed with: handler "main.nobody" not found`)
+		})),
+	}, {
+		Name: "says what serves while the new source is built", Key: theKey, Ctx: in(absent),
+		Objects: objects(function(building), job(f, 1), input(f, 1), upToDate),
+		WantStatusUpdates: status(function(servedBy(upToDate, building), func(f *v1alpha1.LambdaFunction) {
+			f.Status.MarkServiceWaiting(v1alpha1.ReasonWaitingForBuild, "There is no image of the newest source yet. Revision greeter-00001 serves on.")
+		})),
+	}, {
+		Name: "runs a ready-made image without a build", Key: theKey, Ctx: in(absent),
+		Objects:     objects(image),
+		WantCreates: objects(readyMade(image)),
+		WantStatusUpdates: status(function(func(f *v1alpha1.LambdaFunction) {
+			f.Spec = image.Spec
+			resolved(f)
+			f.Status.MarkBuildNotRequested()
+			f.Status.MarkEventingNotRequested()
+			f.Status.PropagateService(readyMade(image))
+		})),
+		WantEvents: []string{createdService},
+	}, {
+		Name: "does not take somebody else's Service", Key: theKey, Ctx: in(absent), WantErr: true,
+		Objects: objects(function(servedBy(service(f), built(false))), service(f, func(s *servingv1.Service) { s.OwnerReferences = nil })),
+		WantStatusUpdates: status(function(built(false), func(f *v1alpha1.LambdaFunction) {
+			f.Status.MarkServiceFailed(v1alpha1.ReasonServiceNotOwned, notOwned("Service", name))
+		})),
+		WantEvents: []string{warning("InternalError", notOwned("Service", name))},
+	}}.Test(t, newReconciler)
+}
+
+// readyMade is the Service of a function whose source is an image.
+func readyMade(f *v1alpha1.LambdaFunction) *servingv1.Service {
+	return resources.MakeService(f, f.Spec.Source.Image.Reference(), nil)
+}
+
+// TestFailedWrites: each write that the API server does not take is told, and
+// tried again or not.
+func TestFailedWrites(t *testing.T) {
+	f := function()
+	first := buildOf(f).Name
+	drifted := service(f, func(s *servingv1.Service) { s.Spec.Template.Spec.Containers[0].Image = "somebody.test/else" })
+	repaired := service(f)
+	succeeded := pod(job(f, 1), corev1.PodSucceeded, &corev1.ContainerStateTerminated{Message: digest})
+	induced := func(verb, resource string) string {
+		return "inducing failure for " + verb + " " + resource
+	}
+	refuse := func(verb, resource string, err error) []clientgotesting.ReactionFunc {
+		return []clientgotesting.ReactionFunc{func(a clientgotesting.Action) (bool, runtime.Object, error) {
+			return a.Matches(verb, resource), nil, err
+		}}
+	}
+	conflict := apierrs.NewConflict(schema.GroupResource{Group: "serving.knative.dev", Resource: "services"}, name, nil)
+	invalid := apierrs.NewBadRequest("admission webhook refused: spec.template.spec.containers[0].resources")
+	ltesting.Table{{
+		Name: "create the build's input", Key: theKey, Ctx: in(absent), WantErr: true,
+		Objects:      objects(function(looking)),
+		WithReactors: []clientgotesting.ReactionFunc{rtesting.InduceFailure("create", "configmaps")},
+		WantCreates:  objects(input(f, 1)),
+		WantEvents: []string{
+			warning("CreateFailed", `Failed to create ConfigMap "`+first+`": `+induced("create", "configmaps")),
+			warning("InternalError", `failed to create ConfigMap "`+first+`": `+induced("create", "configmaps")),
+		},
+	}, {
+		Name: "create the Job", Key: theKey, Ctx: in(absent), WantErr: true,
+		Objects:      objects(function(looking)),
+		WithReactors: []clientgotesting.ReactionFunc{rtesting.InduceFailure("create", "jobs")},
+		WantCreates:  objects(input(f, 1), job(f, 1)),
+		WantEvents: []string{
+			normal("Created", `Created ConfigMap "`+first+`"`),
+			warning("CreateFailed", `Failed to create Job "`+first+`": `+induced("create", "jobs")),
+			warning("InternalError", `failed to create Job "`+first+`": `+induced("create", "jobs")),
+		},
+	}, {
+		Name: "delete the Job", Key: theKey, Ctx: in(absent), WantErr: true,
+		Objects:      objects(function(building), job(f, 1), input(f, 1), succeeded),
+		WithReactors: []clientgotesting.ReactionFunc{rtesting.InduceFailure("delete", "jobs")},
+		WantDeletes:  []clientgotesting.DeleteActionImpl{deletion("jobs", first)},
+		WantStatusUpdates: status(function(building, func(f *v1alpha1.LambdaFunction) {
+			ended := metav1.NewTime(now)
+			f.Status.Build.CompletionTime, f.Status.Build.Image = &ended, imageOf(f)
+			f.Status.MarkBuildSucceeded()
+		})),
+		WantEvents: []string{
+			normal("BuildSucceeded", "Image "+imageOf(f)),
+			warning("DeleteFailed", `Failed to delete Job "`+first+`": `+induced("delete", "jobs")),
+			warning("InternalError", `failed to delete Job "`+first+`": `+induced("delete", "jobs")),
+		},
+	}, {
+		Name: "create the Service", Key: theKey, Ctx: in(absent), WantErr: true,
+		Objects:      objects(function(built(false))),
+		WithReactors: []clientgotesting.ReactionFunc{rtesting.InduceFailure("create", "services")},
+		WantCreates:  objects(service(f)),
+		WantEvents: []string{
+			warning("CreateFailed", `Failed to create Service "`+name+`": `+induced("create", "services")),
+			warning("InternalError", `failed to create Service "`+name+`": `+induced("create", "services")),
+		},
+	}, {
+		Name: "create the Service, which Knative refuses", Key: theKey, Ctx: in(absent), WantErr: true,
+		Objects:      objects(function(built(false))),
+		WithReactors: refuse("create", "services", invalid),
+		WantCreates:  objects(service(f)),
+		WantStatusUpdates: status(function(built(false), func(f *v1alpha1.LambdaFunction) {
+			f.Status.MarkServiceFailed(v1alpha1.ReasonServiceRejected, `failed to create Service "`+name+`": `+invalid.Error())
+		})),
+		WantEvents: []string{
+			warning("CreateFailed", `Failed to create Service "`+name+`": `+invalid.Error()),
+			warning("InternalError", `failed to create Service "`+name+`": `+invalid.Error()),
+		},
+	}, {
+		Name: "update the Service", Key: theKey, Ctx: in(absent), WantErr: true,
+		Objects:      objects(function(servedBy(drifted, built(false))), drifted),
+		WithReactors: []clientgotesting.ReactionFunc{rtesting.InduceFailure("update", "services")},
+		WantUpdates:  []clientgotesting.UpdateActionImpl{{Object: repaired}},
+		WantEvents: []string{
+			warning("UpdateFailed", `Failed to update Service "`+name+`": `+induced("update", "services")),
+			warning("InternalError", `failed to update Service "`+name+`": `+induced("update", "services")),
+		},
+	}, {
+		Name: "update the Service, which another has updated", Key: theKey, Ctx: in(absent), WantErr: true,
+		Objects:      objects(function(servedBy(drifted, built(false))), drifted),
+		WithReactors: refuse("update", "services", conflict), // no news to the user: the newer one comes
+		WantUpdates:  []clientgotesting.UpdateActionImpl{{Object: repaired}},
+	}, {
+		Name: "update the status", Key: theKey, Ctx: in(pending), WantErr: true,
+		Objects:           objects(function()),
+		WithReactors:      []clientgotesting.ReactionFunc{rtesting.InduceFailure("update", "lambdafunctions")},
+		WantStatusUpdates: status(function(looking)),
+		WantEvents:        []string{warning("UpdateFailed", `Failed to update status for "`+name+`": `+induced("update", "lambdafunctions"))},
+	}}.Test(t, newReconciler)
+}
