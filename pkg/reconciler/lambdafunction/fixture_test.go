@@ -276,14 +276,12 @@ func service(f *v1alpha1.LambdaFunction, change ...func(*servingv1.Service)) *se
 	return s
 }
 
-// revision is the status of a Service whose newest revision is so.
+// revision is the status of a Service whose newest revision is ready, or is on
+// its way.
 func revision(created, ready string) func(*servingv1.Service) {
-	return func(s *servingv1.Service) {
-		s.Generation, s.Status.ObservedGeneration = 1, 1
-		s.Status.InitializeConditions()
-		s.Status.LatestCreatedRevisionName, s.Status.LatestReadyRevisionName = created, ready
-		if created == ready {
-			s.Status.SetConditions(apis.Conditions{{Type: servingv1.ServiceConditionReady, Status: corev1.ConditionTrue}})
-		}
+	condition := apis.Condition{Status: corev1.ConditionUnknown, Reason: "RevisionMissing"}
+	if created == ready {
+		condition = apis.Condition{Status: corev1.ConditionTrue}
 	}
+	return ltesting.WithRevision(created, ready, condition)
 }

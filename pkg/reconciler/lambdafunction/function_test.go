@@ -24,8 +24,6 @@ import (
 	ltesting "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/testing"
 )
 
-func objects(all ...runtime.Object) []runtime.Object { return all }
-
 func status(f *v1alpha1.LambdaFunction) []clientgotesting.UpdateActionImpl {
 	return []clientgotesting.UpdateActionImpl{{Object: f}}
 }
@@ -46,20 +44,15 @@ func removed(b string) []clientgotesting.DeleteActionImpl {
 	return []clientgotesting.DeleteActionImpl{deletion("jobs", b), deletion("configmaps", b)}
 }
 
-func event(eventType, reason, text string) string { return eventType + " " + reason + " " + text }
-
-func normal(reason, text string) string  { return event(corev1.EventTypeNormal, reason, text) }
-func warning(reason, text string) string { return event(corev1.EventTypeWarning, reason, text) }
-
 func removedEvents(b string) []string {
-	return []string{normal("Deleted", `Deleted Job "`+b+`"`), normal("Deleted", `Deleted ConfigMap "`+b+`"`)}
+	return []string{ltesting.Normal("Deleted", `Deleted Job "`+b+`"`), ltesting.Normal("Deleted", `Deleted ConfigMap "`+b+`"`)}
 }
 
 func createdEvents(b string) []string {
-	return []string{normal("Created", `Created ConfigMap "`+b+`"`), normal("Created", `Created Job "`+b+`"`)}
+	return []string{ltesting.Normal("Created", `Created ConfigMap "`+b+`"`), ltesting.Normal("Created", `Created Job "`+b+`"`)}
 }
 
-var createdService = normal("Created", `Created Service "`+name+`"`)
+var createdService = ltesting.Normal("Created", `Created Service "`+name+`"`)
 
 func TestReconcileBuild(t *testing.T) {
 	f := function()
@@ -83,29 +76,29 @@ func TestReconcileBuild(t *testing.T) {
 		Name: "not found", Key: theKey,
 	}, {
 		Name: "deleting", Key: theKey,
-		Objects: objects(function(func(f *v1alpha1.LambdaFunction) { f.DeletionTimestamp = &metav1.Time{Time: now} }), job(f, 1), input(f, 1)),
+		Objects: ltesting.Objects(function(func(f *v1alpha1.LambdaFunction) { f.DeletionTimestamp = &metav1.Time{Time: now} }), job(f, 1), input(f, 1)),
 	}, {
 		Name: "asks the registry first", Key: theKey, Ctx: in(pending),
-		Objects:           objects(function()),
+		Objects:           ltesting.Objects(function()),
 		WantStatusUpdates: status(function(looking)),
 	}, {
 		Name: "builds what the registry does not have", Key: theKey, Ctx: in(absent),
-		Objects:           objects(function(looking)),
-		WantCreates:       objects(input(f, 1), job(f, 1)),
+		Objects:           ltesting.Objects(function(looking)),
+		WantCreates:       ltesting.Objects(input(f, 1), job(f, 1)),
 		WantStatusUpdates: status(function(building)),
 		WantEvents:        createdEvents(first),
 	}, {
 		Name: "does not build what the registry has", Key: theKey, Ctx: in(present),
-		Objects:           objects(function(looking)),
-		WantCreates:       objects(service(f)),
+		Objects:           ltesting.Objects(function(looking)),
+		WantCreates:       ltesting.Objects(service(f)),
 		WantStatusUpdates: status(function(servedBy(service(f), built(true)))),
-		WantEvents:        []string{normal("BuildSucceeded", "Image "+imageOf(f)), createdService},
+		WantEvents:        []string{ltesting.Normal("BuildSucceeded", "Image "+imageOf(f)), createdService},
 	}, {
 		Name: "waits for the build", Key: theKey, Ctx: in(absent),
-		Objects: objects(function(building), job(f, 1), input(f, 1), pod(job(f, 1), corev1.PodRunning, nil)),
+		Objects: ltesting.Objects(function(building), job(f, 1), input(f, 1), pod(job(f, 1), corev1.PodRunning, nil)),
 	}, {
 		Name: "tells why a build's pod does not run", Key: theKey, Ctx: in(absent),
-		Objects: objects(function(building), job(f, 1), input(f, 1), func() *corev1.Pod {
+		Objects: ltesting.Objects(function(building), job(f, 1), input(f, 1), func() *corev1.Pod {
 			p := pod(job(f, 1), corev1.PodPending, nil)
 			p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: "0/1 nodes are available"}}
 			return p
@@ -115,35 +108,35 @@ func TestReconcileBuild(t *testing.T) {
 		})),
 	}, {
 		Name: "takes over the image and removes what made it", Key: theKey, Ctx: in(absent),
-		Objects:           objects(function(building), job(f, 1), input(f, 1), pod(job(f, 1), corev1.PodSucceeded, succeeded)),
-		WantCreates:       objects(service(f)),
+		Objects:           ltesting.Objects(function(building), job(f, 1), input(f, 1), pod(job(f, 1), corev1.PodSucceeded, succeeded)),
+		WantCreates:       ltesting.Objects(service(f)),
 		WantDeletes:       removed(first),
 		WantStatusUpdates: status(function(servedBy(service(f), built(false)))),
-		WantEvents:        append(append([]string{normal("BuildSucceeded", "Image "+imageOf(f))}, removedEvents(first)...), createdService),
+		WantEvents:        append(append([]string{ltesting.Normal("BuildSucceeded", "Image "+imageOf(f))}, removedEvents(first)...), createdService),
 	}, {
 		Name: "tells the user's fault, keeps the Job and does not try again", Key: theKey, Ctx: in(absent),
-		Objects:           objects(function(building), job(f, 1), input(f, 1), pod(job(f, 1), corev1.PodFailed, &corev1.ContainerStateTerminated{ExitCode: 1, Message: syntax.Log})),
+		Objects:           ltesting.Objects(function(building), job(f, 1), input(f, 1), pod(job(f, 1), corev1.PodFailed, &corev1.ContainerStateTerminated{ExitCode: 1, Message: syntax.Log})),
 		WantStatusUpdates: status(function(failedBuild(1, syntax))),
-		WantEvents:        []string{warning(syntax.Reason, `Build step "build" failed: `+syntax.Message)},
+		WantEvents:        []string{ltesting.Warning(syntax.Reason, `Build step "build" failed: `+syntax.Message)},
 	}, {
 		Name: "stays with what failed", Key: theKey, Ctx: in(absent, later(time.Hour)),
-		Objects: objects(function(failedBuild(1, syntax)), job(f, 1), input(f, 1)),
+		Objects: ltesting.Objects(function(failedBuild(1, syntax)), job(f, 1), input(f, 1)),
 	}, {
 		Name: "tries the infrastructure's fault again, later", Key: theKey, Ctx: in(absent), WantErr: true,
-		Objects: objects(function(building), job(f, 1), input(f, 1), pod(job(f, 1), corev1.PodFailed, &corev1.ContainerStateTerminated{ExitCode: 1, Message: unreachable.Log})),
+		Objects: ltesting.Objects(function(building), job(f, 1), input(f, 1), pod(job(f, 1), corev1.PodFailed, &corev1.ContainerStateTerminated{ExitCode: 1, Message: unreachable.Log})),
 		WantStatusUpdates: status(function(failedBuild(1, unreachable), func(f *v1alpha1.LambdaFunction) {
 			f.Status.MarkBuildPending(v1alpha1.ReasonRetrying, retrying)
 		})),
-		WantEvents: []string{warning(unreachable.Reason, `Build step "push" failed: `+unreachable.Message+"\n"+unreachable.Log)},
+		WantEvents: []string{ltesting.Warning(unreachable.Reason, `Build step "push" failed: `+unreachable.Message+"\n"+unreachable.Log)},
 	}, {
 		Name: "waits between attempts", Key: theKey, Ctx: in(absent, later(9*time.Second)), WantErr: true,
-		Objects: objects(function(failedBuild(1, unreachable), func(f *v1alpha1.LambdaFunction) {
+		Objects: ltesting.Objects(function(failedBuild(1, unreachable), func(f *v1alpha1.LambdaFunction) {
 			f.Status.MarkBuildPending(v1alpha1.ReasonRetrying, retrying)
 		}), job(f, 1), input(f, 1)),
 	}, {
 		Name: "builds a second time", Key: theKey, Ctx: in(absent, later(10*time.Second)),
-		Objects:     objects(function(failedBuild(1, unreachable)), job(f, 1, ended(batchv1.JobFailed, "")), input(f, 1)),
-		WantCreates: objects(input(f, 2), job(f, 2)),
+		Objects:     ltesting.Objects(function(failedBuild(1, unreachable)), job(f, 1, ended(batchv1.JobFailed, "")), input(f, 1)),
+		WantCreates: ltesting.Objects(input(f, 2), job(f, 2)),
 		WantDeletes: removed(first),
 		WantStatusUpdates: status(function(buildingAttempt(2), func(f *v1alpha1.LambdaFunction) {
 			f.Status.Build.StartTime = &metav1.Time{Time: now.Add(10 * time.Second)}
@@ -151,36 +144,36 @@ func TestReconcileBuild(t *testing.T) {
 		WantEvents: append(createdEvents(second), removedEvents(first)...),
 	}, {
 		Name: "gives up after the last attempt", Key: theKey, Ctx: in(absent),
-		Objects:           objects(function(buildingAttempt(3)), job(f, 3), input(f, 3), pod(job(f, 3), corev1.PodFailed, &corev1.ContainerStateTerminated{ExitCode: 1, Message: unreachable.Log})),
+		Objects:           ltesting.Objects(function(buildingAttempt(3)), job(f, 3), input(f, 3), pod(job(f, 3), corev1.PodFailed, &corev1.ContainerStateTerminated{ExitCode: 1, Message: unreachable.Log})),
 		WantStatusUpdates: status(function(failedBuild(3, unreachable))),
-		WantEvents:        []string{warning(unreachable.Reason, `Build step "push" failed: `+unreachable.Message+"\n"+unreachable.Log)},
+		WantEvents:        []string{ltesting.Warning(unreachable.Reason, `Build step "push" failed: `+unreachable.Message+"\n"+unreachable.Log)},
 	}, {
 		Name: "tells a timeout of the Job whose pod is gone", Key: theKey, Ctx: in(absent),
-		Objects:           objects(function(building), job(f, 1, ended(batchv1.JobFailed, batchv1.JobReasonDeadlineExceeded)), input(f, 1)),
+		Objects:           ltesting.Objects(function(building), job(f, 1, ended(batchv1.JobFailed, batchv1.JobReasonDeadlineExceeded)), input(f, 1)),
 		WantStatusUpdates: status(function(failedBuild(1, build.Timeout()))),
-		WantEvents:        []string{warning(build.ReasonTimeout, `Build step "build" failed: `+build.Timeout().Message)},
+		WantEvents:        []string{ltesting.Warning(build.ReasonTimeout, `Build step "build" failed: `+build.Timeout().Message)},
 	}, {
 		Name: "cancels the build of a spec that has moved on", Key: theKey, Ctx: in(absent),
-		Objects:           objects(edited, job(f, 1), input(f, 1)),
-		WantCreates:       objects(input(edited, 1), job(edited, 1)),
+		Objects:           ltesting.Objects(edited, job(f, 1), input(f, 1)),
+		WantCreates:       ltesting.Objects(input(edited, 1), job(edited, 1)),
 		WantDeletes:       removed(first),
 		WantStatusUpdates: status(function(func(f *v1alpha1.LambdaFunction) { f.Generation, f.Spec = 2, edited.Spec }, building)),
 		WantEvents:        append(createdEvents(editedName), removedEvents(first)...),
 	}, {
 		Name: "waits for another function's build of the same image", Key: theKey, Ctx: in(absent),
-		Objects: objects(function(looking), job(other, 1)),
+		Objects: ltesting.Objects(function(looking), job(other, 1)),
 		WantStatusUpdates: status(function(looking, func(f *v1alpha1.LambdaFunction) {
 			f.Status.MarkBuildPending(v1alpha1.ReasonSharedBuild, "Job "+buildOf(other).Name+" builds the same image.")
 		})),
 	}, {
 		Name: "waits for a slot", Key: theKey, Ctx: in(absent, func(s *rowSettings) { s.config.Build.MaxParallel = 1 }),
-		Objects: objects(function(looking), job(other, 1, func(j *batchv1.Job) { j.Annotations[lambda.ImageAnnotationKey] = "another:image" })),
+		Objects: ltesting.Objects(function(looking), job(other, 1, func(j *batchv1.Job) { j.Annotations[lambda.ImageAnnotationKey] = "another:image" })),
 		WantStatusUpdates: status(function(looking, func(f *v1alpha1.LambdaFunction) {
 			f.Status.MarkBuildPending(v1alpha1.ReasonQueued, "0 builds wait before this one for one of 1 slots.")
 		})),
 	}, {
 		Name: "says that the language is gone", Key: theKey, Ctx: in(absent, func(s *rowSettings) { delete(s.config.Runtimes.Languages, "python") }),
-		Objects: objects(function()),
+		Objects: ltesting.Objects(function()),
 		WantStatusUpdates: status(function(func(f *v1alpha1.LambdaFunction) {
 			f.Status.InitializeConditions()
 			f.Status.ObservedGeneration = 1
@@ -190,16 +183,12 @@ func TestReconcileBuild(t *testing.T) {
 		})),
 	}, {
 		Name: "does not take somebody else's Job", Key: theKey, Ctx: in(absent), WantErr: true,
-		Objects: objects(function(looking), job(f, 1, func(j *batchv1.Job) { j.OwnerReferences = nil })),
+		Objects: ltesting.Objects(function(looking), job(f, 1, func(j *batchv1.Job) { j.OwnerReferences = nil })),
 		WantStatusUpdates: status(function(looking, func(f *v1alpha1.LambdaFunction) {
-			f.Status.MarkBuildFailed(v1alpha1.ReasonBuildNotOwned, notOwned("Job", first))
+			f.Status.MarkBuildFailed(v1alpha1.ReasonBuildNotOwned, ltesting.NotOwned("Job", namespace+"/"+first))
 		})),
-		WantEvents: []string{warning("InternalError", notOwned("Job", first))},
+		WantEvents: []string{ltesting.Warning("InternalError", ltesting.NotOwned("Job", namespace+"/"+first))},
 	}}.Test(t, newReconciler)
-}
-
-func notOwned(kind, name string) string {
-	return kind + " " + namespace + "/" + name + " exists already and is not owned by this resource: delete or rename one of the two"
 }
 
 func ended(condition batchv1.JobConditionType, reason string) func(*batchv1.Job) {
@@ -233,36 +222,36 @@ func TestReconcileService(t *testing.T) {
 	}
 	ltesting.Table{{
 		Name: "steady", Key: theKey, Ctx: in(absent),
-		Objects: objects(function(servedBy(upToDate, built(false))), upToDate),
+		Objects: ltesting.Objects(function(servedBy(upToDate, built(false))), upToDate),
 	}, {
 		Name: "takes over that the Service is ready", Key: theKey, Ctx: in(absent),
-		Objects:           objects(function(servedBy(service(f), built(false))), upToDate),
+		Objects:           ltesting.Objects(function(servedBy(service(f), built(false))), upToDate),
 		WantStatusUpdates: status(function(servedBy(upToDate, built(false)))),
 	}, {
 		Name: "does not count what the Service says of an older generation", Key: theKey, Ctx: in(absent),
-		Objects:           objects(function(servedBy(upToDate, built(false))), stale),
+		Objects:           ltesting.Objects(function(servedBy(upToDate, built(false))), stale),
 		WantStatusUpdates: status(function(servedBy(stale, built(false)))),
 	}, {
 		Name: "repairs drift and keeps what others set", Key: theKey, Ctx: in(absent),
-		Objects:     objects(function(servedBy(upToDate, built(false))), drifted),
+		Objects:     ltesting.Objects(function(servedBy(upToDate, built(false))), drifted),
 		WantUpdates: []clientgotesting.UpdateActionImpl{{Object: repaired}},
-		WantEvents:  []string{normal("Updated", `Updated Service "`+name+`"`)},
+		WantEvents:  []string{ltesting.Normal("Updated", `Updated Service "`+name+`"`)},
 	}, {
 		Name: "tells at once why the container ends", Key: theKey, Ctx: in(absent),
-		Objects: objects(function(servedBy(upToDate, built(false))), starting, crashing),
+		Objects: ltesting.Objects(function(servedBy(upToDate, built(false))), starting, crashing),
 		WantStatusUpdates: status(function(servedBy(starting, built(false)), func(f *v1alpha1.LambdaFunction) {
 			f.Status.MarkServiceFailed(kservice.ReasonContainerFailed, `Container failed with: handler "main.nobody" not found`)
 		})),
 	}, {
 		Name: "says what serves while the new source is built", Key: theKey, Ctx: in(absent),
-		Objects: objects(function(building), job(f, 1), input(f, 1), upToDate),
+		Objects: ltesting.Objects(function(building), job(f, 1), input(f, 1), upToDate),
 		WantStatusUpdates: status(function(servedBy(upToDate, building), func(f *v1alpha1.LambdaFunction) {
 			f.Status.MarkServiceWaiting(v1alpha1.ReasonWaitingForBuild, "There is no image of the newest source yet. Revision greeter-00001 serves on.")
 		})),
 	}, {
 		Name: "runs a ready-made image without a build", Key: theKey, Ctx: in(absent),
-		Objects:     objects(image),
-		WantCreates: objects(readyMade(image)),
+		Objects:     ltesting.Objects(image),
+		WantCreates: ltesting.Objects(readyMade(image)),
 		WantStatusUpdates: status(function(func(f *v1alpha1.LambdaFunction) {
 			f.Spec = image.Spec
 			resolved(f)
@@ -273,11 +262,11 @@ func TestReconcileService(t *testing.T) {
 		WantEvents: []string{createdService},
 	}, {
 		Name: "does not take somebody else's Service", Key: theKey, Ctx: in(absent), WantErr: true,
-		Objects: objects(function(servedBy(service(f), built(false))), service(f, func(s *servingv1.Service) { s.OwnerReferences = nil })),
+		Objects: ltesting.Objects(function(servedBy(service(f), built(false))), service(f, func(s *servingv1.Service) { s.OwnerReferences = nil })),
 		WantStatusUpdates: status(function(built(false), func(f *v1alpha1.LambdaFunction) {
-			f.Status.MarkServiceFailed(v1alpha1.ReasonServiceNotOwned, notOwned("Service", name))
+			f.Status.MarkServiceFailed(v1alpha1.ReasonServiceNotOwned, ltesting.NotOwned("Service", theKey))
 		})),
-		WantEvents: []string{warning("InternalError", notOwned("Service", name))},
+		WantEvents: []string{ltesting.Warning("InternalError", ltesting.NotOwned("Service", theKey))},
 	}}.Test(t, newReconciler)
 }
 
@@ -294,9 +283,6 @@ func TestFailedWrites(t *testing.T) {
 	drifted := service(f, func(s *servingv1.Service) { s.Spec.Template.Spec.Containers[0].Image = "somebody.test/else" })
 	repaired := service(f)
 	succeeded := pod(job(f, 1), corev1.PodSucceeded, &corev1.ContainerStateTerminated{Message: digest})
-	induced := func(verb, resource string) string {
-		return "inducing failure for " + verb + " " + resource
-	}
 	refuse := func(verb, resource string, err error) []clientgotesting.ReactionFunc {
 		return []clientgotesting.ReactionFunc{func(a clientgotesting.Action) (bool, runtime.Object, error) {
 			return a.Matches(verb, resource), nil, err
@@ -306,26 +292,19 @@ func TestFailedWrites(t *testing.T) {
 	invalid := apierrs.NewBadRequest("admission webhook refused: spec.template.spec.containers[0].resources")
 	ltesting.Table{{
 		Name: "create the build's input", Key: theKey, Ctx: in(absent), WantErr: true,
-		Objects:      objects(function(looking)),
+		Objects:      ltesting.Objects(function(looking)),
 		WithReactors: []clientgotesting.ReactionFunc{rtesting.InduceFailure("create", "configmaps")},
-		WantCreates:  objects(input(f, 1)),
-		WantEvents: []string{
-			warning("CreateFailed", `Failed to create ConfigMap "`+first+`": `+induced("create", "configmaps")),
-			warning("InternalError", `failed to create ConfigMap "`+first+`": `+induced("create", "configmaps")),
-		},
+		WantCreates:  ltesting.Objects(input(f, 1)),
+		WantEvents:   ltesting.Failing("create", "configmaps", "ConfigMap", first, ""),
 	}, {
 		Name: "create the Job", Key: theKey, Ctx: in(absent), WantErr: true,
-		Objects:      objects(function(looking)),
+		Objects:      ltesting.Objects(function(looking)),
 		WithReactors: []clientgotesting.ReactionFunc{rtesting.InduceFailure("create", "jobs")},
-		WantCreates:  objects(input(f, 1), job(f, 1)),
-		WantEvents: []string{
-			normal("Created", `Created ConfigMap "`+first+`"`),
-			warning("CreateFailed", `Failed to create Job "`+first+`": `+induced("create", "jobs")),
-			warning("InternalError", `failed to create Job "`+first+`": `+induced("create", "jobs")),
-		},
+		WantCreates:  ltesting.Objects(input(f, 1), job(f, 1)),
+		WantEvents:   append([]string{ltesting.Normal("Created", `Created ConfigMap "`+first+`"`)}, ltesting.Failing("create", "jobs", "Job", first, "")...),
 	}, {
 		Name: "delete the Job", Key: theKey, Ctx: in(absent), WantErr: true,
-		Objects:      objects(function(building), job(f, 1), input(f, 1), succeeded),
+		Objects:      ltesting.Objects(function(building), job(f, 1), input(f, 1), succeeded),
 		WithReactors: []clientgotesting.ReactionFunc{rtesting.InduceFailure("delete", "jobs")},
 		WantDeletes:  []clientgotesting.DeleteActionImpl{deletion("jobs", first)},
 		WantStatusUpdates: status(function(building, func(f *v1alpha1.LambdaFunction) {
@@ -333,51 +312,38 @@ func TestFailedWrites(t *testing.T) {
 			f.Status.Build.CompletionTime, f.Status.Build.Image = &ended, imageOf(f)
 			f.Status.MarkBuildSucceeded()
 		})),
-		WantEvents: []string{
-			normal("BuildSucceeded", "Image "+imageOf(f)),
-			warning("DeleteFailed", `Failed to delete Job "`+first+`": `+induced("delete", "jobs")),
-			warning("InternalError", `failed to delete Job "`+first+`": `+induced("delete", "jobs")),
-		},
+		WantEvents: append([]string{ltesting.Normal("BuildSucceeded", "Image "+imageOf(f))}, ltesting.Failing("delete", "jobs", "Job", first, "")...),
 	}, {
 		Name: "create the Service", Key: theKey, Ctx: in(absent), WantErr: true,
-		Objects:      objects(function(built(false))),
+		Objects:      ltesting.Objects(function(built(false))),
 		WithReactors: []clientgotesting.ReactionFunc{rtesting.InduceFailure("create", "services")},
-		WantCreates:  objects(service(f)),
-		WantEvents: []string{
-			warning("CreateFailed", `Failed to create Service "`+name+`": `+induced("create", "services")),
-			warning("InternalError", `failed to create Service "`+name+`": `+induced("create", "services")),
-		},
+		WantCreates:  ltesting.Objects(service(f)),
+		WantEvents:   ltesting.Failing("create", "services", "Service", name, ""),
 	}, {
 		Name: "create the Service, which Knative refuses", Key: theKey, Ctx: in(absent), WantErr: true,
-		Objects:      objects(function(built(false))),
+		Objects:      ltesting.Objects(function(built(false))),
 		WithReactors: refuse("create", "services", invalid),
-		WantCreates:  objects(service(f)),
+		WantCreates:  ltesting.Objects(service(f)),
 		WantStatusUpdates: status(function(built(false), func(f *v1alpha1.LambdaFunction) {
 			f.Status.MarkServiceFailed(v1alpha1.ReasonServiceRejected, `failed to create Service "`+name+`": `+invalid.Error())
 		})),
-		WantEvents: []string{
-			warning("CreateFailed", `Failed to create Service "`+name+`": `+invalid.Error()),
-			warning("InternalError", `failed to create Service "`+name+`": `+invalid.Error()),
-		},
+		WantEvents: ltesting.Failing("create", "", "Service", name, invalid.Error()),
 	}, {
 		Name: "update the Service", Key: theKey, Ctx: in(absent), WantErr: true,
-		Objects:      objects(function(servedBy(drifted, built(false))), drifted),
+		Objects:      ltesting.Objects(function(servedBy(drifted, built(false))), drifted),
 		WithReactors: []clientgotesting.ReactionFunc{rtesting.InduceFailure("update", "services")},
 		WantUpdates:  []clientgotesting.UpdateActionImpl{{Object: repaired}},
-		WantEvents: []string{
-			warning("UpdateFailed", `Failed to update Service "`+name+`": `+induced("update", "services")),
-			warning("InternalError", `failed to update Service "`+name+`": `+induced("update", "services")),
-		},
+		WantEvents:   ltesting.Failing("update", "services", "Service", name, ""),
 	}, {
 		Name: "update the Service, which another has updated", Key: theKey, Ctx: in(absent), WantErr: true,
-		Objects:      objects(function(servedBy(drifted, built(false))), drifted),
+		Objects:      ltesting.Objects(function(servedBy(drifted, built(false))), drifted),
 		WithReactors: refuse("update", "services", conflict), // no news to the user: the newer one comes
 		WantUpdates:  []clientgotesting.UpdateActionImpl{{Object: repaired}},
 	}, {
 		Name: "update the status", Key: theKey, Ctx: in(pending), WantErr: true,
-		Objects:           objects(function()),
+		Objects:           ltesting.Objects(function()),
 		WithReactors:      []clientgotesting.ReactionFunc{rtesting.InduceFailure("update", "lambdafunctions")},
 		WantStatusUpdates: status(function(looking)),
-		WantEvents:        []string{warning("UpdateFailed", `Failed to update status for "`+name+`": `+induced("update", "lambdafunctions"))},
+		WantEvents:        []string{ltesting.Warning("UpdateFailed", `Failed to update status for "`+name+`": inducing failure for update lambdafunctions`)},
 	}}.Test(t, newReconciler)
 }

@@ -85,7 +85,7 @@ func factory(t *testing.T, r *rtesting.TableRow, ctor Ctor) (controller.Reconcil
 		serving.PrependReactor("*", "*", reactor)
 		lambda.PrependReactor("*", "*", reactor)
 	}
-	return c, rtesting.ActionRecorderList{lambda, serving, kube}, rtesting.EventList{Recorder: recorder}
+	return c, rtesting.ActionRecorderList{kube, serving, lambda}, rtesting.EventList{Recorder: recorder}
 }
 
 // after is what the API server would hold when the recorded writes had been
