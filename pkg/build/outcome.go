@@ -144,13 +144,14 @@ var kanikoErrors = []struct {
 }{
 	{regexp.MustCompile(`(?i)(checking push permission|failed to push|pushing image|error pushing).*(UNAUTHORIZED|DENIED|forbidden|401|403)`), StepPush, ReasonPushDenied, ConfigurationFault,
 		"The registry refused the push: check spec.build.pushSecretRef and what it may write."},
+	{regexp.MustCompile(`failed to execute command: .*(exit status \d+|starting command)`), StepBuild, ReasonBuildStepFailed, UserFault, ""},
 	{regexp.MustCompile(`(?i)(connection refused|no such host|i/o timeout|network is unreachable|no route to host|TLS handshake|server gave HTTP response|connection reset|context deadline exceeded|50[0234] |Service Unavailable|Bad Gateway)`), StepPush, ReasonRegistryUnreachable, InfrastructureFault,
 		"A registry cannot be reached."},
-	{regexp.MustCompile(`(?i)(UNAUTHORIZED|DENIED|403 Forbidden)`), StepBuild, ReasonPullDenied, ConfigurationFault,
+	{regexp.MustCompile(`UNAUTHORIZED|DENIED|401 Unauthorized|403 Forbidden`), StepBuild, ReasonPullDenied, ConfigurationFault,
 		"The registry refused to give the base image: check spec.build.imagePullSecret."},
 	{regexp.MustCompile(`(?i)(MANIFEST_UNKNOWN|NAME_UNKNOWN|manifest unknown)`), StepBuild, ReasonBaseImageNotFound, ConfigurationFault,
 		"A base image does not exist: check config-runtimes."},
-	{regexp.MustCompile(`(?i)(failed to execute command|exit status \d+|error building stage|parsing dockerfile|dockerfile parse error)`), StepBuild, ReasonBuildStepFailed, UserFault, ""},
+	{regexp.MustCompile(`(?i)(failed to execute command|error building stage|parsing dockerfile|dockerfile parse error)`), StepBuild, ReasonBuildStepFailed, UserFault, ""},
 }
 
 func kanikoFailure(t *corev1.ContainerStateTerminated) Outcome {

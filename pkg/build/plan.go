@@ -1,6 +1,9 @@
 package build
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"strings"
+)
 
 // Where a build pod's containers meet.
 const (
@@ -31,8 +34,6 @@ type Plan struct {
 	// File is the language's main file, whose ending modules of the handler
 	// have.
 	File string `json:"file"`
-	// Digest that the source must have.
-	Digest string `json:"digest"`
 }
 
 // Marshal writes the plan as JSON.
@@ -76,7 +77,7 @@ func KanikoArgs(o KanikoOptions) []string {
 		"--image-fs-extract-retry=2",
 	}
 	for _, a := range o.Args {
-		args = append(args, "--build-arg="+a.Name+"="+a.Value)
+		args = append(args, "--build-arg="+a.Name+"="+strings.ReplaceAll(a.Value, "$", "$$")) // Kubernetes expands $(…) in arguments
 	}
 	if o.PushInsecure {
 		args = append(args, "--insecure")

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"syscall"
 )
 
 // Limits of what is unpacked.
@@ -101,15 +102,20 @@ func Unpack(archive io.Reader, dir string) error {
 }
 
 func write(root *os.Root, name string, content io.Reader) error {
+	var err error
 	if dir := filepath.Dir(name); dir != "." {
-		if err := root.MkdirAll(dir, 0o755); err != nil {
-			return err
-		}
+		err = root.MkdirAll(dir, 0o755)
 	}
-	f, err := root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-	if errors.Is(err, os.ErrExist) {
-		return invalid("the source has %q twice", name)
-	} else if err != nil {
+	var f *os.File
+	if err == nil {
+		f, err = root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	}
+	switch {
+	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, os.ErrExist):
+		return invalid("the source has %q twice, or as a file and a folder", name)
+	case errors.Is(err, syscall.ENAMETOOLONG):
+		return invalid("the source has a name that is too long: %q", name)
+	case err != nil:
 		return err
 	}
 	if _, err := io.Copy(f, content); err != nil {

@@ -3,6 +3,7 @@ package resources
 import (
 	"encoding/json"
 	"strconv"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -58,7 +59,9 @@ func Environment(a *v1alpha1.LambdaAgent) []corev1.EnvVar {
 		add(corev1.EnvVar{Name: "LLM_API_KEY", ValueFrom: from})
 		add(corev1.EnvVar{Name: apiKeyVariable[ai.Provider], ValueFrom: from})
 	}
-	add(prompt(a))
+	prompt := prompt(a)
+	prompt.Value = strings.ReplaceAll(prompt.Value, "$", "$$") // Kubernetes expands $(…) in values
+	add(prompt)
 	if b := a.Spec.Behavior; b != nil {
 		if b.MaxContextMessages != nil {
 			add(corev1.EnvVar{Name: "MAX_CONTEXT_MESSAGES", Value: strconv.Itoa(int(*b.MaxContextMessages))})

@@ -52,7 +52,7 @@ func MakeBuildInput(f *v1alpha1.LambdaFunction, b *Build) (*corev1.ConfigMap, er
 	if err != nil {
 		return nil, err
 	}
-	plan := build.Plan{Handler: f.Spec.Runtime.Handler, File: b.Language.File, Digest: b.Input.Source}
+	plan := build.Plan{Handler: f.Spec.Runtime.Handler, File: b.Language.File}
 	return &corev1.ConfigMap{
 		ObjectMeta: objectMeta(f, b.Name),
 		Immutable:  ptr.Bool(true),

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
+)
+
+// pod is what a build pod has mounted: the plan, the Dockerfile and the source.
+func pod(t *testing.T, handler string, files map[string]string) paths {
+	t.Helper()
+	p := paths{input: t.TempDir(), workspace: t.TempDir(), push: t.TempDir(), pull: t.TempDir(), docker: t.TempDir()}
+	archive, err := source.Pack(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, p.input, build.PlanFile, build.Plan{Handler: handler, File: "main.py"}.Marshal())
+	write(t, p.input, build.DockerfileFile, "FROM base\n")
+	write(t, p.input, build.SourceFile, string(archive))
+	return p
+}
+
+func write(t *testing.T, dir, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func read(t *testing.T, parts ...string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(parts...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestLayout(t *testing.T) {
+	p := pod(t, "main.handler", map[string]string{"main.py": "def handler(): pass", "lib/util.py": "x = 1"})
+	if err := layout(p); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"Dockerfile": "FROM base\n", "function/main.py": "def handler(): pass", "function/lib/util.py": "x = 1"} {
+		if got := read(t, p.workspace, name); got != want {
+			t.Errorf("%s = %q, want %q", name, got, want)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(p.docker, "config.json")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("credentials of nobody: %v", err)
+	}
+}
+
+func TestInvalidSource(t *testing.T) {
+	for name, tt := range map[string]struct {
+		spoil func(paths)
+		user  bool
+		want  string
+	}{
+		"no file of the handler": {func(p paths) {
+			write(t, p.input, build.PlanFile, build.Plan{Handler: "app.handler", File: "main.py"}.Marshal())
+		}, true, `handler "app.handler": no file app.py`},
+		"broken archive": {func(p paths) { write(t, p.input, build.SourceFile, "x") }, true, "no gzipped tar archive"},
+		"broken secret":  {func(p paths) { write(t, p.push, ".dockerconfigjson", "hunter2") }, true, "must be of type kubernetes.io/dockerconfigjson"},
+		"broken plan":    {func(p paths) { write(t, p.input, build.PlanFile, "{") }, false, "plan.json"},
+		"no Dockerfile":  {func(p paths) { os.Remove(filepath.Join(p.input, build.DockerfileFile)) }, false, "Dockerfile"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := pod(t, "main.handler", map[string]string{"main.py": ""})
+			tt.spoil(p)
+			err := layout(p)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Fatalf("layout() = %v, want %q", err, tt.want)
+			}
+			var invalid *source.InvalidError
+			if errors.As(err, &invalid) != tt.user {
+				t.Errorf("layout() = %T; the user's fault: want %t", err, tt.user)
+			}
+			if strings.Contains(err.Error(), "hunter2") {
+				t.Error("the message quotes a secret:", err)
+			}
+		})
+	}
+}
+
+func TestCredentials(t *testing.T) {
+	p := pod(t, "main.handler", map[string]string{"main.py": ""})
+	write(t, p.pull, ".dockerconfigjson", `{"auths":{"a.test":{"auth":"pull-a"},"b.test":{"auth":"pull-b"}}}`)
+	write(t, p.push, ".dockerconfigjson", `{"auths":{"b.test":{"auth":"push-b"}},"credsStore":"ignored"}`)
+	if err := layout(p); err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]map[string]map[string]string
+	if err := json.Unmarshal([]byte(read(t, p.docker, "config.json")), &got); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]map[string]map[string]string{"auths": {"a.test": {"auth": "pull-a"}, "b.test": {"auth": "push-b"}}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error("(-want, +got):", diff)
+	}
+	if info, err := os.Stat(filepath.Join(p.docker, "config.json")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode of the credentials = %v (%v), want 0600", info.Mode(), err)
+	}
+}
