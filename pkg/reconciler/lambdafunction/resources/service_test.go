@@ -1,0 +1,93 @@
+package resources
+
+import (
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"knative.dev/pkg/ptr"
+	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+)
+
+func TestMakeService(t *testing.T) {
+	memory := corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("64Mi")}}
+	f := function(func(f *v1alpha1.LambdaFunction) {
+		f.Spec.Runtime.Timeout = v1alpha1.NewDuration(30500 * time.Millisecond)
+		f.Spec.Scaling = v1alpha1.ScalingSpec{MinReplicas: ptr.Int32(0), MaxReplicas: ptr.Int32(3), ContainerConcurrency: ptr.Int64(7)}
+		f.Spec.Resources = memory
+		f.Spec.Env = []corev1.EnvVar{{Name: "MINE", Value: "1"}}
+		f.Spec.EnvFrom = []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "s"}}}}
+		f.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "s"}}}}
+		f.Spec.VolumeMounts = []corev1.VolumeMount{{Name: "v", MountPath: "/v"}}
+		f.Spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "pull"}}
+		f.Spec.Observability = &v1alpha1.ObservabilitySpec{
+			Tracing: &v1alpha1.TracingSpec{Enabled: true, Endpoint: "http://otel:4317"},
+			Logging: &v1alpha1.LoggingSpec{Level: "debug", Format: "text"},
+			Metrics: &v1alpha1.MetricsSpec{Enabled: ptr.Bool(false)},
+		}
+	})
+	child := meta("greeter")
+	want := &servingv1.Service{ObjectMeta: child, Spec: servingv1.ServiceSpec{ConfigurationSpec: servingv1.ConfigurationSpec{Template: servingv1.RevisionTemplateSpec{
+		ObjectMeta: metav1.ObjectMeta{Labels: child.Labels, Annotations: map[string]string{"autoscaling.knative.dev/min-scale": "0", "autoscaling.knative.dev/max-scale": "3"}},
+		Spec: servingv1.RevisionSpec{
+			TimeoutSeconds: ptr.Int64(31 + 5), ContainerConcurrency: ptr.Int64(7),
+			PodSpec: corev1.PodSpec{
+				AutomountServiceAccountToken: ptr.Bool(false),
+				ImagePullSecrets:             f.Spec.ImagePullSecrets,
+				Volumes:                      f.Spec.Volumes,
+				Containers: []corev1.Container{{
+					Image: "r.test/x@sha256:1", Resources: memory, EnvFrom: f.Spec.EnvFrom, VolumeMounts: f.Spec.VolumeMounts,
+					Ports:          []corev1.ContainerPort{{ContainerPort: 8080}},
+					ReadinessProbe: &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/healthz"}}},
+					SecurityContext: &corev1.SecurityContext{RunAsNonRoot: ptr.Bool(true), AllowPrivilegeEscalation: ptr.Bool(false),
+						Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}, SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}},
+					Env: []corev1.EnvVar{
+						{Name: "LAMBDA_FUNCTION_NAME", Value: "greeter"}, {Name: "LAMBDA_FUNCTION_NAMESPACE", Value: "team"},
+						{Name: "LAMBDA_EVENT_SOURCE", Value: "io.knative.lambda/function/team/greeter"},
+						{Name: "LAMBDA_HANDLER", Value: "main.handler"}, {Name: "LAMBDA_TASK_ROOT", Value: "/lambda/function"},
+						{Name: "LAMBDA_WORKER_COMMAND", Value: `["python3","worker.py"]`}, {Name: "LAMBDA_TIMEOUT", Value: "30.5s"},
+						{Name: "LAMBDA_LOG_LEVEL", Value: "debug"}, {Name: "LAMBDA_LOG_FORMAT", Value: "text"}, {Name: "LAMBDA_METRICS_PORT", Value: "0"},
+						{Name: "OTEL_SERVICE_NAME", Value: "greeter"}, {Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Value: "http://otel:4317"},
+						{Name: "MINE", Value: "1"},
+					},
+				}},
+			},
+		},
+	}}}}
+	got := MakeService(f, "r.test/x@sha256:1", wanted().Language)
+	same(t, "Service", want, got)
+
+	got.Spec.Template.Spec.Volumes[0].Name = "changed"
+	if f.Spec.Volumes[0].Name != "v" {
+		t.Error("the Service shares memory with the function")
+	}
+}
+
+// TestServiceOfAnImage: nothing of the runtime is put upon somebody's image.
+func TestServiceOfAnImage(t *testing.T) {
+	f := function(func(f *v1alpha1.LambdaFunction) {
+		f.Spec = v1alpha1.LambdaFunctionSpec{Source: v1alpha1.FunctionSource{Image: &v1alpha1.ImageSource{ImageReference: v1alpha1.ImageReference{
+			Repository: "r.test/own", Tag: "1", Port: 9000, Command: []string{"/run"}, Args: []string{"-v"}, PullPolicy: corev1.PullAlways,
+			ImagePullSecrets: []corev1.LocalObjectReference{{Name: "own"}}}}}}
+		f.Spec.ServiceAccountName = "robot"
+		f.Spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "all"}}
+	})
+	revision := MakeService(f, f.Spec.Source.Image.Reference(), nil).Spec.Template.Spec
+	same(t, "revision", servingv1.RevisionSpec{
+		ContainerConcurrency: ptr.Int64(0),
+		PodSpec: corev1.PodSpec{
+			ServiceAccountName: "robot",
+			ImagePullSecrets:   []corev1.LocalObjectReference{{Name: "all"}, {Name: "own"}},
+			Containers: []corev1.Container{{
+				Image: "r.test/own:1", Command: []string{"/run"}, Args: []string{"-v"}, ImagePullPolicy: corev1.PullAlways,
+				Ports: []corev1.ContainerPort{{ContainerPort: 9000}},
+				Env: []corev1.EnvVar{{Name: "LAMBDA_FUNCTION_NAME", Value: "greeter"}, {Name: "LAMBDA_FUNCTION_NAMESPACE", Value: "team"},
+					{Name: "LAMBDA_EVENT_SOURCE", Value: "io.knative.lambda/function/team/greeter"}},
+			}},
+		},
+	}, revision)
+}
