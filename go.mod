@@ -24,7 +24,14 @@ require (
 	sigs.k8s.io/yaml v1.6.0
 )
 
-require github.com/gobuffalo/flect v1.0.3 // indirect
+require (
+	github.com/gobuffalo/flect v1.0.3 // indirect
+	github.com/google/jsonschema-go v0.4.3 // indirect
+	github.com/inconshreveable/mousetrap v1.1.0 // indirect
+	github.com/rabbitmq/amqp091-go v1.10.0 // indirect
+	github.com/spf13/cobra v1.9.1 // indirect
+	k8s.io/cli-runtime v0.34.3 // indirect
+)
 
 require (
 	github.com/antlr/antlr4/runtime/Go/antlr v1.4.10 // indirect
