@@ -89,7 +89,7 @@ func concerns(name string) func(any) bool {
 		if !ok {
 			return false
 		}
-		return name != config.DefaultsConfigName && f.Spec.Source.Image == nil
+		return name != config.DefaultsConfigName && name != config.EventsConfigName && f.Spec.Source.Image == nil
 	}
 }
 
