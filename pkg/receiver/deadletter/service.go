@@ -3,6 +3,7 @@ package deadletter
 import (
 	"context"
 	"fmt"
+	"sort"
 	"sync"
 	"time"
 
@@ -37,16 +38,24 @@ type Selection struct{ ID string }
 
 func (s Selection) has(l *Letter) bool { return s.ID == "" || s.ID == l.ID() }
 
-// List tells of the first letters, and how many more there are at least.
+// List tells of the letters, the oldest first. A queue does not keep their order
+// once somebody has looked at them, so more than the limit are looked at; of a
+// queue that is longer than that, some.
 func (s *Service) List(ctx context.Context, function types.NamespacedName, limit int) ([]events.DeadLetter, error) {
 	listed := []events.DeadLetter{}
 	f, _ := s.Functions.Get(function) // for how often it was sent; it may be gone
 	err := s.each(ctx, function, func(_ Session, l *Letter) (bool, error) {
 		describe(l, f)
 		listed = append(listed, l.Describe())
-		return len(listed) < limit, nil
+		return len(listed) < MaxListed, nil
 	})
-	return listed, err
+	sort.SliceStable(listed, func(i, j int) bool { // by time, as RFC 3339 in UTC sorts
+		if listed[i].DeadTime != listed[j].DeadTime {
+			return listed[i].DeadTime < listed[j].DeadTime
+		}
+		return listed[i].ID < listed[j].ID
+	})
+	return listed[:min(limit, len(listed))], err
 }
 
 // Show returns the letters of an event's id, with their data.

@@ -29,7 +29,7 @@ type Store interface {
 }
 
 // Session looks at the letters of a queue and removes some. Letters that it has
-// looked at and not removed go back when it ends, whatever ends it.
+// looked at and not removed go back when it ends, whatever ends it, in any order.
 type Session interface {
 	// Next letter that this session has not seen; nil where there is no other.
 	Next() (*Letter, error)

@@ -27,7 +27,6 @@ type session struct {
 	unlock  func()
 	stop    func() bool
 	once    sync.Once
-	mu      sync.Mutex // a channel's Get must not be interleaved
 }
 
 // Open implements deadletter.Store.
@@ -118,8 +117,6 @@ func (b *Broker) leave(name string) {
 
 // Next implements deadletter.Session.
 func (s *session) Next() (*deadletter.Letter, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	d, ok, err := s.channel.Get(s.queue, false)
 	if err != nil {
 		return nil, s.failed(err)
