@@ -4,6 +4,7 @@
 package imports
 
 import (
+	"errors"
 	"go/ast"
 	"go/build"
 	"go/parser"
@@ -117,7 +118,8 @@ func packagesBelow(t *testing.T, top string) (dirs []string) {
 func directImports(t *testing.T, dir string) []string {
 	t.Helper()
 	p, err := build.Default.ImportDir(filepath.Join(root, dir), 0)
-	if _, onlyTests := err.(*build.NoGoError); err != nil && !onlyTests { //nolint:errorlint // as go/build documents it
+	var onlyTests *build.NoGoError
+	if err != nil && !errors.As(err, &onlyTests) {
 		t.Fatal(err)
 	}
 	return p.Imports
