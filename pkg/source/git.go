@@ -112,6 +112,9 @@ func (r *remote) find() (string, error) {
 		}
 		return r.refs.Head.String(), nil
 	}
+	if commitPattern.MatchString(r.Ref) {
+		return r.Ref, nil // whether it is there, fetching it tells
+	}
 	for _, name := range []string{r.Ref, "refs/heads/" + r.Ref, "refs/tags/" + r.Ref} {
 		if peeled, ok := r.refs.Peeled[name]; ok {
 			return peeled.String(), nil
@@ -119,9 +122,6 @@ func (r *remote) find() (string, error) {
 		if hash, ok := r.refs.References[name]; ok && strings.HasPrefix(name, "refs/") {
 			return hash.String(), nil
 		}
-	}
-	if commitPattern.MatchString(r.Ref) {
-		return r.Ref, nil
 	}
 	return "", because(ReasonRefNotFound, "%s has no branch or tag %q, and it is no commit with all of its 40 digits", r.endpoint.Host, r.Ref)
 }

@@ -57,6 +57,11 @@ type Git struct {
 	Path string `json:"path,omitempty"`
 }
 
+// Pinned tells whether the request names one version, which cannot change.
+func (r *Request) Pinned() bool {
+	return r.Object != nil && r.Object.VersionID != "" || r.Git != nil && commitPattern.MatchString(r.Git.Ref)
+}
+
 // Resolved is what a Request has resolved to: the same Resolved is always the
 // same files.
 type Resolved struct {
