@@ -95,8 +95,13 @@ func (t *tree) untar(archive io.Reader) error {
 }
 
 func (t *tree) unzip(archive io.ReaderAt, size int64) error {
-	z, err := zip.NewReader(archive, size)
-	if err != nil {
+	directory := &directoryReader{ReaderAt: archive, left: maxDirectory}
+	z, err := zip.NewReader(directory, size)
+	directory.left = -1
+	switch {
+	case directory.tooLong:
+		return because(ReasonTooLarge, "the source has more than %d files", MaxFiles)
+	case err != nil:
 		return invalid("the source is no zip archive: %v", err)
 	}
 	for _, f := range z.File {
@@ -129,6 +134,26 @@ func (t *tree) addZipped(f *zip.File, name string, mode fs.FileMode) error {
 	}
 	defer content.Close()
 	return t.add(name, mode, int64(f.UncompressedSize64), content) //nolint:gosec // bounded by the caller
+}
+
+// maxDirectory of a zip archive, in bytes: all of it is held in memory.
+const maxDirectory = 8 << 20
+
+// directoryReader reads so many bytes while a directory is read.
+type directoryReader struct {
+	io.ReaderAt
+	left    int64 // negative when the directory is read
+	tooLong bool
+}
+
+func (d *directoryReader) ReadAt(p []byte, offset int64) (int, error) {
+	if d.left >= 0 {
+		if d.left -= int64(len(p)); d.left < 0 {
+			d.left, d.tooLong = 0, true
+			return 0, tooLarge()
+		}
+	}
+	return d.ReaderAt.ReadAt(p, offset)
 }
 
 // bounded is a reader that ends with an *InvalidError after so many bytes.

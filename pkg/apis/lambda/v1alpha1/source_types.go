@@ -157,6 +157,21 @@ type GitSource struct {
 	SecretRef *corev1.LocalObjectReference `json:"secretRef,omitempty"`
 }
 
+// SecretRef names the Secret that may read the source; nil where there is none.
+func (s *FunctionSource) SecretRef() *corev1.LocalObjectReference {
+	switch {
+	case s.MinIO != nil:
+		return s.MinIO.SecretRef
+	case s.S3 != nil:
+		return s.S3.SecretRef
+	case s.GCS != nil:
+		return s.GCS.SecretRef
+	case s.Git != nil:
+		return s.Git.SecretRef
+	}
+	return nil
+}
+
 // ImageReference names a container image.
 //
 // +kubebuilder:validation:XValidation:rule="!(has(self.tag) && has(self.digest))",message="expected at most one of tag, digest"

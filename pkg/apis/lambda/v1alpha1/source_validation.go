@@ -18,7 +18,7 @@ var (
 	regionPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]*$`)
 	// scpPattern is how git also writes ssh: user@host:path.
 	scpPattern = regexp.MustCompile(`^[A-Za-z0-9._-]+@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?:[^:].*$`)
-	refPattern = regexp.MustCompile(`^[^\s~^:?*\[\\@{}\x00-\x1f\x7f/.-]([^\s~^:?*\[\\\x00-\x1f\x7f]*[^\s~^:?*\[\\\x00-\x1f\x7f/.])?$`)
+	refPattern = regexp.MustCompile(`^[^\s~^:?*\[\\@\x00-\x1f\x7f/.-]([^\s~^:?*\[\\\x00-\x1f\x7f]*[^\s~^:?*\[\\\x00-\x1f\x7f/.])?$`)
 )
 
 // validate an object of the store that the field is named after.
