@@ -167,8 +167,8 @@ func (r *remote) download(ctx context.Context, commit plumbing.Hash, scratch str
 			}
 		}
 	}
-	request.Wants = r.wants(commit)
-	if alone := len(request.Wants) == 1; alone && r.refs.Capabilities.Supports(capability.Shallow) {
+	var alone bool
+	if request.Wants, alone = r.wants(commit); alone && r.refs.Capabilities.Supports(capability.Shallow) {
 		request.Depth = packp.DepthCommits(1)
 		if err := request.Capabilities.Set(capability.Shallow); err != nil {
 			return err
@@ -190,26 +190,26 @@ func (r *remote) download(ctx context.Context, commit plumbing.Hash, scratch str
 	return index(pack, objects)
 }
 
-// wants are the hashes to ask for, to get the commit.
-func (r *remote) wants(commit plumbing.Hash) []plumbing.Hash {
+// wants are the hashes to ask for, to get the commit, and whether it is the
+// commit itself.
+func (r *remote) wants(commit plumbing.Hash) (hashes []plumbing.Hash, alone bool) {
 	for name, hash := range r.refs.References {
 		if hash == commit || r.refs.Peeled[name] == commit {
-			return []plumbing.Hash{hash}
+			return []plumbing.Hash{hash}, true
 		}
 	}
 	if r.refs.Head != nil && *r.refs.Head == commit ||
 		r.refs.Capabilities.Supports(capability.AllowReachableSHA1InWant) {
-		return []plumbing.Hash{commit}
+		return []plumbing.Hash{commit}, true
 	}
-	var all []plumbing.Hash
 	seen := map[plumbing.Hash]bool{}
 	for name, hash := range r.refs.References {
 		if (strings.HasPrefix(name, "refs/heads/") || strings.HasPrefix(name, "refs/tags/")) && !seen[hash] {
 			seen[hash] = true
-			all = append(all, hash)
+			hashes = append(hashes, hash)
 		}
 	}
-	return all
+	return hashes, false
 }
 
 func (r *remote) save(ctx context.Context, name string, from io.Reader) error {

@@ -137,7 +137,7 @@ func (s *sshUploadPack) AdvertisedReferencesContext(context.Context) (*packp.Adv
 	case errors.As(err, &said):
 		return nil, s.refused(said.Text)
 	case err != nil:
-		_ = s.session.Wait() // for all of stderr
+		_ = errors.Join(s.stdin.Close(), s.session.Wait()) // for all of stderr
 		return nil, s.refused(s.stderr.String())
 	}
 	transport.FilterUnsupportedCapabilities(refs.Capabilities)
