@@ -17,7 +17,7 @@ import (
 // pod is what a build pod has mounted: the plan, the Dockerfile and the source.
 func pod(t *testing.T, handler string, files map[string]string) paths {
 	t.Helper()
-	p := paths{input: t.TempDir(), workspace: t.TempDir(), push: t.TempDir(), pull: t.TempDir(), docker: t.TempDir()}
+	p := paths{input: t.TempDir(), workspace: t.TempDir(), push: t.TempDir(), pull: t.TempDir(), docker: t.TempDir(), source: t.TempDir()}
 	archive, err := source.Pack(files)
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +46,7 @@ func read(t *testing.T, parts ...string) string {
 
 func TestLayout(t *testing.T) {
 	p := pod(t, "main.handler", map[string]string{"main.py": "def handler(): pass", "lib/util.py": "x = 1"})
-	if err := layout(p); err != nil {
+	if err := layout(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{"Dockerfile": "FROM base\n", "function/main.py": "def handler(): pass", "function/lib/util.py": "x = 1"} {
@@ -76,7 +76,7 @@ func TestInvalidSource(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := pod(t, "main.handler", map[string]string{"main.py": ""})
 			tt.spoil(p)
-			err := layout(p)
+			err := layout(t.Context(), p)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Fatalf("layout() = %v, want %q", err, tt.want)
 			}
@@ -95,7 +95,7 @@ func TestCredentials(t *testing.T) {
 	p := pod(t, "main.handler", map[string]string{"main.py": ""})
 	write(t, p.pull, ".dockerconfigjson", `{"auths":{"a.test":{"auth":"pull-a"},"b.test":{"auth":"pull-b"}}}`)
 	write(t, p.push, ".dockerconfigjson", `{"auths":{"b.test":{"auth":"push-b"}},"credsStore":"ignored"}`)
-	if err := layout(p); err != nil {
+	if err := layout(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
 	var got map[string]map[string]map[string]string

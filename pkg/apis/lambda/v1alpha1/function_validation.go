@@ -33,7 +33,7 @@ func (f *LambdaFunction) Validate(ctx context.Context) *apis.FieldError {
 // Validate tells what is wrong with the spec.
 func (s *LambdaFunctionSpec) Validate(ctx context.Context) *apis.FieldError {
 	cfg := config.FromContextOrDefaults(ctx)
-	errs := s.Source.validate().ViaField("source")
+	errs := s.Source.validate(cfg).ViaField("source")
 	errs = errs.Also(s.validateRuntime(cfg))
 	errs = errs.Also(s.validateBuild(cfg).ViaField("build"))
 	errs = errs.Also(s.Scaling.validate().ViaField("scaling"))
@@ -44,7 +44,7 @@ func (s *LambdaFunctionSpec) Validate(ctx context.Context) *apis.FieldError {
 
 var sourceNames = []string{"inline", "minio", "s3", "gcs", "git", "image"}
 
-func (s *FunctionSource) validate() (errs *apis.FieldError) {
+func (s *FunctionSource) validate(cfg *config.Config) (errs *apis.FieldError) {
 	members := s.members()
 	switch {
 	case len(members) == 0:
@@ -64,7 +64,7 @@ func (s *FunctionSource) validate() (errs *apis.FieldError) {
 	if s.Image != nil {
 		errs = errs.Also(s.Image.validate().ViaField("image"))
 	}
-	return errs
+	return errs.Also(s.validateExternal(cfg.Build))
 }
 
 func (i *InlineSource) validate() (errs *apis.FieldError) {
