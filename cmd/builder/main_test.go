@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
+	"github.com/brunovlucena/knative-lambda-operator/test/gitserver"
 )
 
 // pod is what a build pod has mounted: the plan, the Dockerfile and the source.
@@ -108,5 +110,75 @@ func TestCredentials(t *testing.T) {
 	}
 	if info, err := os.Stat(filepath.Join(p.docker, "config.json")); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode of the credentials = %v (%v), want 0600", info.Mode(), err)
+	}
+}
+
+// fetching is what a build pod has mounted for a source that lives in a
+// repository which allows whoever has the certificate.
+func fetching(t *testing.T, files map[string]string) (paths, *gitserver.Server) {
+	t.Helper()
+	server := gitserver.Start(t, "127.0.0.1")
+	server.Create("a.git")
+	server.Commit("a.git", "main", files)
+	credentials := source.Credentials{"ca.crt": server.CA}
+	request := source.Request{Git: &source.Git{URL: server.HTTPS + "/a.git"}, AllowedNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+	resolved, err := source.Resolve(t.Context(), request, credentials)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := pod(t, "main.handler", nil)
+	write(t, p.source, "ca.crt", string(server.CA))
+	write(t, p.input, build.PlanFile, build.Plan{Handler: "main.handler", File: "main.py", Source: &build.FetchPlan{
+		Resolved: resolved, Secret: "git", Dependencies: "requirements.txt",
+		Input: build.Input{BaseImage: "base", Template: "FROM {{.BaseImage}}\n{{with .Dependencies}}RUN install {{.}}\n{{end}}"},
+	}}.Marshal())
+	return p, server
+}
+
+// TestFetch: a source that lives elsewhere, and a Dockerfile as its files want it.
+func TestFetch(t *testing.T) {
+	for name, tt := range map[string]struct {
+		files      map[string]string
+		dockerfile string
+	}{
+		"without dependencies":   {map[string]string{"main.py": "x"}, "FROM base\n"},
+		"with dependencies":      {map[string]string{"main.py": "x", "requirements.txt": "requests\n"}, "FROM base\nRUN install requirements.txt\n"},
+		"with none in the file":  {map[string]string{"main.py": "x", "requirements.txt": ""}, "FROM base\n"},
+		"with a folder for that": {map[string]string{"main.py": "x", "requirements.txt/a": "x"}, "FROM base\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, _ := fetching(t, tt.files)
+			if err := layout(t.Context(), p); err != nil {
+				t.Fatal(err)
+			}
+			if got := read(t, p.workspace, "Dockerfile"); got != tt.dockerfile {
+				t.Errorf("Dockerfile = %q, want %q", got, tt.dockerfile)
+			}
+			if got := read(t, p.workspace, "function/main.py"); got != "x" {
+				t.Errorf("main.py = %q", got)
+			}
+		})
+	}
+}
+
+func TestFetchWithoutSecret(t *testing.T) {
+	p, _ := fetching(t, map[string]string{"main.py": "x"})
+	if err := os.Remove(filepath.Join(p.source, "ca.crt")); err != nil {
+		t.Fatal(err)
+	}
+	err := layout(t.Context(), p)
+	if reason, users := source.Reason(err); !users || reason != source.ReasonSecretNotFound || !strings.Contains(err.Error(), `"git"`) {
+		t.Errorf("layout() = %v, want that the Secret is missing", err)
+	}
+}
+
+// TestGoneMeanwhile: the infrastructure's fault, as the controller asks again.
+func TestGoneMeanwhile(t *testing.T) {
+	p, server := fetching(t, map[string]string{"main.py": "x"})
+	server.DeleteBranch("a.git", "main")
+	server.Commit("a.git", "other", map[string]string{"main.py": "y"})
+	err := layout(t.Context(), p)
+	if _, users := source.Reason(err); err == nil || users {
+		t.Errorf("layout() = %v, want an error that may pass", err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
@@ -155,6 +156,53 @@ func TestObjectSources(t *testing.T) {
 			}
 			tt.put(two)
 			redeployed(ctx, t, f, two)
+		})
+	}
+}
+
+// TestSourceSamples runs the manifests that are shipped, with the addresses of the
+// test's servers.
+func TestSourceSamples(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	namespace := clients.Namespace(ctx, t)
+	b := newBucket(ctx, t, namespace)
+	server := gitServer(t)
+	server.Create("functions.git")
+	text := "sample in " + namespace
+	server.Commit("functions.git", "main", map[string]string{"python/hello/main.py": greeting(text)})
+	b.put(ctx, "hello/hello.zip", zipOf(t, map[string]string{"main.py": greeting(text)}))
+	b.put(ctx, "hello/main.py", []byte(greeting(text)))
+	b.secret(ctx, namespace, "minio-credentials")
+	b.secret(ctx, namespace, "gcs-hmac")
+	secret(ctx, t, namespace, "aws-credentials", map[string][]byte{"AWS_ACCESS_KEY_ID": []byte(b.access), "AWS_SECRET_ACCESS_KEY": []byte(b.private)})
+	secret(ctx, t, namespace, "git-credentials", map[string][]byte{"username": []byte(gitserver.User), "password": []byte(gitserver.Password), "ca.crt": server.CA})
+	secret(ctx, t, namespace, "git-deploy-key", map[string][]byte{"ssh-privatekey": server.PrivateKey, "known_hosts": server.KnownHosts})
+	for _, name := range []string{"minio", "s3", "gcs", "git", "git-ssh"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			sample, err := test.Sample("source-" + name + ".yaml")
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := &v1alpha1.LambdaFunction{}
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(sample.Object, f); err != nil {
+				t.Fatal(err)
+			}
+			f.Namespace = namespace
+			for _, o := range []*v1alpha1.ObjectSource{f.Spec.Source.MinIO, f.Spec.Source.S3, f.Spec.Source.GCS} {
+				if o != nil {
+					o.Endpoint, o.Bucket, o.Region = b.endpoint, b.name, ""
+				}
+			}
+			switch name {
+			case "git":
+				f.Spec.Source.Git.URL = server.HTTPS + "/functions.git"
+			case "git-ssh":
+				f.Spec.Source.Git.URL = server.SSH + "/functions.git"
+			}
+			f = ready(ctx, t, create(ctx, t, f))
+			answers(ctx, t, f, greetingBody(text))
 		})
 	}
 }
