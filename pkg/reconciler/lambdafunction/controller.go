@@ -27,7 +27,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/cachetransform"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/registry"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/source/watch"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sourcewatch"
 )
 
 // NewController wires informers, handlers and configuration to the reconciler.
@@ -61,7 +61,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	resync = func(name string, _ any) { impl.FilteredGlobalResync(concerns(name), functions.Informer()) }
 	store.WatchConfigs(cmw)
 
-	sources := watch.New(watch.Options{
+	sources := sourcewatch.New(sourcewatch.Options{
 		Enqueue: impl.EnqueueKey,
 		Leads:   leads(impl),
 		Secret:  secretReader(r.kube),
