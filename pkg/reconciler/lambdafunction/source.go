@@ -10,9 +10,9 @@ import (
 	pkgreconciler "knative.dev/pkg/reconciler"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sourcewatch"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sourcewatch"
 )
 
 // reconcileSource finds out what the source is, by its digest.
