@@ -55,10 +55,6 @@ func layout(p paths) error {
 	if err := json.Unmarshal(text, &plan); err != nil {
 		return fmt.Errorf("%s: %w", build.PlanFile, err)
 	}
-	dockerfile, err := os.ReadFile(filepath.Join(p.input, build.DockerfileFile))
-	if err != nil {
-		return err
-	}
 	function := filepath.Join(p.workspace, build.FunctionDir)
 	if err := os.MkdirAll(function, 0o755); err != nil {
 		return err
@@ -71,13 +67,27 @@ func layout(p paths) error {
 	if err := source.Unpack(archive, function); err != nil {
 		return err
 	}
-	if err := source.CheckHandler(function, plan.Handler, plan.File); err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(p.workspace, build.DockerfileFile), dockerfile, 0o644); err != nil {
+	if err := recipe(p, plan, function); err != nil {
 		return err
 	}
 	return credentials(p)
+}
+
+// recipe brings the language's Dockerfile to the context when the source has the
+// handler's file. A Dockerfile of the user's own is in the source, and decides for
+// itself what a handler is.
+func recipe(p paths, plan build.Plan, function string) error {
+	if plan.Dockerfile != "" {
+		return source.CheckFile(function, plan.Dockerfile, "spec.build.dockerfile")
+	}
+	if err := source.CheckHandler(function, plan.Handler, plan.File); err != nil {
+		return err
+	}
+	dockerfile, err := os.ReadFile(filepath.Join(p.input, build.DockerfileFile))
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(p.workspace, build.DockerfileFile), dockerfile, 0o644)
 }
 
 // credentials merges what is needed to pull and to push into one Docker

@@ -32,8 +32,11 @@ func (r *Reconciler) inputSet(namespace string) child.Set[*corev1.ConfigMap] {
 	return child.Set[*corev1.ConfigMap]{Kind: "ConfigMap", Lister: r.configMaps.ConfigMaps(namespace), Client: r.kube.CoreV1().ConfigMaps(namespace)}
 }
 
-// reconcileJob runs the build as a Job and takes over how it ends.
-func (r *Reconciler) reconcileJob(ctx context.Context, p *pass, b *resources.Build) pkgreconciler.Event {
+// kaniko makes the image in a Job, whose pod may run what the Dockerfile says.
+type kaniko struct{ *Reconciler }
+
+// reconcile runs the build as a Job and takes over how it ends.
+func (r *kaniko) reconcile(ctx context.Context, p *pass, b *resources.Build) pkgreconciler.Event {
 	job, err := r.jobs.Jobs(p.Namespace).Get(b.Name)
 	switch {
 	case apierrs.IsNotFound(err):
@@ -73,7 +76,7 @@ func (r *Reconciler) reconcileJob(ctx context.Context, p *pass, b *resources.Bui
 }
 
 // outcome of a Job: its pod's, or its own where the pod is gone.
-func (r *Reconciler) outcome(job *batchv1.Job, pod *corev1.Pod) (build.Outcome, bool) {
+func (r *kaniko) outcome(job *batchv1.Job, pod *corev1.Pod) (build.Outcome, bool) {
 	if pod != nil {
 		if o, ended := build.Read(pod); ended {
 			return o, true
@@ -92,7 +95,7 @@ func (r *Reconciler) outcome(job *batchv1.Job, pod *corev1.Pod) (build.Outcome, 
 
 // startBuild makes the Job when there is a slot for it and nobody builds the
 // same image.
-func (r *Reconciler) startBuild(ctx context.Context, p *pass, b *resources.Build) pkgreconciler.Event {
+func (r *kaniko) startBuild(ctx context.Context, p *pass, b *resources.Build) pkgreconciler.Event {
 	job := types.NamespacedName{Namespace: p.Namespace, Name: b.Name}
 	granted, err := r.slots.take(key(p), job, b.Reference, p.cfg.Build)
 	switch {
@@ -116,7 +119,7 @@ func (r *Reconciler) startBuild(ctx context.Context, p *pass, b *resources.Build
 	return r.cancelBuilds(ctx, p, b.Name)
 }
 
-func (r *Reconciler) createBuild(ctx context.Context, p *pass, b *resources.Build) error {
+func (r *kaniko) createBuild(ctx context.Context, p *pass, b *resources.Build) error {
 	input, err := resources.MakeBuildInput(p.LambdaFunction, b)
 	if err != nil {
 		return err

@@ -29,6 +29,9 @@ type Build struct {
 	Reference string
 	// Input that the reference is a hash of.
 	Input build.Input
+	// Recipe of an image that is made without running anything; nil where it takes
+	// Kaniko.
+	Recipe *build.Recipe
 	// Language of the function.
 	Language *config.Language
 	// Files of the source.
@@ -48,17 +51,19 @@ func MakeBuildInput(f *v1alpha1.LambdaFunction, b *Build) (*corev1.ConfigMap, er
 	if err != nil {
 		return nil, err
 	}
-	dockerfile, err := build.Dockerfile(b.Input)
-	if err != nil {
-		return nil, err
-	}
-	plan := build.Plan{Handler: f.Spec.Runtime.Handler, File: b.Language.File}
-	return &corev1.ConfigMap{
+	plan := build.Plan{Handler: f.Spec.Runtime.Handler, File: b.Language.File, Dockerfile: b.Input.Dockerfile}
+	input := &corev1.ConfigMap{
 		ObjectMeta: objectMeta(f, b.Name),
 		Immutable:  ptr.Bool(true),
-		Data:       map[string]string{build.PlanFile: plan.Marshal(), build.DockerfileFile: dockerfile},
+		Data:       map[string]string{build.PlanFile: plan.Marshal()},
 		BinaryData: map[string][]byte{build.SourceFile: archive},
-	}, nil
+	}
+	if plan.Dockerfile == "" {
+		if input.Data[build.DockerfileFile], err = build.Dockerfile(b.Input); err != nil {
+			return nil, err
+		}
+	}
+	return input, nil
 }
 
 // MakeBuildJob makes the Job that builds and pushes the image. It is tried once:
@@ -67,20 +72,16 @@ func MakeBuildJob(f *v1alpha1.LambdaFunction, b *Build, cfg *config.Build) *batc
 	meta := objectMeta(f, b.Name)
 	meta.Labels[lambda.ImageLabelKey] = ImageLabel(b.Reference)
 	meta.Annotations = map[string]string{lambda.ImageAnnotationKey: b.Reference}
-	timeout := cfg.Timeout
-	if t := f.Spec.Build.Timeout; t != nil {
-		timeout = t.Value()
-	}
 	return &batchv1.Job{
 		ObjectMeta: meta,
 		Spec: batchv1.JobSpec{
 			BackoffLimit:            ptr.Int32(0),
-			ActiveDeadlineSeconds:   seconds(timeout + pendingGrace),
+			ActiveDeadlineSeconds:   seconds(Timeout(f, cfg) + pendingGrace),
 			TTLSecondsAfterFinished: ptr.Int32(int32(cfg.FailedBuildTTL / time.Second)), //nolint:gosec // at most a week
 			PodReplacementPolicy:    podReplacementPolicy(),
 			Template: corev1.PodTemplateSpec{
 				ObjectMeta: podMeta(meta.Labels),
-				Spec:       buildPod(f, b, cfg, timeout),
+				Spec:       buildPod(f, b, cfg),
 			},
 		},
 	}
@@ -95,11 +96,11 @@ func seconds(d time.Duration) *int64 {
 	return ptr.Int64(int64(d / time.Second))
 }
 
-func buildPod(f *v1alpha1.LambdaFunction, b *Build, cfg *config.Build, timeout time.Duration) corev1.PodSpec {
+func buildPod(f *v1alpha1.LambdaFunction, b *Build, cfg *config.Build) corev1.PodSpec {
 	volumes, builderMounts, kanikoMounts := buildVolumes(f, b, cfg)
 	return corev1.PodSpec{
 		RestartPolicy:                 corev1.RestartPolicyNever,
-		ActiveDeadlineSeconds:         seconds(timeout),
+		ActiveDeadlineSeconds:         seconds(Timeout(f, cfg)),
 		AutomountServiceAccountToken:  ptr.Bool(false),
 		EnableServiceLinks:            ptr.Bool(false),
 		TerminationGracePeriodSeconds: ptr.Int64(1), // a build that is cancelled has nothing to save
@@ -157,12 +158,8 @@ func buildVolumes(f *v1alpha1.LambdaFunction, b *Build, cfg *config.Build) (volu
 		{Name: "workspace", MountPath: build.WorkspaceDir},
 		{Name: "docker", MountPath: build.DockerConfigDir, ReadOnly: true},
 	}
-	push := cfg.PushSecret
-	if r := f.Spec.Build.PushSecretRef; r != nil {
-		push = r.Name
-	}
 	for _, secret := range []struct{ volume, name, dir string }{
-		{"push", push, build.PushSecretDir},
+		{"push", PushSecret(f, cfg), build.PushSecretDir},
 		{"pull", f.Spec.Build.ImagePullSecret, build.PullSecretDir},
 	} {
 		if secret.name == "" {
@@ -172,6 +169,22 @@ func buildVolumes(f *v1alpha1.LambdaFunction, b *Build, cfg *config.Build) (volu
 		builder = append(builder, corev1.VolumeMount{Name: secret.volume, MountPath: secret.dir, ReadOnly: true})
 	}
 	return volumes, builder, kaniko
+}
+
+// Timeout of one attempt.
+func Timeout(f *v1alpha1.LambdaFunction, cfg *config.Build) time.Duration {
+	if t := f.Spec.Build.Timeout; t != nil {
+		return t.Value()
+	}
+	return cfg.Timeout
+}
+
+// PushSecret names the Secret with which the image is pushed; empty is none.
+func PushSecret(f *v1alpha1.LambdaFunction, cfg *config.Build) string {
+	if r := f.Spec.Build.PushSecretRef; r != nil {
+		return r.Name
+	}
+	return cfg.PushSecret
 }
 
 func buildResources(f *v1alpha1.LambdaFunction, cfg *config.Build) corev1.ResourceRequirements {
@@ -184,12 +197,17 @@ func buildResources(f *v1alpha1.LambdaFunction, cfg *config.Build) corev1.Resour
 func kanikoOptions(f *v1alpha1.LambdaFunction, b *Build, cfg *config.Build) build.KanikoOptions {
 	o := build.KanikoOptions{
 		Destination:     b.Reference,
+		Dockerfile:      b.Input.Dockerfile,
 		Args:            b.Input.Args,
 		Insecure:        cfg.InsecureRegistries.UnsortedList(),
 		PushInsecure:    cfg.Insecure(b.Registry),
 		Cache:           cfg.Cache,
 		CacheRepository: b.Registry + "/" + b.Repository + "/cache",
 		CacheTTL:        fmt.Sprint(cfg.CacheTTL),
+	}
+	if o.Dockerfile != "" {
+		// The user's own come later, and so win.
+		o.Args = append([]build.Arg{{Name: build.BaseImageArg, Value: b.Input.BaseImage}, {Name: build.RuntimeImageArg, Value: b.Input.RuntimeImage}}, o.Args...)
 	}
 	sort.Strings(o.Insecure)
 	if c := f.Spec.Build.Cache; c != nil {
