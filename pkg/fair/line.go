@@ -68,28 +68,55 @@ func (l *Line[K]) serve(namespace string) {
 	}
 }
 
+// part of the line: those of one namespace.
+type part struct {
+	waiting []int // their places in the line
+	running int
+	served  uint64
+}
+
 // Order is the line as it stands: whom Next would give their turn one after the
 // other if nothing ended.
 func (l *Line[K]) Order(running map[string]int) []K {
-	waiting := slices.Clone(l.waiting)
-	have := make(map[string]int, len(running))
-	for n, count := range running {
-		have[n] = count
+	var parts []*part
+	byNamespace := map[string]*part{}
+	for i, w := range l.waiting {
+		p := byNamespace[w.namespace]
+		if p == nil {
+			p = &part{running: running[w.namespace], served: l.served[w.namespace]}
+			byNamespace[w.namespace], parts = p, append(parts, p)
+		}
+		p.waiting = append(p.waiting, i)
 	}
-	served := make(map[string]uint64, len(l.served))
-	for n, turn := range l.served {
-		served[n] = turn
-	}
-	order := make([]K, 0, len(waiting))
-	for turn := l.turn + 1; len(waiting) > 0; turn++ {
-		i := next(waiting, have, served, int(^uint(0)>>1))
-		w := waiting[i]
-		waiting = slices.Delete(waiting, i, i+1)
-		order = append(order, w.key)
-		have[w.namespace]++
-		served[w.namespace] = turn
+	order := make([]K, 0, len(l.waiting))
+	for turn := l.turn + 1; len(parts) > 0; turn++ {
+		i := 0
+		for j, p := range parts {
+			if p.before(parts[i]) {
+				i = j
+			}
+		}
+		p := parts[i]
+		order = append(order, l.waiting[p.waiting[0]].key)
+		if p.waiting = p.waiting[1:]; len(p.waiting) == 0 {
+			parts = slices.Delete(parts, i, i+1)
+		}
+		p.running++
+		p.served = turn
 	}
 	return order
+}
+
+// before compares namespaces by how much they have, by how long ago they had their
+// turn, and by who came first.
+func (p *part) before(other *part) bool {
+	if p.running != other.running {
+		return p.running < other.running
+	}
+	if p.served != other.served {
+		return p.served < other.served
+	}
+	return p.waiting[0] < other.waiting[0]
 }
 
 // next is the index of the waiter whose turn it is, -1 where nobody may.
@@ -99,18 +126,13 @@ func next[K comparable](waiting []waiter[K], running map[string]int, served map[
 		if running[w.namespace] >= most {
 			continue
 		}
-		if best < 0 || before(w.namespace, waiting[best].namespace, running, served) {
-			best = i
+		if best >= 0 {
+			b := waiting[best].namespace
+			if running[w.namespace] > running[b] || running[w.namespace] == running[b] && served[w.namespace] >= served[b] {
+				continue
+			}
 		}
+		best = i
 	}
 	return best
-}
-
-// before compares namespaces by how much they have, then by how long ago they had
-// their turn.
-func before(a, b string, running map[string]int, served map[string]uint64) bool {
-	if running[a] != running[b] {
-		return running[a] < running[b]
-	}
-	return served[a] < served[b]
 }

@@ -35,6 +35,8 @@ type Request struct {
 	Recipe *build.Recipe
 	// Files of the source.
 	Files func(context.Context) ([]File, error)
+	// Salt asks anew what the base image is.
+	Salt string
 	// Handler that the source must have, and the language's main file.
 	Handler, File string
 	// PushSecret and PullSecret name Secrets of the namespace; empty is none.
@@ -286,5 +288,5 @@ func (w *work) pulled(ctx context.Context, reference string) (*pulled, error) {
 	if err != nil {
 		return nil, err
 	}
-	return w.images.get(w.id+" "+reference, goodFor(ref), func() (*pulled, error) { return pull(ctx, w.puller, ref) })
+	return w.images.get(w.id+" "+reference+" "+w.Salt, goodFor(ref), func() (*pulled, error) { return pull(ctx, w.puller, ref) })
 }

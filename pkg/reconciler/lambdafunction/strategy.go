@@ -76,7 +76,7 @@ func seconds(t time.Time) *metav1.Time {
 
 func layerRequest(p *pass, b *resources.Build) *layer.Request {
 	return &layer.Request{
-		Namespace: p.Namespace, Reference: b.Reference, Recipe: b.Recipe,
+		Namespace: p.Namespace, Reference: b.Reference, Recipe: b.Recipe, Salt: b.Input.Salt,
 		Files:   func(context.Context) ([]layer.File, error) { return layer.Inline(b.Files), nil },
 		Handler: p.Spec.Runtime.Handler, File: b.Language.File,
 		PushSecret: resources.PushSecret(p.LambdaFunction, p.cfg.Build), PullSecret: p.Spec.Build.ImagePullSecret,

@@ -2,6 +2,7 @@ package resources
 
 import (
 	"fmt"
+	"maps"
 	"sort"
 	"time"
 
@@ -72,15 +73,21 @@ func MakeBuildJob(f *v1alpha1.LambdaFunction, b *Build, cfg *config.Build) *batc
 	meta := objectMeta(f, b.Name)
 	meta.Labels[lambda.ImageLabelKey] = ImageLabel(b.Reference)
 	meta.Annotations = map[string]string{lambda.ImageAnnotationKey: b.Reference}
+	pod := podMeta(maps.Clone(meta.Labels)) // Kueue would queue a pod with the label as well
+	var suspend *bool
+	if queue := Queue(f, cfg); queue != "" {
+		meta.Labels[lambda.KueueQueueLabelKey], suspend = queue, ptr.Bool(true)
+	}
 	return &batchv1.Job{
 		ObjectMeta: meta,
 		Spec: batchv1.JobSpec{
+			Suspend:                 suspend,
 			BackoffLimit:            ptr.Int32(0),
 			ActiveDeadlineSeconds:   seconds(Timeout(f, cfg) + pendingGrace),
 			TTLSecondsAfterFinished: ptr.Int32(int32(cfg.FailedBuildTTL / time.Second)), //nolint:gosec // at most a week
 			PodReplacementPolicy:    podReplacementPolicy(),
 			Template: corev1.PodTemplateSpec{
-				ObjectMeta: podMeta(meta.Labels),
+				ObjectMeta: pod,
 				Spec:       buildPod(f, b, cfg),
 			},
 		},
@@ -169,6 +176,14 @@ func buildVolumes(f *v1alpha1.LambdaFunction, b *Build, cfg *config.Build) (volu
 		builder = append(builder, corev1.VolumeMount{Name: secret.volume, MountPath: secret.dir, ReadOnly: true})
 	}
 	return volumes, builder, kaniko
+}
+
+// Queue names the LocalQueue of Kueue in which the build waits; empty is none.
+func Queue(f *v1alpha1.LambdaFunction, cfg *config.Build) string {
+	if queue := f.Labels[lambda.KueueQueueLabelKey]; queue != "" {
+		return queue
+	}
+	return cfg.KueueQueue
 }
 
 // Timeout of one attempt.
