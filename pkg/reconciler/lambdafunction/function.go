@@ -17,6 +17,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	functionreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdafunction"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/layer"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/phase"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sourcewatch"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/registry"
@@ -35,6 +36,7 @@ type Reconciler struct {
 
 	sources  sourcewatch.Checker
 	registry registry.Checker
+	layers   layer.Builder
 	tracker  tracker.Interface
 	slots    *slots
 	clock    clock.PassiveClock
