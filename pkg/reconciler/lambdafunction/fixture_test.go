@@ -25,11 +25,11 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
 	lambdaclient "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/client"
 	functionreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdafunction"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sourcewatch"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
 	ltesting "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/testing"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/registry"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/source/watch"
 )
 
 const (
@@ -82,7 +82,7 @@ type said struct {
 	err      error
 }
 
-func (s said) Check(types.NamespacedName, watch.Query) (*source.Resolved, error) {
+func (s said) Check(types.NamespacedName, sourcewatch.Query) (*source.Resolved, error) {
 	return s.resolved, s.err
 }
 func (said) Forget(types.NamespacedName) {}
@@ -93,14 +93,14 @@ type rowKey struct{}
 type rowSettings struct {
 	config   *config.Config
 	registry registry.Checker
-	sources  watch.Checker
+	sources  sourcewatch.Checker
 	now      time.Time
 }
 
 // in is the context of a row with a registry that answers so, and a
 // configuration changed by the functions.
 func in(a answer, change ...func(*rowSettings)) context.Context {
-	s := &rowSettings{config: testConfig(), registry: a, sources: said{err: watch.ErrPending}, now: now}
+	s := &rowSettings{config: testConfig(), registry: a, sources: said{err: sourcewatch.ErrPending}, now: now}
 	for _, c := range change {
 		c(s)
 	}
@@ -156,7 +156,7 @@ func resolved(f *v1alpha1.LambdaFunction) {
 	f.Status.InitializeConditions()
 	f.Status.ObservedGeneration = f.Generation
 	p := &pass{LambdaFunction: f, cfg: testConfig()}
-	if err := (&Reconciler{sources: said{err: watch.ErrPending}}).reconcileSource(context.Background(), p); err != nil {
+	if err := (&Reconciler{sources: said{err: sourcewatch.ErrPending}}).reconcileSource(context.Background(), p); err != nil {
 		panic(err)
 	}
 }
@@ -236,7 +236,7 @@ func attemptOf(f *v1alpha1.LambdaFunction, attempt int32) *resources.Build {
 	f = f.DeepCopy()
 	f.Status.Build = nil
 	p := &pass{LambdaFunction: f, cfg: testConfig()}
-	if err := (&Reconciler{sources: said{err: watch.ErrPending}}).reconcileSource(context.Background(), p); err != nil {
+	if err := (&Reconciler{sources: said{err: sourcewatch.ErrPending}}).reconcileSource(context.Background(), p); err != nil {
 		panic(err)
 	}
 	b, err := desiredBuild(p)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"knative.dev/pkg/apis"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
@@ -107,6 +108,9 @@ func (s *LambdaFunctionSpec) validateRuntime(cfg *config.Config) (errs *apis.Fie
 		errs = errs.Also(checkDuration(*r.Timeout, minTimeout, cfg.Defaults.MaxFunctionTimeout, "runtime.timeout"))
 	}
 	if s.Source.Image != nil {
+		if msgs := validation.IsValidLabelValue(r.Language); len(msgs) > 0 { // the Service carries it as a label
+			errs = errs.Also(apis.ErrInvalidValue(r.Language, "runtime.language", strings.Join(msgs, "; ")))
+		}
 		return errs
 	}
 	if r.Language == "" {

@@ -1,6 +1,6 @@
-// Package watch finds out in the background what sources are by now, again and
+// Package sourcewatch finds out in the background what sources are by now, again and
 // again: a reconcile never waits for one, and hears when one has changed.
-package watch
+package sourcewatch
 
 import (
 	"context"
