@@ -30,6 +30,12 @@ type Input struct {
 	Dependencies string `json:"dependencies,omitempty"`
 	// Args are build arguments, in order.
 	Args []Arg `json:"args,omitempty"`
+	// Layer tells whether the image is made without running anything in it: what a
+	// step would only do for a faster start is left out.
+	Layer bool `json:"layer,omitempty"`
+	// Dockerfile is the path of the user's own in the source; empty where Template
+	// makes one.
+	Dockerfile string `json:"dockerfile,omitempty"`
 	// Salt asks for a new image of the same content.
 	Salt string `json:"salt,omitempty"`
 }
@@ -63,6 +69,8 @@ func Hash(text string) string {
 // dockerfileData is what a Dockerfile template may use.
 type dockerfileData struct {
 	BaseImage, RuntimeImage, Dependencies string
+	// Layer leaves out what need not be run.
+	Layer bool
 	// Args are the names of the build arguments.
 	Args []string
 }
@@ -73,7 +81,7 @@ func Dockerfile(in Input) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("the Dockerfile template of %s: %w", in.Language, err)
 	}
-	data := dockerfileData{BaseImage: in.BaseImage, RuntimeImage: in.RuntimeImage, Dependencies: in.Dependencies}
+	data := dockerfileData{BaseImage: in.BaseImage, RuntimeImage: in.RuntimeImage, Dependencies: in.Dependencies, Layer: in.Layer}
 	for _, a := range in.Args {
 		data.Args = append(data.Args, a.Name)
 	}
