@@ -68,7 +68,7 @@ install_operator() {
   ko apply --sbom=none --base-import-paths -Rf config/core >/dev/null
   if ((local_cluster)); then cluster configure; fi
   local name
-  for name in controller webhook; do
+  for name in controller webhook receiver; do
     kubectl rollout status -n knative-lambda "deployment/knative-lambda-$name" --timeout=180s
   done
 }

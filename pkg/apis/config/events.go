@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-
-	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 )
 
 // EventsConfigName is the ConfigMap that says which events the platform takes and
@@ -43,22 +41,22 @@ func NewEventsFromConfigMap(cm *corev1.ConfigMap) (*Events, error) {
 	return e, p.done()
 }
 
+// The platform's types, and its commands among them.
+const (
+	platformTypes = "io.knative.lambda."
+	commandTypes  = platformTypes + "command."
+)
+
 func checkAlias(alias, of string) error {
-	const commands = events.Prefix + "command."
 	switch {
-	case strings.HasPrefix(alias, events.Prefix):
+	case strings.HasPrefix(alias, platformTypes):
 		return fmt.Errorf("%q is a type of the platform itself and cannot be another name", alias)
 	case strings.HasSuffix(alias, ".") != strings.HasSuffix(of, "."):
 		return fmt.Errorf("%q: expected a type for a type, or a prefix that ends in a dot for another, got %q", alias, of)
-	case strings.HasSuffix(of, ".") && strings.HasPrefix(of, commands):
-		return nil
+	case !strings.HasPrefix(of, commandTypes):
+		return fmt.Errorf("%q: expected a command of the platform, %s…, got %q", alias, commandTypes, of)
 	}
-	for _, d := range events.All {
-		if d.Type == of && d.Category == events.Command {
-			return nil
-		}
-	}
-	return fmt.Errorf("%q: expected a command of the platform, %s…, got %q", alias, commands, of)
+	return nil
 }
 
 // Command is the command that a type stands for: itself, or what it is another

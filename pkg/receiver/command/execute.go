@@ -210,4 +210,3 @@ func (h *Handler) purgeLetters(ctx context.Context, c *command, id string) (*eve
 	r.Purged = n
 	return r, nil
 }
-

@@ -48,8 +48,6 @@ type Handler struct {
 	Config func() *config.Events
 	// Deliver sends answers to the response sink.
 	Deliver Deliver
-	// Namespace of the operator, where it is recorded what was carried out.
-	Namespace string
 	// Observe is told of each command and its outcome.
 	Observe func(ctx context.Context, command, outcome string)
 }
@@ -101,11 +99,12 @@ func (h *Handler) handle(ctx context.Context, c *command, r *http.Request) (*eve
 	if err := c.resolve(); err != nil {
 		return nil, err
 	}
-	if err := admit(ctx, h.Kube, h.Access, c.target.Namespace, c.Source(), r); err != nil {
+	in, err := admit(ctx, h.Kube, h.Access, c.target.Namespace, c.Source(), r)
+	if err != nil {
 		return nil, err
 	}
-	ledger, key := &ledger{h.Kube, h.Namespace}, keyOf(&c.Event)
-	if before, err := ledger.find(ctx, c.target.Namespace, key); before != nil || err != nil {
+	ledger, key := &ledger{h.Kube, in}, keyOf(&c.Event)
+	if before, err := ledger.find(key); before != nil || err != nil {
 		return before, err
 	}
 	res, err := h.execute(ctx, c)
@@ -117,7 +116,7 @@ func (h *Handler) handle(ctx context.Context, c *command, r *http.Request) (*eve
 	if err != nil || c.kind == events.CommandDeadLetterList { // which changes nothing
 		return answer, err
 	}
-	return answer, ledger.record(ctx, c.target.Namespace, key, answer)
+	return answer, ledger.record(ctx, key, answer)
 }
 
 // resolve checks the command's type and data, and finds out its function.

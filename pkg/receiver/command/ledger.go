@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -13,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/util/retry"
 
@@ -20,11 +22,11 @@ import (
 )
 
 const (
-	// remembered commands of a namespace, and of a function by itself.
+	// remembered commands of a namespace, as far as they fit into maxLedger bytes,
+	// and of a function by itself. Annotations may have 256 KiB together.
 	remembered           = 200
+	maxLedger            = 192 << 10
 	rememberedByFunction = 16
-	ledgerPrefix         = "commands-"
-	ledgerKey            = "answers"
 )
 
 // keyOf a command: CloudEvents are the same where source and id are.
@@ -33,16 +35,17 @@ func keyOf(e *event.Event) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// ledger remembers what commands were answered, in a ConfigMap for each namespace,
-// in the operator's own. A command that comes again gets the same answer and has no
-// second effect, whatever became of its function and whichever receiver gets it.
+// ledger remembers what commands were answered, in an annotation of the ConfigMap
+// by which their namespace lets them in. A command that comes again gets the same
+// answer and has no second effect, whatever became of its function and whichever
+// receiver gets it.
 //
 // A command that was carried out and, because the receiver died at that moment, not
 // written here is found by the function's annotation, which was written in one with
 // the change.
 type ledger struct {
-	kube      kubernetes.Interface
-	namespace string
+	kube kubernetes.Interface
+	in   *corev1.ConfigMap
 }
 
 type answered struct {
@@ -50,23 +53,22 @@ type answered struct {
 	Answer json.RawMessage `json:"answer"`
 }
 
-func (l *ledger) read(ctx context.Context, namespace string) (*corev1.ConfigMap, []answered, error) {
-	cm, err := l.kube.CoreV1().ConfigMaps(l.namespace).Get(ctx, ledgerPrefix+namespace, metav1.GetOptions{})
-	if apierrs.IsNotFound(err) {
-		return nil, nil, nil
-	} else if err != nil {
-		return nil, nil, fmt.Errorf("reading which commands were carried out: %w", err)
+func (l *ledger) read() ([]answered, error) {
+	text := l.in.Annotations[lambda.CommandsAnnotationKey]
+	if text == "" {
+		return nil, nil
 	}
 	var all []answered
-	if err := json.Unmarshal([]byte(cm.Data[ledgerKey]), &all); err != nil {
-		return nil, nil, fmt.Errorf("ConfigMap %s/%s is damaged; delete it, and commands of before may be carried out again: %w", l.namespace, cm.Name, err)
+	if err := json.Unmarshal([]byte(text), &all); err != nil {
+		return nil, refuse(http.StatusForbidden, "DamagedRecord", "annotation %s of ConfigMap %s/%s: %v; remove it, and commands of before may be carried out again",
+			lambda.CommandsAnnotationKey, l.in.Namespace, l.in.Name, err)
 	}
-	return cm, all, nil
+	return all, nil
 }
 
 // find returns what a command was answered before; nil where it is new.
-func (l *ledger) find(ctx context.Context, namespace, key string) (*event.Event, error) {
-	_, all, err := l.read(ctx, namespace)
+func (l *ledger) find(key string) (*event.Event, error) {
+	all, err := l.read()
 	if err != nil {
 		return nil, err
 	}
@@ -79,34 +81,27 @@ func (l *ledger) find(ctx context.Context, namespace, key string) (*event.Event,
 }
 
 // record remembers what a command was answered.
-func (l *ledger) record(ctx context.Context, namespace, key string, answer *event.Event) error {
+func (l *ledger) record(ctx context.Context, key string, answer *event.Event) error {
 	text, err := json.Marshal(answer)
 	if err != nil {
 		return err
 	}
-	client := l.kube.CoreV1().ConfigMaps(l.namespace)
-	err = retry.OnError(retry.DefaultBackoff, func(err error) bool { return apierrs.IsConflict(err) || apierrs.IsAlreadyExists(err) }, func() error {
-		cm, all, err := l.read(ctx, namespace)
+	client := l.kube.CoreV1().ConfigMaps(l.in.Namespace)
+	err = retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		all, err := l.read()
 		if err != nil {
 			return err
 		}
-		all = append(slices.DeleteFunc(all, func(a answered) bool { return a.Key == key }), answered{key, text})
-		all = all[max(0, len(all)-remembered):]
-		list, err := json.Marshal(all)
+		patch, err := l.patch(append(slices.DeleteFunc(all, func(a answered) bool { return a.Key == key }), answered{key, text}))
 		if err != nil {
 			return err
 		}
-		if cm == nil {
-			cm, err := l.make(ctx, namespace)
-			if err != nil {
-				return err
+		_, err = client.Patch(ctx, l.in.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: FieldManager})
+		if apierrs.IsConflict(err) {
+			if newest, getErr := client.Get(ctx, l.in.Name, metav1.GetOptions{}); getErr == nil {
+				l.in = newest
 			}
-			cm.Data = map[string]string{ledgerKey: string(list)}
-			_, err = client.Create(ctx, cm, metav1.CreateOptions{})
-			return err
 		}
-		cm.Data = map[string]string{ledgerKey: string(list)}
-		_, err = client.Update(ctx, cm, metav1.UpdateOptions{})
 		return err
 	})
 	if err != nil {
@@ -115,17 +110,21 @@ func (l *ledger) record(ctx context.Context, namespace, key string, answer *even
 	return nil
 }
 
-// make returns the ConfigMap of a namespace, which goes with it.
-func (l *ledger) make(ctx context.Context, namespace string) (*corev1.ConfigMap, error) {
-	ns, err := l.kube.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
-	if err != nil {
-		return nil, err
+// patch writes the newest of the answers, if nobody else wrote meanwhile.
+func (l *ledger) patch(all []answered) ([]byte, error) {
+	all = all[max(0, len(all)-remembered):]
+	for {
+		list, err := json.Marshal(all)
+		if err != nil {
+			return nil, err
+		}
+		if len(list) <= maxLedger || len(all) == 1 {
+			return json.Marshal(map[string]any{"metadata": map[string]any{
+				"resourceVersion": l.in.ResourceVersion, "annotations": map[string]string{lambda.CommandsAnnotationKey: string(list)},
+			}})
+		}
+		all = all[1:]
 	}
-	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
-		Namespace: l.namespace, Name: ledgerPrefix + namespace,
-		Labels:          map[string]string{lambda.ManagedByLabelKey: lambda.ManagedBy},
-		OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "Namespace", Name: ns.Name, UID: ns.UID}},
-	}}, nil
 }
 
 // carriedOut tells whether a function's annotation has the command.

@@ -65,23 +65,28 @@ func (o *optIn) allows(source string) bool {
 
 // admit checks that a namespace lets a command in. The namespace's own ConfigMap
 // decides, which is read for each command: it may have changed a moment ago.
-func admit(ctx context.Context, kube kubernetes.Interface, reviewer *access.Reviewer, namespace, source string, r *http.Request) error {
+func admit(ctx context.Context, kube kubernetes.Interface, reviewer *access.Reviewer, namespace, source string, r *http.Request) (*corev1.ConfigMap, error) {
 	cm, err := kube.CoreV1().ConfigMaps(namespace).Get(ctx, OptIn, metav1.GetOptions{})
 	if apierrs.IsNotFound(err) {
-		return refuse(http.StatusForbidden, "NotOptedIn", "namespace %s takes no commands: it has no ConfigMap %s", namespace, OptIn)
+		return nil, refuse(http.StatusForbidden, "NotOptedIn", "namespace %s takes no commands: it has no ConfigMap %s", namespace, OptIn)
 	} else if err != nil {
-		return fmt.Errorf("reading ConfigMap %s/%s: %w", namespace, OptIn, err)
+		return nil, fmt.Errorf("reading ConfigMap %s/%s: %w", namespace, OptIn, err)
 	}
 	o, err := parseOptIn(cm)
 	if err != nil {
-		return refuse(http.StatusForbidden, "NotOptedIn", "namespace %s takes no commands: ConfigMap %s: %v", namespace, OptIn, err)
+		return nil, refuse(http.StatusForbidden, "NotOptedIn", "namespace %s takes no commands: ConfigMap %s: %v", namespace, OptIn, err)
 	}
 	if !o.allows(source) {
-		return refuse(http.StatusForbidden, "SourceNotAllowed", "namespace %s takes no commands from source %q: ConfigMap %s does not list it", namespace, source, OptIn)
+		return nil, refuse(http.StatusForbidden, "SourceNotAllowed", "namespace %s takes no commands from source %q: ConfigMap %s does not list it", namespace, source, OptIn)
 	}
 	if len(o.identities) == 0 {
-		return nil
+		return cm, nil
 	}
+	return cm, o.identify(ctx, reviewer, namespace, r)
+}
+
+// identify checks who sent a command, where the namespace wants to know.
+func (o *optIn) identify(ctx context.Context, reviewer *access.Reviewer, namespace string, r *http.Request) error {
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok {
 		return refuse(http.StatusUnauthorized, "Unauthenticated", "namespace %s takes commands only with a bearer token for the audience %s", namespace, Audience)
