@@ -128,6 +128,24 @@ func (a *answer) value(t *testing.T) map[string]any {
 	return v
 }
 
+// fields makes one map of an event in either mode.
+func (a *answer) fields(t *testing.T) map[string]any {
+	t.Helper()
+	if strings.HasPrefix(a.header.Get("Content-Type"), typeStructured) {
+		return a.value(t)
+	}
+	fields := map[string]any{}
+	for k, v := range a.header {
+		if name, ok := strings.CutPrefix(k, "Ce-"); ok {
+			fields[strings.ToLower(name)] = v[0]
+		}
+	}
+	if len(a.body) > 0 {
+		fields["data"], fields["datacontenttype"] = string(a.body), a.header.Get("Content-Type")
+	}
+	return fields
+}
+
 // send posts the body with headers, given in turns with their values.
 func (f *function) send(t *testing.T, body string, headers ...string) *answer {
 	t.Helper()
@@ -212,3 +230,5 @@ func eventually(t *testing.T, what string, condition func() bool) {
 		}
 	}
 }
+
+const echo = "def handler(event, context):\n    return {\"got\": repr(event)}\n"
