@@ -33,8 +33,9 @@ func python(t testing.TB) string {
 // function is a running function.
 type function struct {
 	*httptest.Server
-	pool *Pool
-	logs *logs
+	server *Server
+	pool   *Pool
+	logs   *logs
 }
 
 type settings struct {
@@ -102,7 +103,8 @@ func launch(t *testing.T, code string, change ...func(*settings)) *function {
 	}
 	f := &function{logs: &logs{}}
 	f.pool = NewPool(&s.PoolConfig, telemetry, f.logs, f.logs)
-	f.Server = httptest.NewServer(NewServer(&s.Config, f.pool, telemetry))
+	f.server = NewServer(&s.Config, f.pool, telemetry)
+	f.Server = httptest.NewServer(f.server)
 	t.Cleanup(func() {
 		f.Close()
 		f.pool.Close()
