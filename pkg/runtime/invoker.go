@@ -3,6 +3,8 @@ package runtime
 import (
 	"context"
 	"errors"
+
+	"github.com/cloudevents/sdk-go/v2/event"
 )
 
 // Invoker calls a handler. A Pool does so in worker processes; a function of a
@@ -20,6 +22,8 @@ type Invocation struct {
 	// Event holds the CloudEvent's attributes and extensions; nil for a plain
 	// request.
 	Event map[string]any
+	// CloudEvent is the same, with its data, for handlers that are linked in.
+	CloudEvent *event.Event
 	// Method, Path (with the query) and Headers of the HTTP request; the names
 	// of headers are in lower case.
 	Method  string

@@ -87,7 +87,7 @@ func (r *request) readEvent(in *http.Request) *problem {
 	} else if err != nil {
 		return badRequest(http.StatusBadRequest, "not a valid CloudEvent: "+strings.TrimSpace(err.Error()))
 	}
-	r.event, r.Event = e, attributes(e)
+	r.event, r.CloudEvent, r.Event = e, e, Attributes(e)
 	r.Body, r.ContentType = e.Data(), e.DataContentType()
 	if r.ContentType == "" && r.structured {
 		r.ContentType = typeJSON // as the JSON format of CloudEvents has it
@@ -128,8 +128,8 @@ func bodyProblem(err error) *problem {
 	return badRequest(http.StatusBadRequest, "the body cannot be read: "+err.Error())
 }
 
-// attributes of an event, its extensions among them.
-func attributes(e *event.Event) map[string]any {
+// Attributes of an event by their names, its extensions among them.
+func Attributes(e *event.Event) map[string]any {
 	a := make(map[string]any, 8+len(e.Extensions()))
 	for k, v := range e.Extensions() {
 		a[k] = v

@@ -75,6 +75,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) invoke(ctx context.Context, w http.ResponseWriter, req *request) *problem {
 	result, err := s.invoker.Invoke(ctx, &req.Invocation)
+	if err == nil && len(result.Body) > s.cfg.MaxBody {
+		err = replyTooLong(len(result.Body), s.cfg.MaxBody)
+	}
 	if err != nil {
 		return problemOf(err, s.cfg.ErrorStack)
 	}

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+
+	"github.com/brunovlucena/knative-lambda-operator/runtimes/go/layout"
 )
 
 // shown is how many files a message names.
@@ -19,6 +21,15 @@ var javascript = []string{".js", ".mjs", ".cjs"}
 // <module>.<function>, where modules have the ending of file. A handler of
 // another form is the language's own business.
 func CheckHandler(dir, handler, file string) error {
+	switch filepath.Ext(file) {
+	case ".go":
+		if _, err := layout.Find(dir, handler); err != nil {
+			return invalid("%v", err)
+		}
+		return nil
+	case "":
+		return checkProgram(dir, file)
+	}
 	module, function, ok := cutLast(handler, ".")
 	if !ok || function == "" {
 		return nil
@@ -41,6 +52,19 @@ func CheckHandler(dir, handler, file string) error {
 	}
 	return invalid("handler %q: no file %s%s in the source, which has %s; set spec.runtime.handler or rename the file",
 		handler, path, ending, strings.Join(files, ", "))
+}
+
+// checkProgram tells whether dir holds the program of a language whose functions
+// are whole programs.
+func checkProgram(dir, file string) error {
+	if info, err := os.Stat(filepath.Join(dir, file)); err == nil && info.Mode().IsRegular() {
+		return nil
+	}
+	files, err := list(dir)
+	if err != nil {
+		return err
+	}
+	return invalid("no file %s in the source, which has %s", file, strings.Join(files, ", "))
 }
 
 func list(dir string) ([]string, error) {

@@ -186,3 +186,22 @@ func TestCheckHandlerOfJavaScript(t *testing.T) {
 		}
 	}
 }
+
+func TestCheckHandlerOfPrograms(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "handler.go"), []byte("package function\n\nfunc Handler() {}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ handler, file, want string }{
+		{"Handler", "handler.go", ""},
+		{"Handlr", "handler.go", `handler "Handlr" not found: package function has Handler; set spec.runtime.handler`},
+		{"any", "handler.go", `handler "any": expected an exported function`},
+		{"any", "bootstrap", "no file bootstrap in the source, which has handler.go"},
+	} {
+		err := CheckHandler(dir, tt.handler, tt.file)
+		var invalid *InvalidError
+		if tt.want == "" && err != nil || tt.want != "" && (!errors.As(err, &invalid) || !strings.HasPrefix(err.Error(), tt.want)) {
+			t.Errorf("CheckHandler(%q, %q) = %v, want %q", tt.handler, tt.file, err, tt.want)
+		}
+	}
+}

@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/brunovlucena/knative-lambda-operator/pkg/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/runtime"
+	handler "github.com/brunovlucena/knative-lambda-operator/runtimes/contract/testdata/go"
 )
 
 // language is one under test: how its handler runs, and in which words it tells
@@ -23,7 +25,8 @@ type language struct {
 	notJSON string
 	// file that a stack trace names.
 	file string
-	// linked functions run in the front's own process, which a crash would end.
+	// linked functions run in the front's own process: a crash would end it, its
+	// streams are not the function's alone, and its errors have no stack.
 	linked bool
 }
 
@@ -33,6 +36,19 @@ var languages = []*language{
 		invoker: workers("main.handler", interpreter("/usr/bin/python3", "python3"), "-u", "../python/worker/worker.py")},
 	{name: "nodejs", failure: "TypeError", exit: "ProcessExit", unwritable: "type Object that cannot be written as JSON", file: "index.js",
 		notJSON: "JSON", invoker: workers("index.handler", interpreter("node"), "../nodejs/worker/worker.js")},
+	{name: "go", failure: "error", exit: "panic", unwritable: "type map[string]interface {} that cannot be written as JSON", file: "handler.go",
+		notJSON: "invalid character 'b' looking for beginning of object key string", invoker: linked, linked: true},
+}
+
+// linked runs a handler in this process, as the program of a function does.
+func linked(t *testing.T, s *settings, logs io.Writer) runtime.Invoker {
+	t.Helper()
+	logger := runtime.NewLogger(&s.Config, logs)
+	invoker, err := lambda.NewInvoker(handler.Handler, s.timeout, s.Function, s.Namespace, logger.With("logger", "function"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return invoker
 }
 
 // interpreter is the first of the programs that is there.
