@@ -9,7 +9,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
@@ -60,7 +59,7 @@ func decode(t reflect.Type, in *runtime.Invocation) (reflect.Value, error) {
 	isText := strings.HasPrefix(media, "text/") || media == "application/xml"
 	switch {
 	case isText && (t == textType || t == anyType):
-		text, err := decodeText(in.Body, parameters["charset"])
+		text, err := runtime.DecodeText(in.Body, parameters["charset"])
 		if err != nil {
 			return value, badInput("the body is not the text that its content type %s announces: %v", in.ContentType, err)
 		}
@@ -89,24 +88,6 @@ func decodeJSON(media string, body []byte, value reflect.Value) error {
 		return badInput("the body is not the JSON that the handler takes: %v", err)
 	}
 	return badInput("the body is not the JSON that its content type %s announces: %v", media, err)
-}
-
-// decodeText knows the character sets that come without tables.
-func decodeText(body []byte, charset string) (string, error) {
-	switch strings.ToLower(charset) {
-	case "", "utf-8", "utf8", "us-ascii", "ascii":
-		if !utf8.Valid(body) {
-			return "", errors.New("it is not valid UTF-8")
-		}
-		return string(body), nil
-	case "iso-8859-1", "latin1", "latin-1":
-		text := make([]rune, len(body))
-		for i, b := range body {
-			text[i] = rune(b)
-		}
-		return string(text), nil
-	}
-	return "", fmt.Errorf("the charset %s is unknown: expected utf-8 or iso-8859-1, or a handler that takes []byte", charset)
 }
 
 // encode makes a result of what the handler returned.

@@ -39,12 +39,21 @@ type PoolConfig struct {
 	Handler      string
 	TaskRoot     string // the folder of the function's code
 	Command      []string
+	Protocol     string // that the workers speak
+	Function     string // its name
+	Namespace    string
 	Workers      int
 	Queue        int           // requests that may wait for a worker
 	Timeout      time.Duration // of one invocation, from when a worker has it
 	StartTimeout time.Duration // for loading the handler
 	MaxBody      int           // longest reply, in bytes
 }
+
+// Protocols that workers may speak.
+const (
+	protocolFrames = "frames"     // docs/worker-protocol.md
+	protocolAWS    = "aws-lambda" // the runtime API of AWS Lambda
+)
 
 // ConfigFromEnv reads the front's configuration. The error names every variable
 // that is wrong and what would be right.
@@ -81,6 +90,9 @@ func PoolConfigFromEnv(getenv func(string) string) (*PoolConfig, error) {
 	cfg := &PoolConfig{
 		Handler:      e.text("LAMBDA_HANDLER", ""),
 		TaskRoot:     e.text("LAMBDA_TASK_ROOT", "/lambda/function"),
+		Protocol:     e.oneOf("LAMBDA_WORKER_PROTOCOL", protocolFrames, protocolAWS),
+		Function:     e.text("LAMBDA_FUNCTION_NAME", "function"),
+		Namespace:    e.text("LAMBDA_FUNCTION_NAMESPACE", ""),
 		Workers:      e.number("LAMBDA_WORKERS", max(2, goruntime.GOMAXPROCS(0)), 1, 1000),
 		Queue:        e.number("LAMBDA_QUEUE", 1000, 0, 1_000_000),
 		Timeout:      e.timeout(),

@@ -37,5 +37,5 @@ func TestLogsNameTheirEvent(t *testing.T) {
 				t.Errorf("the line %q is no JSON", text)
 			}
 		}
-	})
+	}, "provided")
 }
