@@ -112,13 +112,6 @@ func Configure(ctx context.Context, e *env.Env) error {
 			"registry": env.Registry, "insecure-registries": env.Registry, "executor-image": image("kaniko"),
 			"repository-template": "functions/{{.Namespace}}/{{.Language}}",
 		},
-		"config-runtimes": {"python": fmt.Sprintf(`versions:
-  "3.11": {baseImage: %q}
-handler: main.handler
-file: main.py
-dependenciesFile: requirements.txt
-template: python
-worker: ["python3", "-u", "/lambda/worker/worker.py"]
-`, image("python-3.11"))},
+		"config-runtimes": runtimesConfig(image),
 	})
 }
