@@ -52,6 +52,9 @@ func decode(t reflect.Type, in *runtime.Invocation) (reflect.Value, error) {
 	if len(in.Body) == 0 {
 		return value.Elem(), nil
 	}
+	if in.ContentType == typeJSON { // the usual case
+		return value.Elem(), decodeJSON(typeJSON, in.Body, value)
+	}
 	media, parameters, err := mime.ParseMediaType(in.ContentType)
 	if err != nil {
 		media = in.ContentType

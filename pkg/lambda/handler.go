@@ -116,7 +116,7 @@ func (i *Invoker) call(c *Context, arguments []reflect.Value) (result *runtime.R
 	defer func() {
 		if v := recover(); v != nil {
 			stack := frames(debug.Stack())
-			c.Logger.Error("panic: "+fmt.Sprint(v), "exception", stack)
+			c.Logger().Error("panic: "+fmt.Sprint(v), "exception", stack)
 			result, err = nil, &runtime.HandlerError{Type: "panic", Message: fmt.Sprint(v), Stack: stack}
 		}
 	}()
@@ -124,7 +124,7 @@ func (i *Invoker) call(c *Context, arguments []reflect.Value) (result *runtime.R
 	if i.fails {
 		if raised, ok := results[len(results)-1].Interface().(error); ok {
 			name := typeName(raised)
-			c.Logger.Error(name + ": " + raised.Error())
+			c.Logger().Error(name + ": " + raised.Error())
 			return nil, &runtime.HandlerError{Type: name, Message: raised.Error(), Permanent: isPermanent(raised)}
 		}
 	}
@@ -133,7 +133,7 @@ func (i *Invoker) call(c *Context, arguments []reflect.Value) (result *runtime.R
 	}
 	result, err = encode(results[0])
 	if err != nil {
-		c.Logger.Error("InvalidReply: " + err.Error())
+		c.Logger().Error("InvalidReply: " + err.Error())
 		return nil, &runtime.HandlerError{Type: "InvalidReply", Message: err.Error()}
 	}
 	return result, nil
@@ -169,12 +169,11 @@ func typeName(err error) string {
 }
 
 func (i *Invoker) contextOf(in *runtime.Invocation, deadline time.Time) *Context {
-	c := &Context{Attributes: in.Event, Headers: in.Headers, Method: in.Method, Path: in.Path, Traceparent: in.Traceparent,
-		FunctionName: i.name, FunctionNamespace: i.namespace, deadline: deadline}
+	c := &Context{Attributes: in.Event, Method: in.Method, Path: in.Path, Traceparent: in.Traceparent,
+		FunctionName: i.name, FunctionNamespace: i.namespace, deadline: deadline, logger: i.logger, invocation: in}
 	if e := in.CloudEvent; e != nil {
 		c.ID, c.Type, c.Source, c.Subject, c.Time = e.ID(), e.Type(), e.Source(), e.Subject(), e.Time()
 	}
-	c.Logger = i.logger.With(c.logAttributes()...)
 	return c
 }
 

@@ -162,7 +162,7 @@ func TestTheContextEnds(t *testing.T) {
 
 func TestContextOutsideOfAnInvocation(t *testing.T) {
 	c := FromContext(t.Context())
-	c.Logger.Debug("works")
+	c.Logger().Debug("works")
 	if c.ID != "" || len(c.Extensions()) != 0 || c.TraceID() != "" || c.RemainingTime() != 0 {
 		t.Errorf("the context is %+v", c)
 	}

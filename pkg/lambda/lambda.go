@@ -24,6 +24,8 @@ import (
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/runtime"
 )
 
 // Event is a CloudEvent.
@@ -65,18 +67,16 @@ type Context struct {
 	Time                      time.Time
 	// Attributes are all of the event's, extensions too.
 	Attributes map[string]any
-	// Headers of the HTTP request; the names are in lower case.
-	Headers map[string]string
 	// Method and Path, with the query, of the HTTP request.
 	Method, Path string
 	// Traceparent is the W3C Trace Context of the invocation.
 	Traceparent string
-	// Logger names the event on each line.
-	Logger *slog.Logger
 	// FunctionName and FunctionNamespace are those of the LambdaFunction.
 	FunctionName, FunctionNamespace string
 
-	deadline time.Time
+	deadline   time.Time
+	logger     *slog.Logger
+	invocation *runtime.Invocation
 }
 
 type contextKey struct{}
@@ -87,8 +87,14 @@ func FromContext(ctx context.Context) *Context {
 	if c, ok := ctx.Value(contextKey{}).(*Context); ok {
 		return c
 	}
-	return &Context{Logger: slog.Default()}
+	return &Context{logger: slog.Default(), invocation: &runtime.Invocation{}}
 }
+
+// Logger names the event on each line.
+func (c *Context) Logger() *slog.Logger { return c.logger.With(c.logAttributes()...) }
+
+// Headers of the HTTP request; the names are in lower case.
+func (c *Context) Headers() map[string]string { return c.invocation.Headers() }
 
 // Extensions are the CloudEvent's extension attributes.
 func (c *Context) Extensions() map[string]any {

@@ -20,6 +20,7 @@ func Start(handler any) {
 		if err != nil {
 			return nil, err
 		}
+		tuneCollector()
 		base := runtime.NewLogger(cfg, os.Stderr)
 		logger := slog.New(contextHandler{base.With("logger", "function").Handler()})
 		slog.SetDefault(logger)

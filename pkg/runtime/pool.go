@@ -164,7 +164,7 @@ var heads = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 // Invoke implements Invoker.
 func (p *Pool) Invoke(ctx context.Context, in *Invocation) (*Result, error) {
 	h := header{Kind: kindInvoke, ID: p.ids.Add(1), TimeoutMillis: p.cfg.Timeout.Milliseconds(), Event: in.Event, ContentType: in.ContentType,
-		Method: in.Method, Path: in.Path, Headers: in.Headers, Traceparent: in.Traceparent}
+		Method: in.Method, Path: in.Path, Headers: in.Headers(), Traceparent: in.Traceparent}
 	head := heads.Get().(*bytes.Buffer)
 	defer heads.Put(head)
 	head.Reset()

@@ -52,10 +52,13 @@ func (r *request) release() {
 // readRequest takes a request apart. It returns a request with a problem too:
 // the answer's form depends on it.
 func readRequest(w http.ResponseWriter, r *http.Request, maxBody int) (*request, *problem) {
-	req := &request{Invocation: Invocation{Method: r.Method, Path: r.URL.RequestURI(), Headers: headers(r)}}
+	req := &request{Invocation: Invocation{Method: r.Method, Path: r.URL.RequestURI(), request: r}}
 	req.Traceparent, req.tracestate = r.Header.Get("Traceparent"), r.Header.Get("Tracestate")
 	contentType := r.Header.Get("Content-Type")
-	media, _, _ := mime.ParseMediaType(contentType)
+	media := contentType
+	if media != typeJSON { // the usual case
+		media, _, _ = mime.ParseMediaType(contentType)
+	}
 	switch {
 	case strings.HasPrefix(media, typeBatch):
 		return req, badRequest(http.StatusUnsupportedMediaType, "batches of CloudEvents are not supported: send each event in a request of its own")
@@ -150,17 +153,4 @@ func Attributes(e *event.Event) map[string]any {
 		a["time"] = t.Format(time.RFC3339Nano)
 	}
 	return a
-}
-
-// headers are the request's headers but those that the event's attributes
-// repeat.
-func headers(r *http.Request) map[string]string {
-	h := make(map[string]string, len(r.Header)+1)
-	h["host"] = r.Host
-	for k, v := range r.Header {
-		if !strings.HasPrefix(k, "Ce-") {
-			h[strings.ToLower(k)] = strings.Join(v, ", ")
-		}
-	}
-	return h
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -18,12 +19,15 @@ import (
 type runtimeBase struct {
 	language, version string
 	packages          string
+	// more packages are those that debootstrap, which is no apt, cannot put in
+	// order.
+	more string
 }
 
 var runtimeBases = []runtimeBase{
-	{"python", "3.11", "python3,python3-pip,ca-certificates"},
-	{"nodejs", "18", "nodejs,npm,ca-certificates"},
-	{"provided", "2023", "curl,ca-certificates"},
+	{"python", "3.11", "python3,python3-pip,ca-certificates", ""},
+	{"nodejs", "18", "nodejs,ca-certificates", "npm"},
+	{"provided", "2023", "curl,ca-certificates", ""},
 }
 
 // suite of Debian, whose Python is 3.11.
@@ -59,7 +63,7 @@ func keep(e *env.Env, name string, image func() (string, error)) error {
 
 func (r runtimeBase) image(ctx context.Context, e *env.Env) (string, error) {
 	config := v1.Config{Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "HOME=/tmp"}}
-	return push(ctx, e, "runtimes/"+r.language, env.Key(suite, r.packages, recipe), config, func() (v1.Layer, error) {
+	return push(ctx, e, "runtimes/"+r.language, r.key(), config, func() (v1.Layer, error) {
 		if err := e.Apt(ctx, map[string]string{"/usr/sbin/debootstrap": "debootstrap"}); err != nil {
 			return nil, err
 		}
@@ -76,8 +80,35 @@ func (r runtimeBase) image(ctx context.Context, e *env.Env) (string, error) {
 		if out, err := exec.CommandContext(ctx, "debootstrap", args...).CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("debootstrap: %w\n%s", err, tail(string(out), 1000))
 		}
+		if err := r.install(ctx, e, temp); err != nil {
+			return nil, err
+		}
 		return layerOfTree(temp, map[string]file{"etc/passwd": {[]byte(passwd), 0o644}, "etc/group": {[]byte(group), 0o644}}, unneeded...)
 	})
+}
+
+// key of the image; that of a base without more packages is older than they.
+func (r runtimeBase) key() string {
+	if r.more == "" {
+		return env.Key(suite, r.packages, recipe)
+	}
+	return env.Key(suite, r.packages, r.more, recipe)
+}
+
+// install installs the packages that debootstrap has left, from where it got the
+// others.
+func (r runtimeBase) install(ctx context.Context, e *env.Env, dir string) error {
+	if r.more == "" {
+		return nil
+	}
+	for _, name := range []string{"etc/resolv.conf", "etc/hosts"} {
+		if err := copyFile("/"+name, filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	noninteractive := []string{"DEBIAN_FRONTEND=noninteractive"}
+	_, err := e.Command(ctx, "", noninteractive, nil, "chroot", dir, "apt-get", "install", "-y", "-qq", "--no-install-recommends", r.more)
+	return err
 }
 
 // debianMirror is the one that this machine's own packages come from.

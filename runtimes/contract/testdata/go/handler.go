@@ -98,7 +98,7 @@ func Handler(ctx context.Context, data any) (any, error) {
 	case "log":
 		fmt.Println("printed")
 		fmt.Fprintln(os.Stderr, "two\nlines")
-		logger := lambda.FromContext(ctx).Logger
+		logger := lambda.FromContext(ctx).Logger()
 		logger.Info("told")
 		logger.Warn("warned")
 		logger.Debug("whispered")
@@ -142,7 +142,7 @@ func told(c *lambda.Context) json.Marshaler {
 	}
 	remaining := c.RemainingTime()
 	return object{"id": c.ID, "type": c.Type, "source": c.Source, "subject": c.Subject, "time": when, "extensions": c.Extensions(),
-		"remaining": 15*time.Second < remaining && remaining <= 20*time.Second, "method": c.Method, "path": c.Path, "header": c.Headers["x-own"],
+		"remaining": 15*time.Second < remaining && remaining <= 20*time.Second, "method": c.Method, "path": c.Path, "header": c.Headers()["x-own"],
 		"traceparent": c.Traceparent, "trace": c.TraceID(), "name": c.FunctionName, "namespace": c.FunctionNamespace}
 }
 
