@@ -4,7 +4,9 @@ import (
 	"context"
 
 	batchv1 "k8s.io/api/batch/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
 	kubeclient "knative.dev/pkg/client/injection/kube/client"
@@ -24,6 +26,8 @@ import (
 	functionreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdafunction"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/cachetransform"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/registry"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/source/watch"
 )
 
 // NewController wires informers, handlers and configuration to the reconciler.
@@ -57,6 +61,15 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	resync = func(name string, _ any) { impl.FilteredGlobalResync(concerns(name), functions.Informer()) }
 	store.WatchConfigs(cmw)
 
+	sources := watch.New(watch.Options{
+		Enqueue: impl.EnqueueKey,
+		Leads:   leads(impl),
+		Secret:  secretReader(r.kube),
+		Clock:   clock.RealClock{},
+		Resolve: source.Resolve,
+	})
+	r.sources = sources
+	go sources.Run(ctx)
 	resolver := registry.NewResolver(impl.EnqueueKey, r.clock)
 	r.registry, r.tracker, r.slots = resolver, impl.Tracker, newSlots(impl.EnqueueKey, func() ([]*batchv1.Job, error) { return activeJobs(r.jobs) })
 
@@ -66,6 +79,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		if key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(obj); err == nil {
 			namespace, name, _ := cache.SplitMetaNamespaceKey(key)
 			r.slots.forget(types.NamespacedName{Namespace: namespace, Name: name})
+			sources.Forget(types.NamespacedName{Namespace: namespace, Name: name})
 		}
 	}})
 	owned := cache.FilteringResourceEventHandler{
@@ -80,6 +94,29 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	// A pod is owned by a Job or by Knative's ReplicaSet; its label names the function.
 	pods.Informer().AddEventHandler(controller.HandleAll(impl.EnqueueLabelOfNamespaceScopedResource("", lambda.FunctionLabelKey)))
 	return impl
+}
+
+// leads tells which functions this replica reconciles.
+func leads(impl *controller.Impl) func(types.NamespacedName) bool {
+	leader, ok := impl.Reconciler.(interface {
+		IsLeaderFor(types.NamespacedName) bool
+	})
+	if !ok {
+		return func(types.NamespacedName) bool { return true }
+	}
+	return leader.IsLeaderFor
+}
+
+// secretReader reads the data of a Secret from the API server: only those that a
+// source names, and none is kept.
+func secretReader(kube kubernetes.Interface) func(context.Context, string, string) (map[string][]byte, error) {
+	return func(ctx context.Context, namespace, name string) (map[string][]byte, error) {
+		secret, err := kube.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return nil, err
+		}
+		return secret.Data, nil
+	}
 }
 
 // concerns tells which functions a ConfigMap's change concerns.
