@@ -3,6 +3,10 @@ package runtime
 import (
 	"context"
 	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/cloudevents/sdk-go/v2/event"
 )
 
 // Invoker calls a handler. A Pool does so in worker processes; a function of a
@@ -20,16 +24,34 @@ type Invocation struct {
 	// Event holds the CloudEvent's attributes and extensions; nil for a plain
 	// request.
 	Event map[string]any
-	// Method, Path (with the query) and Headers of the HTTP request; the names
-	// of headers are in lower case.
-	Method  string
-	Path    string
-	Headers map[string]string
+	// CloudEvent is the same, with its data, for handlers that are linked in.
+	CloudEvent *event.Event
+	// Method and Path (with the query) of the HTTP request.
+	Method string
+	Path   string
 	// Traceparent is the W3C Trace Context of the invocation, if there is one.
 	Traceparent string
 	// ContentType of Body.
 	ContentType string
 	Body        []byte
+
+	request *http.Request
+}
+
+// Headers of the HTTP request but those that the event's attributes repeat; the
+// names are in lower case.
+func (in *Invocation) Headers() map[string]string {
+	if in.request == nil {
+		return nil
+	}
+	h := make(map[string]string, len(in.request.Header)+1)
+	h["host"] = in.request.Host
+	for k, v := range in.request.Header {
+		if !strings.HasPrefix(k, "Ce-") {
+			h[strings.ToLower(k)] = strings.Join(v, ", ")
+		}
+	}
+	return h
 }
 
 // Result is what a handler returned. The zero value says: nothing.
