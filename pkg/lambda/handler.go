@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -78,13 +79,12 @@ type outcome struct {
 // context is left behind.
 func (i *Invoker) Invoke(ctx context.Context, in *runtime.Invocation) (*runtime.Result, error) {
 	deadline := time.Now().Add(i.timeout)
-	ctx, cancel := context.WithDeadline(ctx, deadline)
-	defer cancel()
 	c := i.contextOf(in, deadline)
-	ctx = context.WithValue(ctx, contextKey{}, c)
+	own := &invocationContext{Context: ctx, told: c}
+	defer own.end()
 	arguments := make([]reflect.Value, 0, 2)
 	if i.context {
-		arguments = append(arguments, reflect.ValueOf(ctx))
+		arguments = append(arguments, reflect.ValueOf(own))
 	}
 	if i.input != nil {
 		// Here and not beside the handler: the body is somebody else's when this
@@ -100,16 +100,26 @@ func (i *Invoker) Invoke(ctx context.Context, in *runtime.Invocation) (*runtime.
 		result, err := i.call(c, arguments)
 		done <- outcome{result, err}
 	}()
+	timer := timers.Get().(*time.Timer)
+	defer timers.Put(timer)
+	defer timer.Stop()
+	timer.Reset(i.timeout)
 	select {
 	case o := <-done:
 		return o.result, o.err
+	case <-timer.C:
+		return nil, fmt.Errorf("%w: more than %v (spec.runtime.timeout)", runtime.ErrTimeout, i.timeout)
 	case <-ctx.Done():
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return nil, fmt.Errorf("%w: more than %v (spec.runtime.timeout)", runtime.ErrTimeout, i.timeout)
-		}
 		return nil, ctx.Err()
 	}
 }
+
+// timers that are stopped.
+var timers = sync.Pool{New: func() any {
+	timer := time.NewTimer(time.Hour)
+	timer.Stop()
+	return timer
+}}
 
 // call turns what the handler raises into a HandlerError, panics too.
 func (i *Invoker) call(c *Context, arguments []reflect.Value) (result *runtime.Result, err error) {

@@ -167,3 +167,29 @@ func TestContextOutsideOfAnInvocation(t *testing.T) {
 		t.Errorf("the context is %+v", c)
 	}
 }
+
+func TestTheContextOutlivesNothing(t *testing.T) {
+	kept := make(chan context.Context, 2)
+	i := invoker(t, func(ctx context.Context) error { kept <- ctx; return ctx.Err() })
+	if _, err := i.Invoke(t.Context(), jsonBody(``)); err != nil {
+		t.Fatal(err)
+	}
+	unasked := invoker(t, func(ctx context.Context) { kept <- ctx })
+	if _, err := unasked.Invoke(t.Context(), jsonBody(``)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		ctx := <-kept
+		if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) < 30*time.Second || FromContext(ctx).FunctionName != "f" {
+			t.Errorf("the deadline is %v, %t", deadline, ok)
+		}
+		select {
+		case <-ctx.Done():
+		default:
+			t.Error("the context of an invocation that has ended goes on")
+		}
+		if !errors.Is(ctx.Err(), context.Canceled) {
+			t.Errorf("its error is %v, want Canceled", ctx.Err())
+		}
+	}
+}
