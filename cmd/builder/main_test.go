@@ -93,6 +93,29 @@ func TestInvalidSource(t *testing.T) {
 	}
 }
 
+// TestOwnDockerfile: it stays in the source, which has to have it.
+func TestOwnDockerfile(t *testing.T) {
+	p := pod(t, "main.handler", map[string]string{"docker/Dockerfile": "FROM scratch", "app.py": ""})
+	if err := os.Remove(filepath.Join(p.input, build.DockerfileFile)); err != nil {
+		t.Fatal(err)
+	}
+	plan := build.Plan{Handler: "main.handler", File: "main.py", Dockerfile: "docker/Dockerfile"}
+	write(t, p.input, build.PlanFile, plan.Marshal())
+	if err := layout(t.Context(), p); err != nil {
+		t.Fatal("no handler is asked for, but:", err)
+	}
+	if got := read(t, p.workspace, "function/docker/Dockerfile"); got != "FROM scratch" {
+		t.Errorf("the Dockerfile in the context is %q", got)
+	}
+	p = pod(t, "main.handler", map[string]string{"app.py": ""})
+	write(t, p.input, build.PlanFile, plan.Marshal())
+	err := layout(t.Context(), p)
+	var invalid *source.InvalidError
+	if want := "spec.build.dockerfile: no file docker/Dockerfile in the source, which has app.py"; !errors.As(err, &invalid) || err.Error() != want {
+		t.Errorf("layout() = %v, want the user told %q", err, want)
+	}
+}
+
 func TestCredentials(t *testing.T) {
 	p := pod(t, "main.handler", map[string]string{"main.py": ""})
 	write(t, p.pull, ".dockerconfigjson", `{"auths":{"a.test":{"auth":"pull-a"},"b.test":{"auth":"pull-b"}}}`)

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -168,6 +169,7 @@ func TestReference(t *testing.T) {
 		"base image": func(i *Input) { i.BaseImage = "x" }, "runtime": func(i *Input) { i.RuntimeImage = "x" }, "template": func(i *Input) { i.Template = "x" },
 		"dependencies": func(i *Input) { i.Dependencies = "" }, "argument": func(i *Input) { i.Args = []Arg{{"A", "2"}} },
 		"no argument": func(i *Input) { i.Args = nil }, "salt": func(i *Input) { i.Salt = "x" },
+		"layer": func(i *Input) { i.Layer = true }, "Dockerfile": func(i *Input) { i.Dockerfile = "x" },
 	} {
 		changed := in
 		change(&changed)
@@ -212,10 +214,15 @@ func TestKanikoArgs(t *testing.T) {
 		{"nothing asked for", KanikoOptions{}, nil},
 		{"arguments", KanikoOptions{Args: []Arg{{"A", "1 2"}, {"B", "$(x)"}}}, []string{"--build-arg=A=1 2", "--build-arg=B=$$(x)"}},
 		{"plain HTTP", KanikoOptions{PushInsecure: true, Insecure: []string{"a:5000", "b"}}, []string{"--insecure", "--insecure-registry=a:5000", "--insecure-registry=b"}},
+		{"the user's Dockerfile", KanikoOptions{Dockerfile: "docker/Dockerfile"}, nil},
 		{"cache", KanikoOptions{Cache: true, CacheRepository: "r.test/x/cache", CacheTTL: "336h0m0s"}, []string{"--cache=true", "--cache-repo=r.test/x/cache", "--cache-ttl=336h0m0s"}},
 	} {
 		tt.options.Destination = "r.test/x:1"
-		if diff := cmp.Diff(append(always[:len(always):len(always)], tt.more...), KanikoArgs(tt.options)); diff != "" {
+		want := append(slices.Clone(always), tt.more...)
+		if tt.options.Dockerfile != "" {
+			want[0], want[1] = "--context=dir:///workspace/function", "--dockerfile=/workspace/function/docker/Dockerfile"
+		}
+		if diff := cmp.Diff(want, KanikoArgs(tt.options)); diff != "" {
 			t.Errorf("%s (-want, +got): %s", tt.name, diff)
 		}
 	}

@@ -32,6 +32,12 @@ const (
 	SourceSecretDir = "/etc/lambda-source"
 )
 
+// Build arguments that a user's own Dockerfile gets.
+const (
+	BaseImageArg    = "BASE_IMAGE"
+	RuntimeImageArg = "RUNTIME_IMAGE"
+)
+
 // Plan tells the builder what to lay out.
 type Plan struct {
 	// Handler of the function, <module>.<function>.
@@ -39,6 +45,9 @@ type Plan struct {
 	// File is the language's main file, whose ending modules of the handler
 	// have.
 	File string `json:"file"`
+	// Dockerfile is the path of the user's own in the source; empty where the
+	// language's is in InputDir.
+	Dockerfile string `json:"dockerfile,omitempty"`
 	// Source to fetch; nil where it is in InputDir.
 	Source *FetchPlan `json:"source,omitempty"`
 }
@@ -69,6 +78,9 @@ func (p Plan) Marshal() string {
 type KanikoOptions struct {
 	// Destination is the image's reference.
 	Destination string
+	// Dockerfile is the path of the user's own in the source, which then is the
+	// build's context; empty where the language's lays out the workspace.
+	Dockerfile string
 	// Args are build arguments.
 	Args []Arg
 	// Insecure registries speak plain HTTP.
@@ -84,9 +96,14 @@ type KanikoOptions struct {
 // KanikoArgs are the executor's arguments. The digest of the pushed image comes
 // back as the container's termination message.
 func KanikoArgs(o KanikoOptions) []string {
+	context, dockerfile := WorkspaceDir, WorkspaceDir+"/"+DockerfileFile
+	if o.Dockerfile != "" {
+		context = WorkspaceDir + "/" + FunctionDir
+		dockerfile = context + "/" + o.Dockerfile
+	}
 	args := []string{
-		"--context=dir://" + WorkspaceDir,
-		"--dockerfile=" + WorkspaceDir + "/" + DockerfileFile,
+		"--context=dir://" + context,
+		"--dockerfile=" + dockerfile,
 		"--destination=" + o.Destination,
 		"--digest-file=/dev/termination-log",
 		"--snapshot-mode=redo", // no hashing of a base image's unchanged files

@@ -49,6 +49,9 @@ type Build struct {
 	// function's namespace with which images are pushed, unless the function
 	// names one.
 	PushSecret string
+	// KueueQueue names the LocalQueue of Kueue, in the function's namespace, in
+	// which builds wait, unless the function names one. Empty is none.
+	KueueQueue string
 	// FailedBuildTTL is how long the Job of a failed build is kept.
 	FailedBuildTTL time.Duration
 	// MinIOEndpoint of functions that name none: a URL or host:port.
@@ -116,6 +119,7 @@ func NewBuildFromConfigMap(cm *corev1.ConfigMap) (*Build, error) {
 	p.duration("retry-delay", &b.RetryDelay, time.Second, time.Hour)
 	p.list("insecure-registries", &insecure, registryHost)
 	p.text("push-secret", &b.PushSecret, secretName)
+	p.text("kueue-queue", &b.KueueQueue, queueName)
 	p.duration("failed-build-ttl", &b.FailedBuildTTL, 0, 7*24*time.Hour)
 	p.text("minio-endpoint", &b.MinIOEndpoint, CheckEndpoint)
 	p.list("source-allowed-networks", &networks, func(text string) error {

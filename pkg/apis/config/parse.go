@@ -166,6 +166,13 @@ func imageReference(text string) error {
 	return nil
 }
 
+func queueName(text string) error {
+	if errs := validation.IsDNS1123Label(text); len(errs) > 0 {
+		return fmt.Errorf("expected the name of a LocalQueue, got %q: %s", text, errs[0])
+	}
+	return nil
+}
+
 func secretName(text string) error {
 	if errs := validation.IsDNS1123Subdomain(text); len(errs) > 0 {
 		return fmt.Errorf("expected the name of a Secret, got %q: %s", text, errs[0])

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -24,11 +25,16 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	functioninformer "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/informers/lambda/v1alpha1/lambdafunction"
 	functionreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdafunction"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/layer"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/cachetransform"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sourcewatch"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/registry"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/source/watch"
 )
+
+// concurrency is how many functions are reconciled at once. A pass waits only for
+// its own writes.
+const concurrency = 8
 
 // NewController wires informers, handlers and configuration to the reconciler.
 // The context must carry lambda.Selector for filtered informers.
@@ -58,10 +64,11 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	impl := functionreconciler.NewImpl(ctx, r, func(*controller.Impl) controller.Options {
 		return controller.Options{ConfigStore: store}
 	})
+	impl.Concurrency = concurrency // the generated controller ignores that of the options
 	resync = func(name string, _ any) { impl.FilteredGlobalResync(concerns(name), functions.Informer()) }
 	store.WatchConfigs(cmw)
 
-	sources := watch.New(watch.Options{
+	sources := sourcewatch.New(sourcewatch.Options{
 		Enqueue: impl.EnqueueKey,
 		Leads:   leads(impl),
 		Secret:  secretReader(r.kube),
@@ -70,6 +77,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	})
 	r.sources = sources
 	go sources.Run(ctx)
+	r.layers = layer.NewBackground(layer.NewMaker(secretReader(r.kube), r.clock), impl.EnqueueKey, r.clock)
 	resolver := registry.NewResolver(impl.EnqueueKey, r.clock)
 	r.registry, r.tracker, r.slots = resolver, impl.Tracker, newSlots(impl.EnqueueKey, func() ([]*batchv1.Job, error) { return activeJobs(r.jobs) })
 
@@ -107,15 +115,11 @@ func leads(impl *controller.Impl) func(types.NamespacedName) bool {
 	return leader.IsLeaderFor
 }
 
-// secretReader reads the data of a Secret from the API server: only those that a
-// source names, and none is kept.
-func secretReader(kube kubernetes.Interface) func(context.Context, string, string) (map[string][]byte, error) {
-	return func(ctx context.Context, namespace, name string) (map[string][]byte, error) {
-		secret, err := kube.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
-		if err != nil {
-			return nil, err
-		}
-		return secret.Data, nil
+// secretReader reads a Secret from the API server: only those that a function
+// names, and none is kept.
+func secretReader(kube kubernetes.Interface) func(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
+	return func(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
+		return kube.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
 	}
 }
 

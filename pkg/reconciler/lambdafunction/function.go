@@ -17,10 +17,11 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	functionreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdafunction"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/layer"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/phase"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sourcewatch"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/registry"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/source/watch"
 )
 
 // Reconciler implements the generated interface for LambdaFunctions.
@@ -33,8 +34,9 @@ type Reconciler struct {
 	pods       corelisters.PodLister
 	configMaps corelisters.ConfigMapLister
 
-	sources  watch.Checker
+	sources  sourcewatch.Checker
 	registry registry.Checker
+	layers   layer.Builder
 	tracker  tracker.Interface
 	slots    *slots
 	clock    clock.PassiveClock

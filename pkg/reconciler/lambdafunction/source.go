@@ -10,9 +10,9 @@ import (
 	pkgreconciler "knative.dev/pkg/reconciler"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sourcewatch"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/source/watch"
 )
 
 // reconcileSource finds out what the source is, by its digest.
@@ -57,14 +57,14 @@ func (r *Reconciler) resolveSource(ctx context.Context, p *pass) *source.Resolve
 		p.Status.MarkSourceFailed(v1alpha1.ReasonInvalidConfiguration, err.Error())
 		return nil
 	}
-	resolved, err := r.sources.Check(key(p), watch.Query{Request: request, Namespace: p.Namespace, Secret: secret, Interval: p.cfg.Build.SourcePollInterval})
+	resolved, err := r.sources.Check(key(p), sourcewatch.Query{Request: request, Namespace: p.Namespace, Secret: secret, Interval: p.cfg.Build.SourcePollInterval})
 	if resolved == nil {
 		resolved = resources.RecordedSource(p.Status.Source, p.Spec.Source.Type, request)
 	}
 	switch reason, users := source.Reason(err); {
 	case err == nil:
 		p.Status.MarkSourceResolved()
-	case errors.Is(err, watch.ErrPending):
+	case errors.Is(err, sourcewatch.ErrPending):
 		if resolved == nil {
 			p.Status.MarkSourcePending(v1alpha1.ReasonResolvingSource, "Asking the source what it is by now.")
 		} // else after a restart: what was said of it holds until it answers

@@ -11,11 +11,11 @@ import (
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sourcewatch"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
 	ltesting "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/testing"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/registry"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/source/watch"
 )
 
 // fromGit is a function whose source is a branch.
@@ -149,11 +149,11 @@ func TestReconcileSource(t *testing.T) {
 // asked remembers what a reconcile asks for.
 type asked struct {
 	said
-	query     watch.Query
+	query     sourcewatch.Query
 	forgotten bool
 }
 
-func (a *asked) Check(key types.NamespacedName, q watch.Query) (*source.Resolved, error) {
+func (a *asked) Check(key types.NamespacedName, q sourcewatch.Query) (*source.Resolved, error) {
 	a.query = q
 	return a.said.Check(key, q)
 }
@@ -165,7 +165,7 @@ func TestSourceQuery(t *testing.T) {
 	cfg := testConfig()
 	cfg.Build.SourcePollInterval = 42
 	cfg.Build.SourceAllowedNetworks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
-	sources := &asked{said: said{err: watch.ErrPending}}
+	sources := &asked{said: said{err: sourcewatch.ErrPending}}
 	r := &Reconciler{sources: sources}
 	if err := r.reconcileSource(t.Context(), &pass{LambdaFunction: function(fromGit), cfg: cfg}); err != nil {
 		t.Fatal(err)

@@ -47,6 +47,9 @@ const (
 	ReasonSharedBuild = "WaitingForSharedBuild"
 	// ReasonBuilding says that the build runs.
 	ReasonBuilding = "Building"
+	// ReasonWaitingForSecret says that a Secret with the registry's credentials is
+	// not there yet.
+	ReasonWaitingForSecret = "WaitingForSecret"
 	// ReasonRetrying says that the build failed by the infrastructure's fault
 	// and will be tried again.
 	ReasonRetrying = "BuildRetrying"

@@ -103,11 +103,17 @@ type BuildStatus struct {
 	// +optional
 	Rebuild string `json:"rebuild,omitempty"`
 
+	// Settings is a hash of what of spec.build does not change the image, but may
+	// make its build fail: a build that failed is tried anew with other settings.
+	// +optional
+	Settings string `json:"settings,omitempty"`
+
 	// Image is the built image with its digest.
 	// +optional
 	Image string `json:"image,omitempty"`
 
-	// JobName of the build; empty where the registry had the image.
+	// JobName of the build; empty where there was none: the registry had the
+	// image, or it was made without a pod.
 	// +optional
 	JobName string `json:"jobName,omitempty"`
 

@@ -18,7 +18,6 @@ func (s *LambdaFunctionSpec) unsupported() (errs *apis.FieldError) {
 		set   bool
 		field string
 	}{
-		{s.Build.Dockerfile != "", "build.dockerfile"},
 		{len(s.Triggers) > 0, "triggers"},
 		{s.Eventing != nil && s.Eventing.Enabled, "eventing.enabled"},
 		{len(s.Traffic) > 0, "traffic"},

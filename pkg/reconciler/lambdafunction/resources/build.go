@@ -2,6 +2,7 @@ package resources
 
 import (
 	"fmt"
+	"maps"
 	"sort"
 	"time"
 
@@ -29,6 +30,9 @@ type Build struct {
 	Reference string
 	// Input that the reference is a hash of.
 	Input build.Input
+	// Recipe of an image that is made without running anything; nil where it takes
+	// Kaniko.
+	Recipe *build.Recipe
 	// Language of the function.
 	Language *config.Language
 	// Files of an inline source.
@@ -47,11 +51,7 @@ const nonroot = 65532
 // MakeBuildInput makes the ConfigMap that a build pod reads its source from, or
 // where to fetch it from.
 func MakeBuildInput(f *v1alpha1.LambdaFunction, b *Build) (*corev1.ConfigMap, error) {
-	dockerfile, err := build.Dockerfile(b.Input)
-	if err != nil {
-		return nil, err
-	}
-	plan := build.Plan{Handler: f.Spec.Runtime.Handler, File: b.Language.File}
+	plan := build.Plan{Handler: f.Spec.Runtime.Handler, File: b.Language.File, Dockerfile: b.Input.Dockerfile}
 	input := &corev1.ConfigMap{ObjectMeta: objectMeta(f, b.Name), Immutable: ptr.Bool(true), Data: map[string]string{}}
 	if b.Source != nil {
 		plan.Source = &build.FetchPlan{Resolved: b.Source, Secret: sourceSecret(f), Input: b.Input, Dependencies: b.Language.DependenciesFile}
@@ -60,8 +60,17 @@ func MakeBuildInput(f *v1alpha1.LambdaFunction, b *Build) (*corev1.ConfigMap, er
 		if err != nil {
 			return nil, err
 		}
-		input.Data[build.DockerfileFile] = dockerfile
 		input.BinaryData = map[string][]byte{build.SourceFile: archive}
+	}
+	if plan.Dockerfile == "" {
+		// Of a fetched source it is made where the files are: here it is only tried.
+		dockerfile, err := build.Dockerfile(b.Input)
+		if err != nil {
+			return nil, err
+		}
+		if b.Source == nil {
+			input.Data[build.DockerfileFile] = dockerfile
+		}
 	}
 	input.Data[build.PlanFile] = plan.Marshal()
 	return input, nil
@@ -80,20 +89,22 @@ func MakeBuildJob(f *v1alpha1.LambdaFunction, b *Build, cfg *config.Build) *batc
 	meta := objectMeta(f, b.Name)
 	meta.Labels[lambda.ImageLabelKey] = ImageLabel(b.Reference)
 	meta.Annotations = map[string]string{lambda.ImageAnnotationKey: b.Reference}
-	timeout := cfg.Timeout
-	if t := f.Spec.Build.Timeout; t != nil {
-		timeout = t.Value()
+	pod := podMeta(maps.Clone(meta.Labels)) // Kueue would queue a pod with the label as well
+	var suspend *bool
+	if queue := Queue(f, cfg); queue != "" {
+		meta.Labels[lambda.KueueQueueLabelKey], suspend = queue, ptr.Bool(true)
 	}
 	return &batchv1.Job{
 		ObjectMeta: meta,
 		Spec: batchv1.JobSpec{
+			Suspend:                 suspend,
 			BackoffLimit:            ptr.Int32(0),
-			ActiveDeadlineSeconds:   seconds(timeout + pendingGrace),
+			ActiveDeadlineSeconds:   seconds(Timeout(f, cfg) + pendingGrace),
 			TTLSecondsAfterFinished: ptr.Int32(int32(cfg.FailedBuildTTL / time.Second)), //nolint:gosec // at most a week
 			PodReplacementPolicy:    podReplacementPolicy(),
 			Template: corev1.PodTemplateSpec{
-				ObjectMeta: podMeta(meta.Labels),
-				Spec:       buildPod(f, b, cfg, timeout),
+				ObjectMeta: pod,
+				Spec:       buildPod(f, b, cfg),
 			},
 		},
 	}
@@ -108,11 +119,11 @@ func seconds(d time.Duration) *int64 {
 	return ptr.Int64(int64(d / time.Second))
 }
 
-func buildPod(f *v1alpha1.LambdaFunction, b *Build, cfg *config.Build, timeout time.Duration) corev1.PodSpec {
+func buildPod(f *v1alpha1.LambdaFunction, b *Build, cfg *config.Build) corev1.PodSpec {
 	volumes, builderMounts, kanikoMounts := buildVolumes(f, b, cfg)
 	return corev1.PodSpec{
 		RestartPolicy:                 corev1.RestartPolicyNever,
-		ActiveDeadlineSeconds:         seconds(timeout),
+		ActiveDeadlineSeconds:         seconds(Timeout(f, cfg)),
 		AutomountServiceAccountToken:  ptr.Bool(false),
 		EnableServiceLinks:            ptr.Bool(false),
 		TerminationGracePeriodSeconds: ptr.Int64(1), // a build that is cancelled has nothing to save
@@ -170,15 +181,11 @@ func buildVolumes(f *v1alpha1.LambdaFunction, b *Build, cfg *config.Build) (volu
 		{Name: "workspace", MountPath: build.WorkspaceDir},
 		{Name: "docker", MountPath: build.DockerConfigDir, ReadOnly: true},
 	}
-	push := cfg.PushSecret
-	if r := f.Spec.Build.PushSecretRef; r != nil {
-		push = r.Name
-	}
 	for _, secret := range []struct {
 		volume, name, dir string
 		optional          *bool
 	}{
-		{"push", push, build.PushSecretDir, nil},
+		{"push", PushSecret(f, cfg), build.PushSecretDir, nil},
 		{"pull", f.Spec.Build.ImagePullSecret, build.PullSecretDir, nil},
 		{"source", sourceSecret(f), build.SourceSecretDir, ptr.Bool(true)}, // the builder tells better what is missing
 	} {
@@ -191,6 +198,30 @@ func buildVolumes(f *v1alpha1.LambdaFunction, b *Build, cfg *config.Build) (volu
 	return volumes, builder, kaniko
 }
 
+// Queue names the LocalQueue of Kueue in which the build waits; empty is none.
+func Queue(f *v1alpha1.LambdaFunction, cfg *config.Build) string {
+	if queue := f.Labels[lambda.KueueQueueLabelKey]; queue != "" {
+		return queue
+	}
+	return cfg.KueueQueue
+}
+
+// Timeout of one attempt.
+func Timeout(f *v1alpha1.LambdaFunction, cfg *config.Build) time.Duration {
+	if t := f.Spec.Build.Timeout; t != nil {
+		return t.Value()
+	}
+	return cfg.Timeout
+}
+
+// PushSecret names the Secret with which the image is pushed; empty is none.
+func PushSecret(f *v1alpha1.LambdaFunction, cfg *config.Build) string {
+	if r := f.Spec.Build.PushSecretRef; r != nil {
+		return r.Name
+	}
+	return cfg.PushSecret
+}
+
 func buildResources(f *v1alpha1.LambdaFunction, cfg *config.Build) corev1.ResourceRequirements {
 	if r := f.Spec.Build.Resources; r != nil {
 		return *r.DeepCopy()
@@ -201,12 +232,17 @@ func buildResources(f *v1alpha1.LambdaFunction, cfg *config.Build) corev1.Resour
 func kanikoOptions(f *v1alpha1.LambdaFunction, b *Build, cfg *config.Build) build.KanikoOptions {
 	o := build.KanikoOptions{
 		Destination:     b.Reference,
+		Dockerfile:      b.Input.Dockerfile,
 		Args:            b.Input.Args,
 		Insecure:        cfg.InsecureRegistries.UnsortedList(),
 		PushInsecure:    cfg.Insecure(b.Registry),
 		Cache:           cfg.Cache,
 		CacheRepository: b.Registry + "/" + b.Repository + "/cache",
 		CacheTTL:        fmt.Sprint(cfg.CacheTTL),
+	}
+	if o.Dockerfile != "" {
+		// The user's own come later, and so win.
+		o.Args = append([]build.Arg{{Name: build.BaseImageArg, Value: b.Input.BaseImage}, {Name: build.RuntimeImageArg, Value: b.Input.RuntimeImage}}, o.Args...)
 	}
 	sort.Strings(o.Insecure)
 	if c := f.Spec.Build.Cache; c != nil {
