@@ -65,7 +65,12 @@ use_cluster() { start_cluster; await_cluster; }
 install_operator() {
   say "Building and installing the operator"
   command -v ko >/dev/null || ko() { (cd third_party/ko && go build -o "$root/bin/ko" github.com/google/ko) && "$root/bin/ko" "$@"; }
-  ko apply --sbom=none --base-import-paths -Rf config/core >/dev/null
+  if ! ko apply --sbom=none --base-import-paths -Rf config/core >/dev/null; then
+    # The webhook of an older version refuses configuration that it does not know.
+    say "Applying again, with the new webhook"
+    kubectl rollout status -n knative-lambda deployment/knative-lambda-webhook --timeout=180s
+    ko apply --sbom=none --base-import-paths -Rf config/core >/dev/null
+  fi
   if ((local_cluster)); then cluster configure; fi
   local name
   for name in controller webhook; do
