@@ -32,8 +32,8 @@ func badInput(format string, args ...any) error {
 	return &runtime.HandlerError{Type: "InvalidRequest", Message: fmt.Sprintf(format, args...), BadInput: true}
 }
 
-// decode makes the handler's argument. It shares no memory with the body, which
-// may be used again when an invocation has timed out.
+// decode makes the handler's argument. It shares no memory with the body, which is
+// used again when the handler has returned: what it started may go on.
 func decode(t reflect.Type, in *runtime.Invocation) (reflect.Value, error) {
 	switch t {
 	case eventType:

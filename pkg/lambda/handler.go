@@ -15,8 +15,8 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/runtime"
 )
 
-// Invoker calls a handler in this process, each invocation in a goroutine of its
-// own.
+// Invoker calls a handler in this process, each invocation in the goroutine of its
+// request.
 type Invoker struct {
 	handler   reflect.Value
 	context   bool         // whether it takes one
@@ -68,47 +68,31 @@ func btoi(b bool) int {
 // Ready implements runtime.Invoker.
 func (*Invoker) Ready() bool { return true }
 
-// outcome of a call.
-type outcome struct {
-	result *runtime.Result
-	err    error
-}
+// Limit is how long an invocation may take; see runtime.Invoker.
+func (i *Invoker) Limit() time.Duration { return i.timeout }
 
-// Invoke implements runtime.Invoker. A handler that does not heed the end of its
-// context is left behind.
+// Invoke implements runtime.Invoker. It returns when the handler does.
 func (i *Invoker) Invoke(ctx context.Context, in *runtime.Invocation) (*runtime.Result, error) {
 	deadline := time.Now().Add(i.timeout)
-	ctx, cancel := context.WithDeadline(ctx, deadline)
-	defer cancel()
 	c := i.contextOf(in, deadline)
-	ctx = context.WithValue(ctx, contextKey{}, c)
+	own := &invocationContext{Context: ctx, told: c}
+	defer own.end()
 	arguments := make([]reflect.Value, 0, 2)
 	if i.context {
-		arguments = append(arguments, reflect.ValueOf(ctx))
+		arguments = append(arguments, reflect.ValueOf(own))
 	}
 	if i.input != nil {
-		// Here and not beside the handler: the body is somebody else's when this
-		// function has returned.
 		value, err := decode(i.input, in)
 		if err != nil {
 			return nil, err
 		}
 		arguments = append(arguments, value)
 	}
-	done := make(chan outcome, 1)
-	go func() {
-		result, err := i.call(c, arguments)
-		done <- outcome{result, err}
-	}()
-	select {
-	case o := <-done:
-		return o.result, o.err
-	case <-ctx.Done():
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return nil, fmt.Errorf("%w: more than %v (spec.runtime.timeout)", runtime.ErrTimeout, i.timeout)
-		}
-		return nil, ctx.Err()
+	result, err := i.call(c, arguments)
+	if err != nil && !time.Now().Before(deadline) {
+		return nil, runtime.TimedOut(i.timeout) // the error is that of the context, or comes of it
 	}
+	return result, err
 }
 
 // call turns what the handler raises into a HandlerError, panics too.

@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -147,16 +150,49 @@ func TestErrors(t *testing.T) {
 }
 
 func TestTheContextEnds(t *testing.T) {
-	i := invoker(t, func(ctx context.Context) error { <-ctx.Done(); return nil })
+	i := invoker(t, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
 	i.timeout = 10 * time.Millisecond
 	if _, err := i.Invoke(t.Context(), jsonBody(``)); !errors.Is(err, runtime.ErrTimeout) {
 		t.Errorf("error %v, want ErrTimeout", err)
 	}
+	var raised *runtime.HandlerError
 	i.timeout = time.Minute
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := i.Invoke(ctx, jsonBody(``)); err != nil && !errors.Is(err, context.Canceled) {
-		t.Errorf("error %v, want Canceled", err)
+	if _, err := i.Invoke(ctx, jsonBody(``)); !errors.As(err, &raised) || raised.Message != context.Canceled.Error() {
+		t.Errorf("error %v, want that the client has gone", err)
+	}
+}
+
+// TestHandlersThatTakeTooLong: the caller is answered at the timeout, whether or not
+// the handler heeds its context, and once.
+func TestHandlersThatTakeTooLong(t *testing.T) {
+	until := make(chan struct{})
+	cfg := &runtime.Config{MaxBody: 1024, EventSource: "/test"}
+	telemetry, err := runtime.StartTelemetry(t.Context(), cfg, func(string) string { return "" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, handler := range map[string]any{
+		"deaf":     func(context.Context) error { <-until; return nil },
+		"obedient": func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+	} {
+		i := invoker(t, handler)
+		i.timeout = 50 * time.Millisecond
+		server := httptest.NewServer(runtime.NewServer(cfg, i, telemetry))
+		response, err := http.Post(server.URL, "application/json", strings.NewReader(`{}`))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		body, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if want := `{"type":"Timeout","message":"the handler took too long: more than 50ms (spec.runtime.timeout)","permanent":false}`; err != nil || response.StatusCode != http.StatusGatewayTimeout || string(body) != want {
+			t.Errorf("%s: answered %d %s, %v", name, response.StatusCode, body, err)
+		}
+		if name == "deaf" {
+			close(until)
+		}
+		server.Close()
 	}
 }
 
@@ -165,5 +201,31 @@ func TestContextOutsideOfAnInvocation(t *testing.T) {
 	c.Logger().Debug("works")
 	if c.ID != "" || len(c.Extensions()) != 0 || c.TraceID() != "" || c.RemainingTime() != 0 {
 		t.Errorf("the context is %+v", c)
+	}
+}
+
+func TestTheContextOutlivesNothing(t *testing.T) {
+	kept := make(chan context.Context, 2)
+	i := invoker(t, func(ctx context.Context) error { kept <- ctx; return ctx.Err() })
+	if _, err := i.Invoke(t.Context(), jsonBody(``)); err != nil {
+		t.Fatal(err)
+	}
+	unasked := invoker(t, func(ctx context.Context) { kept <- ctx })
+	if _, err := unasked.Invoke(t.Context(), jsonBody(``)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		ctx := <-kept
+		if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) < 30*time.Second || FromContext(ctx).FunctionName != "f" {
+			t.Errorf("the deadline is %v, %t", deadline, ok)
+		}
+		select {
+		case <-ctx.Done():
+		default:
+			t.Error("the context of an invocation that has ended goes on")
+		}
+		if !errors.Is(ctx.Err(), context.Canceled) {
+			t.Errorf("its error is %v, want Canceled", ctx.Err())
+		}
 	}
 }

@@ -3,14 +3,18 @@ package runtime
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 )
 
 // Invoker calls a handler. A Pool does so in worker processes; a function of a
-// compiled language may be one itself.
+// compiled language may be one itself. One that runs the handler in the goroutine
+// of Invoke, and so cannot give it up, has a method Limit that says how long an
+// invocation may take: the server answers then.
 type Invoker interface {
 	// Invoke calls the handler. Its error is a *HandlerError for what the handler
 	// raised, one of the errors below, or that of ctx.
@@ -76,6 +80,11 @@ type HandlerError struct {
 }
 
 func (e *HandlerError) Error() string { return e.Type + ": " + e.Message }
+
+// TimedOut says that an invocation took longer than it may. It is an ErrTimeout.
+func TimedOut(limit time.Duration) error {
+	return fmt.Errorf("%w: more than %v (spec.runtime.timeout)", ErrTimeout, limit)
+}
 
 // Errors of Invoke. They are wrapped with what a person needs to know.
 var (

@@ -186,7 +186,7 @@ func (p *Pool) Invoke(ctx context.Context, in *Invocation) (*Result, error) {
 		return nil, err
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		w.kill()
-		return nil, fmt.Errorf("%w: more than %v (spec.runtime.timeout)", ErrTimeout, p.cfg.Timeout)
+		return nil, TimedOut(p.cfg.Timeout)
 	case err != nil && p.ctx.Err() != nil:
 		return nil, fmt.Errorf("%w: the runtime is shutting down", ErrWorkerDied)
 	case err != nil:

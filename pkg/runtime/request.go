@@ -65,7 +65,9 @@ func readRequest(w http.ResponseWriter, r *http.Request, maxBody int) (*request,
 	case media != typeStructured && strings.HasPrefix(media, typeOther):
 		return req, badRequest(http.StatusUnsupportedMediaType, fmt.Sprintf("CloudEvents as %s are not supported: send %s or the binary mode", media, typeStructured))
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, int64(maxBody))
+	if r.ContentLength < 0 || r.ContentLength > int64(maxBody) { // else it is no longer than it says
+		r.Body = http.MaxBytesReader(w, r.Body, int64(maxBody))
+	}
 	if media == typeStructured || r.Header.Get("Ce-Specversion") != "" {
 		req.structured = media == typeStructured
 		return req, req.readEvent(r)

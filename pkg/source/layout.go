@@ -34,15 +34,15 @@ func CheckHandler(dir, handler, file string) error {
 	return CheckHandlerIn(files, handler, file)
 }
 
-// CheckHandlerIn tells the same of the paths of a source's files, of languages
-// that need not be compiled.
+// CheckHandlerIn tells the same of the paths of a source's files. Of Go, whose
+// handlers are functions and not files, it knows nothing.
 func CheckHandlerIn(files []string, handler, file string) error {
 	ending := filepath.Ext(file)
-	if ending == "" {
-		return checkProgram(files, file)
-	}
 	module, function, ok := cutLast(handler, ".")
-	if !ok || function == "" {
+	switch {
+	case ending == "": // functions are whole programs
+		return checkFile(files, file, "")
+	case ending == ".go", !ok, function == "":
 		return nil
 	}
 	path, endings := strings.ReplaceAll(module, ".", "/"), []string{ending}
@@ -63,10 +63,17 @@ func CheckHandlerIn(files []string, handler, file string) error {
 // CheckFile tells whether dir holds a file that a field of the spec names.
 func CheckFile(dir, name, field string) error {
 	files, err := list(dir)
-	if err != nil || slices.Contains(files, name) {
+	if err != nil {
 		return err
 	}
-	return invalid("%s: no file %s in the source, which has %s", field, name, strings.Join(some(files), ", "))
+	return checkFile(files, name, field+": ")
+}
+
+func checkFile(files []string, name, prefix string) error {
+	if slices.Contains(files, name) {
+		return nil
+	}
+	return invalid("%sno file %s in the source, which has %s", prefix, name, strings.Join(some(files), ", "))
 }
 
 // some of the files, for a message.
@@ -76,15 +83,6 @@ func some(files []string) []string {
 		sorted = append(sorted[:shown:shown], "…")
 	}
 	return sorted
-}
-
-// checkProgram tells whether the program of a language whose functions are whole
-// programs is among the files.
-func checkProgram(files []string, file string) error {
-	if slices.Contains(files, file) {
-		return nil
-	}
-	return invalid("no file %s in the source, which has %s", file, strings.Join(some(files), ", "))
 }
 
 func list(dir string) ([]string, error) {

@@ -52,12 +52,12 @@ func desiredInput(p *pass, b *resources.Build) error {
 		BaseImage: p.language.Versions[p.version].BaseImage, RunImage: p.language.Versions[p.version].RunImage, RuntimeImage: p.cfg.Build.RuntimeImage,
 		Salt: p.Annotations[lambda.RebuildAnnotationKey], Dockerfile: spec.Build.Dockerfile,
 	}
-	if p.language.Compiled {
-		b.Input.Handler = spec.Runtime.Handler
-	}
 	b.Input.Args = buildArgs(p.language.Env, spec.Build.Args)
 	if b.Input.Dockerfile != "" {
 		return nil
+	}
+	if p.language.Compiled {
+		b.Input.Handler = spec.Runtime.Handler
 	}
 	if file := p.language.DependenciesFile; p.files[file] != "" {
 		b.Input.Dependencies = file

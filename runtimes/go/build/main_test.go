@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	_ "github.com/brunovlucena/knative-lambda-operator/pkg/lambda" // a change of it is one of what is tested
 )
 
 // TestMain lets the tests run this program as a process of its own.

@@ -11,6 +11,7 @@ import (
 	"knative.dev/pkg/ptr"
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 )
 
@@ -104,4 +105,17 @@ func TestServiceOfAnImage(t *testing.T) {
 			}},
 		},
 	}, revision)
+}
+
+func TestWorkerEnvironment(t *testing.T) {
+	for name, tt := range map[string]struct {
+		language config.Language
+		want     []corev1.EnvVar
+	}{
+		"frames":     {config.Language{Worker: []string{"ruby", "w.rb"}}, []corev1.EnvVar{{Name: "LAMBDA_WORKER_COMMAND", Value: `["ruby","w.rb"]`}}},
+		"a protocol": {config.Language{Worker: []string{"./bootstrap"}, Protocol: config.ProtocolAWS}, []corev1.EnvVar{{Name: "LAMBDA_WORKER_COMMAND", Value: `["./bootstrap"]`}, {Name: "LAMBDA_WORKER_PROTOCOL", Value: "aws-lambda"}}},
+		"no worker":  {config.Language{Compiled: true}, nil},
+	} {
+		same(t, name, tt.want, workerEnvironment(&tt.language))
+	}
 }
