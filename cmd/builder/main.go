@@ -1,16 +1,19 @@
-// Command builder is what runs in a build pod before the image is made: it lays
-// out the build context from the function's source and checks it. It ends with
+// Command builder is what runs in a build pod before the image is made: it
+// fetches the function's source, checks it and lays out the build context. It ends with
 // 2 where the user is at fault and with 1 where something else is, and says why
 // as JSON in its termination message.
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
@@ -18,8 +21,10 @@ import (
 
 func main() {
 	log.SetFlags(0)
-	err := layout(paths{
-		input: build.InputDir, workspace: build.WorkspaceDir,
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	err := layout(ctx, paths{
+		input: build.InputDir, workspace: build.WorkspaceDir, source: build.SourceSecretDir,
 		push: build.PushSecretDir, pull: build.PullSecretDir, docker: build.DockerConfigDir,
 	})
 	if err == nil {
@@ -30,7 +35,7 @@ func main() {
 	code := 1
 	var invalid *source.InvalidError
 	if errors.As(err, &invalid) {
-		said.Reason, code = build.ReasonSourceInvalid, build.UserExitCode
+		said.Reason, code = invalid.Reason, build.UserExitCode
 	}
 	if text, err := json.Marshal(said); err == nil {
 		if err := os.WriteFile("/dev/termination-log", text, 0o644); err != nil {
@@ -42,11 +47,11 @@ func main() {
 
 // paths are where the builder reads and writes.
 type paths struct {
-	input, workspace   string
-	push, pull, docker string
+	input, workspace           string
+	source, push, pull, docker string
 }
 
-func layout(p paths) error {
+func layout(ctx context.Context, p paths) error {
 	var plan build.Plan
 	text, err := os.ReadFile(filepath.Join(p.input, build.PlanFile))
 	if err != nil {
@@ -59,35 +64,77 @@ func layout(p paths) error {
 	if err := os.MkdirAll(function, 0o755); err != nil {
 		return err
 	}
-	archive, err := os.Open(filepath.Join(p.input, build.SourceFile))
+	var dockerfile []byte
+	if plan.Source != nil {
+		dockerfile, err = fetch(ctx, plan, p, function)
+	} else {
+		dockerfile, err = unpack(p, plan, function)
+	}
 	if err != nil {
 		return err
 	}
-	defer archive.Close()
-	if err := source.Unpack(archive, function); err != nil {
-		return err
-	}
-	if err := recipe(p, plan, function); err != nil {
+	if err := place(p, plan, dockerfile, function); err != nil {
 		return err
 	}
 	return credentials(p)
 }
 
-// recipe brings the language's Dockerfile to the context when the source has the
+// place brings the language's Dockerfile to the context when the source has the
 // handler's file. A Dockerfile of the user's own is in the source, and decides for
 // itself what a handler is.
-func recipe(p paths, plan build.Plan, function string) error {
+func place(p paths, plan build.Plan, dockerfile []byte, function string) error {
 	if plan.Dockerfile != "" {
 		return source.CheckFile(function, plan.Dockerfile, "spec.build.dockerfile")
 	}
 	if err := source.CheckHandler(function, plan.Handler, plan.File); err != nil {
 		return err
 	}
-	dockerfile, err := os.ReadFile(filepath.Join(p.input, build.DockerfileFile))
-	if err != nil {
-		return err
-	}
 	return os.WriteFile(filepath.Join(p.workspace, build.DockerfileFile), dockerfile, 0o644)
+}
+
+// unpack the inline source into dir, and return the Dockerfile that came with it;
+// nil where the source has one of its own.
+func unpack(p paths, plan build.Plan, dir string) ([]byte, error) {
+	archive, err := os.Open(filepath.Join(p.input, build.SourceFile))
+	if err != nil {
+		return nil, err
+	}
+	defer archive.Close()
+	if err := source.Unpack(archive, dir); err != nil {
+		return nil, err
+	}
+	if plan.Dockerfile != "" {
+		return nil, nil
+	}
+	return os.ReadFile(filepath.Join(p.input, build.DockerfileFile))
+}
+
+// fetch the source into dir, and make the Dockerfile of what is there; nil where
+// that is one of its own.
+func fetch(ctx context.Context, whole build.Plan, p paths, dir string) ([]byte, error) {
+	plan := whole.Source
+	var credentials source.Credentials
+	if plan.Secret != "" {
+		var err error
+		if credentials, err = source.ReadCredentials(p.source); err != nil {
+			return nil, err
+		}
+		if credentials == nil {
+			return nil, &source.InvalidError{Reason: source.ReasonSecretNotFound, Message: fmt.Sprintf("the Secret %q is not there, or has none of the keys of credentials", plan.Secret)}
+		}
+	}
+	if err := source.Fetch(ctx, plan.Resolved, credentials, dir); err != nil {
+		return nil, err
+	}
+	if whole.Dockerfile != "" {
+		return nil, nil
+	}
+	in := plan.Input
+	if info, err := os.Stat(filepath.Join(dir, plan.Dependencies)); plan.Dependencies != "" && err == nil && info.Mode().IsRegular() && info.Size() > 0 {
+		in.Dependencies = plan.Dependencies
+	}
+	dockerfile, err := build.Dockerfile(in)
+	return []byte(dockerfile), err
 }
 
 // credentials merges what is needed to pull and to push into one Docker
@@ -106,7 +153,7 @@ func credentials(p paths) error {
 		}
 		var one config
 		if json.Unmarshal(text, &one) != nil { // the error might quote the credentials
-			return &source.InvalidError{Message: "a registry secret's .dockerconfigjson is no JSON: it must be of type kubernetes.io/dockerconfigjson"}
+			return &source.InvalidError{Reason: source.ReasonSecretInvalid, Message: "a registry secret's .dockerconfigjson is no JSON: it must be of type kubernetes.io/dockerconfigjson"}
 		}
 		for registry, auth := range one.Auths {
 			merged.Auths[registry] = auth

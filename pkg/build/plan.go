@@ -3,6 +3,8 @@ package build
 import (
 	"encoding/json"
 	"strings"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
 )
 
 // Where a build pod's containers meet.
@@ -25,6 +27,9 @@ const (
 	// PushSecretDir and PullSecretDir hold what the builder merges into it.
 	PushSecretDir = "/etc/lambda-push"
 	PullSecretDir = "/etc/lambda-pull"
+	// SourceSecretDir holds the credentials of the source; the builder alone has
+	// it.
+	SourceSecretDir = "/etc/lambda-source"
 )
 
 // Build arguments that a user's own Dockerfile gets.
@@ -43,13 +48,28 @@ type Plan struct {
 	// Dockerfile is the path of the user's own in the source; empty where the
 	// language's is in InputDir.
 	Dockerfile string `json:"dockerfile,omitempty"`
+	// Source to fetch; nil where it is in InputDir.
+	Source *FetchPlan `json:"source,omitempty"`
+}
+
+// FetchPlan is a source that the builder fetches, and how the Dockerfile is made
+// once it is there.
+type FetchPlan struct {
+	// Resolved source.
+	Resolved *source.Resolved `json:"resolved"`
+	// Secret that is mounted at SourceSecretDir; empty where the source is public.
+	Secret string `json:"secret,omitempty"`
+	// Input of the image, but for what only the files tell.
+	Input Input `json:"input"`
+	// Dependencies is the name of the language's manifest of dependencies.
+	Dependencies string `json:"dependencies,omitempty"`
 }
 
 // Marshal writes the plan as JSON.
 func (p Plan) Marshal() string {
 	data, err := json.MarshalIndent(p, "", "  ")
 	if err != nil {
-		panic(err) // strings only
+		panic(err) // strings, numbers and addresses only
 	}
 	return string(data)
 }

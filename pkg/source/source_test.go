@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -86,6 +87,20 @@ func archive(t *testing.T, headers ...tar.Header) []byte {
 		t.Fatal(err)
 	}
 	return out.Bytes()
+}
+
+// plainTar of files, as it is before it is packed.
+func plainTar(t *testing.T, files map[string]string) []byte {
+	t.Helper()
+	z, err := gzip.NewReader(strings.NewReader(packed(t, files)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }
 
 // declared is an archive whose file says that it is so long.

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
 	kubeclient "knative.dev/pkg/client/injection/kube/client"
@@ -26,7 +27,9 @@ import (
 	functionreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdafunction"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/layer"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/cachetransform"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sourcewatch"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/registry"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
 )
 
 // concurrency is how many functions are reconciled at once. A pass waits only for
@@ -65,10 +68,16 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	resync = func(name string, _ any) { impl.FilteredGlobalResync(concerns(name), functions.Informer()) }
 	store.WatchConfigs(cmw)
 
-	secrets := func(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
-		return r.kube.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
-	}
-	r.layers = layer.NewBackground(layer.NewMaker(secrets, r.clock), impl.EnqueueKey, r.clock)
+	r.layers = layer.NewBackground(layer.NewMaker(secretGetter(r.kube), r.clock), impl.EnqueueKey, r.clock)
+	sources := sourcewatch.New(sourcewatch.Options{
+		Enqueue: impl.EnqueueKey,
+		Leads:   leads(impl),
+		Secret:  secretReader(r.kube),
+		Clock:   clock.RealClock{},
+		Resolve: source.Resolve,
+	})
+	r.sources = sources
+	go sources.Run(ctx)
 	resolver := registry.NewResolver(impl.EnqueueKey, r.clock)
 	r.registry, r.tracker, r.slots = resolver, impl.Tracker, newSlots(impl.EnqueueKey, func() ([]*batchv1.Job, error) { return activeJobs(r.jobs) })
 
@@ -78,6 +87,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		if key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(obj); err == nil {
 			namespace, name, _ := cache.SplitMetaNamespaceKey(key)
 			r.slots.forget(types.NamespacedName{Namespace: namespace, Name: name})
+			sources.Forget(types.NamespacedName{Namespace: namespace, Name: name})
 		}
 	}})
 	owned := cache.FilteringResourceEventHandler{
@@ -92,6 +102,36 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	// A pod is owned by a Job or by Knative's ReplicaSet; its label names the function.
 	pods.Informer().AddEventHandler(controller.HandleAll(impl.EnqueueLabelOfNamespaceScopedResource("", lambda.FunctionLabelKey)))
 	return impl
+}
+
+// leads tells which functions this replica reconciles.
+func leads(impl *controller.Impl) func(types.NamespacedName) bool {
+	leader, ok := impl.Reconciler.(interface {
+		IsLeaderFor(types.NamespacedName) bool
+	})
+	if !ok {
+		return func(types.NamespacedName) bool { return true }
+	}
+	return leader.IsLeaderFor
+}
+
+// secretGetter reads a Secret from the API server: only those that a source or a
+// build names, and none is kept.
+func secretGetter(kube kubernetes.Interface) layer.GetSecret {
+	return func(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
+		return kube.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
+	}
+}
+
+// secretReader reads what is in a Secret.
+func secretReader(kube kubernetes.Interface) func(context.Context, string, string) (map[string][]byte, error) {
+	return func(ctx context.Context, namespace, name string) (map[string][]byte, error) {
+		secret, err := secretGetter(kube)(ctx, namespace, name)
+		if err != nil {
+			return nil, err
+		}
+		return secret.Data, nil
+	}
 }
 
 // concerns tells which functions a ConfigMap's change concerns.

@@ -16,7 +16,7 @@ import (
 // desiredBuild is the build of the newest spec.
 func desiredBuild(p *pass) (*resources.Build, error) {
 	cfg, spec := p.cfg.Build, &p.Spec
-	b := &resources.Build{Registry: spec.Build.Registry, Repository: spec.Build.Repository, Language: p.language, Files: p.files}
+	b := &resources.Build{Registry: spec.Build.Registry, Repository: spec.Build.Repository, Language: p.language, Files: p.files, Source: p.resolved}
 	if b.Registry == "" {
 		b.Registry = cfg.Registry
 	}

@@ -26,9 +26,11 @@ import (
 	lambdaclient "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/client"
 	functionreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdafunction"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/layer"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sourcewatch"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
 	ltesting "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/testing"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/registry"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
 )
 
 const (
@@ -75,6 +77,17 @@ func (a answer) Check(types.NamespacedName, string, bool) (string, error) { retu
 func (answer) Remember(string, string)                                    {}
 func (answer) Forget(string)                                              {}
 
+// said is what the sources say to whoever asks.
+type said struct {
+	resolved *source.Resolved
+	err      error
+}
+
+func (s said) Check(types.NamespacedName, sourcewatch.Query) (*source.Resolved, error) {
+	return s.resolved, s.err
+}
+func (said) Forget(types.NamespacedName) {}
+
 type rowKey struct{}
 
 // rowSettings of the world around a row.
@@ -82,6 +95,7 @@ type rowSettings struct {
 	config   *config.Config
 	registry registry.Checker
 	layers   layer.Builder
+	sources  sourcewatch.Checker
 	now      time.Time
 }
 
@@ -103,7 +117,7 @@ func layers(m made) func(*rowSettings) {
 // in is the context of a row with a registry that answers so, and a
 // configuration changed by the functions.
 func in(a answer, change ...func(*rowSettings)) context.Context {
-	s := &rowSettings{config: testConfig(), registry: a, layers: made{err: layer.ErrPending}, now: now}
+	s := &rowSettings{config: testConfig(), registry: a, layers: made{err: layer.ErrPending}, sources: said{err: sourcewatch.ErrPending}, now: now}
 	for _, c := range change {
 		c(s)
 	}
@@ -128,7 +142,7 @@ func newReconciler(ctx context.Context, ls *ltesting.Listers) controller.Reconci
 	r := &Reconciler{
 		kube: kubeclient.Get(ctx), serving: servingclient.Get(ctx),
 		services: ls.Services(), jobs: ls.Jobs(), pods: ls.Pods(), configMaps: ls.ConfigMaps(),
-		registry: s.registry, layers: s.layers, tracker: &rtesting.FakeTracker{}, clock: clocktesting.NewFakePassiveClock(s.now),
+		registry: s.registry, layers: s.layers, sources: s.sources, tracker: &rtesting.FakeTracker{}, clock: clocktesting.NewFakePassiveClock(s.now),
 	}
 	r.slots = newSlots(func(types.NamespacedName) {}, func() ([]*batchv1.Job, error) { return activeJobs(r.jobs) })
 	return functionreconciler.NewReconciler(ctx, logging.FromContext(ctx), lambdaclient.Get(ctx), ls.LambdaFunctions(),
@@ -160,7 +174,7 @@ func resolved(f *v1alpha1.LambdaFunction) {
 	f.Status.InitializeConditions()
 	f.Status.ObservedGeneration = f.Generation
 	p := &pass{LambdaFunction: f, cfg: testConfig()}
-	if err := (&Reconciler{}).reconcileSource(context.Background(), p); err != nil {
+	if err := (&Reconciler{sources: said{err: sourcewatch.ErrPending}}).reconcileSource(context.Background(), p); err != nil {
 		panic(err)
 	}
 }
@@ -240,7 +254,7 @@ func attemptOf(f *v1alpha1.LambdaFunction, attempt int32) *resources.Build {
 	f = f.DeepCopy()
 	f.Status.Build = nil
 	p := &pass{LambdaFunction: f, cfg: testConfig()}
-	if err := (&Reconciler{}).reconcileSource(context.Background(), p); err != nil {
+	if err := (&Reconciler{sources: said{err: sourcewatch.ErrPending}}).reconcileSource(context.Background(), p); err != nil {
 		panic(err)
 	}
 	b, err := desiredBuild(p)

@@ -19,7 +19,9 @@ import (
 	functionreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdafunction"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/layer"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/phase"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sourcewatch"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/registry"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
 )
 
 // Reconciler implements the generated interface for LambdaFunctions.
@@ -32,6 +34,7 @@ type Reconciler struct {
 	pods       corelisters.PodLister
 	configMaps corelisters.ConfigMapLister
 
+	sources  sourcewatch.Checker
 	registry registry.Checker
 	layers   layer.Builder
 	tracker  tracker.Interface
@@ -46,12 +49,14 @@ var _ functionreconciler.Interface = (*Reconciler)(nil)
 type pass struct {
 	*v1alpha1.LambdaFunction
 	cfg *config.Config
-	// language is nil where the source is an image.
+	// language is nil where the source is an image or not known.
 	language *config.Language
 	// version of the language.
 	version string
-	// files of the source.
+	// files of an inline source.
 	files map[string]string
+	// resolved is what a source that lives elsewhere has resolved to.
+	resolved *source.Resolved
 	// image to run; empty as long as there is none.
 	image string
 }

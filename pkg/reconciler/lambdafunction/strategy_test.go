@@ -13,6 +13,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/layer"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sourcewatch"
 	ltesting "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/testing"
 )
 
@@ -182,7 +183,7 @@ func TestStrategyOf(t *testing.T) {
 				tt.language(cfg.Runtimes.Languages["python"])
 			}
 			p := &pass{LambdaFunction: f, cfg: cfg}
-			if err := (&Reconciler{}).reconcileSource(context.Background(), p); err != nil {
+			if err := (&Reconciler{sources: said{err: sourcewatch.ErrPending}}).reconcileSource(context.Background(), p); err != nil {
 				t.Fatal(err)
 			}
 			b, err := desiredBuild(p)

@@ -111,6 +111,8 @@ func Configure(ctx context.Context, e *env.Env) error {
 		"config-build": {
 			"registry": env.Registry, "insecure-registries": env.Registry, "executor-image": image("kaniko"),
 			"repository-template": "functions/{{.Namespace}}/{{.Language}}",
+			// This machine as pods reach it: MinIO, and the git servers of tests.
+			"source-allowed-networks": env.BridgeIP + "/32", "source-poll-interval": "5s",
 		},
 		"config-runtimes": {"python": fmt.Sprintf(`versions:
   "3.11": {baseImage: %q}

@@ -18,10 +18,6 @@ func (s *LambdaFunctionSpec) unsupported() (errs *apis.FieldError) {
 		set   bool
 		field string
 	}{
-		{s.Source.MinIO != nil, "source.minio"},
-		{s.Source.S3 != nil, "source.s3"},
-		{s.Source.GCS != nil, "source.gcs"},
-		{s.Source.Git != nil, "source.git"},
 		{len(s.Triggers) > 0, "triggers"},
 		{s.Eventing != nil && s.Eventing.Enabled, "eventing.enabled"},
 		{len(s.Traffic) > 0, "traffic"},

@@ -35,8 +35,10 @@ type Build struct {
 	Recipe *build.Recipe
 	// Language of the function.
 	Language *config.Language
-	// Files of the source.
+	// Files of an inline source.
 	Files map[string]string
+	// Source that the builder fetches; nil where it is inline.
+	Source *source.Resolved
 }
 
 // pendingGrace is how much longer than its timeout a build may take in all, so
@@ -46,25 +48,38 @@ const pendingGrace = 2 * time.Minute
 // nonroot runs the builder.
 const nonroot = 65532
 
-// MakeBuildInput makes the ConfigMap that a build pod reads its source from.
+// MakeBuildInput makes the ConfigMap that a build pod reads its source from, or
+// where to fetch it from.
 func MakeBuildInput(f *v1alpha1.LambdaFunction, b *Build) (*corev1.ConfigMap, error) {
-	archive, err := source.Pack(b.Files)
-	if err != nil {
-		return nil, err
-	}
 	plan := build.Plan{Handler: f.Spec.Runtime.Handler, File: b.Language.File, Dockerfile: b.Input.Dockerfile}
-	input := &corev1.ConfigMap{
-		ObjectMeta: objectMeta(f, b.Name),
-		Immutable:  ptr.Bool(true),
-		Data:       map[string]string{build.PlanFile: plan.Marshal()},
-		BinaryData: map[string][]byte{build.SourceFile: archive},
-	}
+	input := &corev1.ConfigMap{ObjectMeta: objectMeta(f, b.Name), Immutable: ptr.Bool(true), Data: map[string]string{}}
 	if plan.Dockerfile == "" {
-		if input.Data[build.DockerfileFile], err = build.Dockerfile(b.Input); err != nil {
+		dockerfile, err := build.Dockerfile(b.Input)
+		if err != nil {
 			return nil, err
 		}
+		if b.Source == nil {
+			input.Data[build.DockerfileFile] = dockerfile
+		}
 	}
+	if b.Source != nil {
+		plan.Source = &build.FetchPlan{Resolved: b.Source, Secret: sourceSecret(f), Input: b.Input, Dependencies: b.Language.DependenciesFile}
+	} else {
+		archive, err := source.Pack(b.Files)
+		if err != nil {
+			return nil, err
+		}
+		input.BinaryData = map[string][]byte{build.SourceFile: archive}
+	}
+	input.Data[build.PlanFile] = plan.Marshal()
 	return input, nil
+}
+
+func sourceSecret(f *v1alpha1.LambdaFunction) string {
+	if ref := f.Spec.Source.SecretRef(); ref != nil {
+		return ref.Name
+	}
+	return ""
 }
 
 // MakeBuildJob makes the Job that builds and pushes the image. It is tried once:
@@ -165,14 +180,18 @@ func buildVolumes(f *v1alpha1.LambdaFunction, b *Build, cfg *config.Build) (volu
 		{Name: "workspace", MountPath: build.WorkspaceDir},
 		{Name: "docker", MountPath: build.DockerConfigDir, ReadOnly: true},
 	}
-	for _, secret := range []struct{ volume, name, dir string }{
-		{"push", PushSecret(f, cfg), build.PushSecretDir},
-		{"pull", f.Spec.Build.ImagePullSecret, build.PullSecretDir},
+	for _, secret := range []struct {
+		volume, name, dir string
+		optional          *bool
+	}{
+		{"push", PushSecret(f, cfg), build.PushSecretDir, nil},
+		{"pull", f.Spec.Build.ImagePullSecret, build.PullSecretDir, nil},
+		{"source", sourceSecret(f), build.SourceSecretDir, ptr.Bool(true)}, // the builder tells better what is missing
 	} {
 		if secret.name == "" {
 			continue
 		}
-		volumes = append(volumes, corev1.Volume{Name: secret.volume, VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: secret.name}}})
+		volumes = append(volumes, corev1.Volume{Name: secret.volume, VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: secret.name, Optional: secret.optional}}})
 		builder = append(builder, corev1.VolumeMount{Name: secret.volume, MountPath: secret.dir, ReadOnly: true})
 	}
 	return volumes, builder, kaniko
