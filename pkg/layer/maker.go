@@ -22,7 +22,6 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
 )
 
 // Request is an image to be made.
@@ -33,8 +32,13 @@ type Request struct {
 	Reference string
 	// Recipe of the image.
 	Recipe *build.Recipe
-	// Files of the source.
-	Files func(context.Context) ([]File, error)
+	// Files of the source; nil where it has to be fetched.
+	Files []File
+	// Fetch writes the source's files into a folder, which is removed afterwards.
+	Fetch func(ctx context.Context, dir string) error
+	// Dependencies is the manifest of the language: a fetched source that has it,
+	// and so has something to install, takes a pod.
+	Dependencies string
 	// Salt asks anew what the base image is.
 	Salt string
 	// Handler that the source must have, and the language's main file.
@@ -159,10 +163,8 @@ func (w *work) run(ctx context.Context) (v1.Hash, bool, error) {
 	case !errors.As(err, &answered):
 		return v1.Hash{}, false, in(build.StepPush, err) // nobody there to push to
 	}
-	files, err := w.Files(ctx)
-	if err == nil {
-		err = source.CheckHandlerIn(paths(files), w.Handler, w.File)
-	}
+	files, remove, err := w.source(ctx)
+	defer remove()
 	if err != nil {
 		return v1.Hash{}, false, in(build.StepSource, err)
 	}

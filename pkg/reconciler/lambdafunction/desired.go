@@ -8,6 +8,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/layer"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources/names"
 	"github.com/brunovlucena/knative-lambda-operator/runtimes"
@@ -29,6 +30,13 @@ func desiredBuild(p *pass) (*resources.Build, error) {
 	if err := desiredInput(p, b); err != nil {
 		return nil, err
 	}
+	nameBuild(p, b)
+	return b, nil
+}
+
+// nameBuild names the image by what it is made from, and the build by the image and
+// the attempt.
+func nameBuild(p *pass, b *resources.Build) {
 	b.Reference = build.Reference(b.Registry+"/"+b.Repository, b.Input)
 	b.Attempt = 1
 	if s := p.Status.Build; s != nil && s.Reference == b.Reference && s.Settings == settings(p) {
@@ -38,7 +46,6 @@ func desiredBuild(p *pass) (*resources.Build, error) {
 		}
 	}
 	b.Name = names.Build(p, b.Reference, b.Input.Salt+settings(p), b.Attempt)
-	return b, nil
 }
 
 // desiredInput is everything that the image is made from, and the recipe where it
@@ -72,8 +79,8 @@ func desiredInput(p *pass, b *resources.Build) error {
 // desiredRecipe is there where the Dockerfile, without what is only done for a
 // faster start, runs nothing.
 func desiredRecipe(p *pass, b *resources.Build) error {
-	if p.Spec.Build.Strategy == v1alpha1.BuildKaniko || p.Spec.Source.Inline == nil {
-		return nil // what has to be fetched first is fetched in a pod
+	if p.Spec.Build.Strategy == v1alpha1.BuildKaniko || !fetchable(p, b) {
+		return nil
 	}
 	in := b.Input
 	in.Layer = true
@@ -85,6 +92,21 @@ func desiredRecipe(p *pass, b *resources.Build) error {
 		b.Input, b.Recipe = in, recipe
 	}
 	return nil
+}
+
+// fetchable tells whether the source is here, or may be fetched into this process:
+// a small object whose files have not proved to take a pod. A git repository is of
+// any size.
+func fetchable(p *pass, b *resources.Build) bool {
+	r := p.resolved
+	if r == nil {
+		return true
+	}
+	if r.Object == nil || r.Size > layer.MaxSource {
+		return false
+	}
+	inPod := build.Reference(b.Registry+"/"+b.Repository, b.Input)
+	return p.Status.Build == nil || p.Status.Build.Reference != inPod
 }
 
 // settings is a short name of what of spec.build does not change the image, but
