@@ -64,77 +64,74 @@ func layout(ctx context.Context, p paths) error {
 	if err := os.MkdirAll(function, 0o755); err != nil {
 		return err
 	}
-	var dockerfile []byte
 	if plan.Source != nil {
-		dockerfile, err = fetch(ctx, plan, p, function)
+		err = fetch(ctx, plan.Source, p, function)
 	} else {
-		dockerfile, err = unpack(p, plan, function)
+		err = unpack(p, function)
 	}
 	if err != nil {
 		return err
 	}
-	if err := place(p, plan, dockerfile, function); err != nil {
+	if err := recipe(p, plan, function); err != nil {
 		return err
 	}
 	return credentials(p)
 }
 
-// place brings the language's Dockerfile to the context when the source has the
+// unpack the inline source into dir.
+func unpack(p paths, dir string) error {
+	archive, err := os.Open(filepath.Join(p.input, build.SourceFile))
+	if err != nil {
+		return err
+	}
+	defer archive.Close()
+	return source.Unpack(archive, dir)
+}
+
+// fetch the source into dir.
+func fetch(ctx context.Context, plan *build.FetchPlan, p paths, dir string) error {
+	var credentials source.Credentials
+	if plan.Secret != "" {
+		var err error
+		if credentials, err = source.ReadCredentials(p.source); err != nil {
+			return err
+		}
+		if credentials == nil {
+			return &source.InvalidError{Reason: source.ReasonSecretNotFound, Message: fmt.Sprintf("the Secret %q is not there, or has none of the keys of credentials", plan.Secret)}
+		}
+	}
+	return source.Fetch(ctx, plan.Resolved, credentials, dir)
+}
+
+// recipe brings the language's Dockerfile to the context when the source has the
 // handler's file. A Dockerfile of the user's own is in the source, and decides for
 // itself what a handler is.
-func place(p paths, plan build.Plan, dockerfile []byte, function string) error {
+func recipe(p paths, plan build.Plan, function string) error {
 	if plan.Dockerfile != "" {
 		return source.CheckFile(function, plan.Dockerfile, "spec.build.dockerfile")
 	}
 	if err := source.CheckHandler(function, plan.Handler, plan.File); err != nil {
 		return err
 	}
+	dockerfile, err := dockerfile(p, plan.Source, function)
+	if err != nil {
+		return err
+	}
 	return os.WriteFile(filepath.Join(p.workspace, build.DockerfileFile), dockerfile, 0o644)
 }
 
-// unpack the inline source into dir, and return the Dockerfile that came with it;
-// nil where the source has one of its own.
-func unpack(p paths, plan build.Plan, dir string) ([]byte, error) {
-	archive, err := os.Open(filepath.Join(p.input, build.SourceFile))
-	if err != nil {
-		return nil, err
+// dockerfile of the language: of an inline source it came with it, of a fetched
+// one it is made of what is there.
+func dockerfile(p paths, fetched *build.FetchPlan, function string) ([]byte, error) {
+	if fetched == nil {
+		return os.ReadFile(filepath.Join(p.input, build.DockerfileFile))
 	}
-	defer archive.Close()
-	if err := source.Unpack(archive, dir); err != nil {
-		return nil, err
+	in := fetched.Input
+	if info, err := os.Stat(filepath.Join(function, fetched.Dependencies)); fetched.Dependencies != "" && err == nil && info.Mode().IsRegular() && info.Size() > 0 {
+		in.Dependencies = fetched.Dependencies
 	}
-	if plan.Dockerfile != "" {
-		return nil, nil
-	}
-	return os.ReadFile(filepath.Join(p.input, build.DockerfileFile))
-}
-
-// fetch the source into dir, and make the Dockerfile of what is there; nil where
-// that is one of its own.
-func fetch(ctx context.Context, whole build.Plan, p paths, dir string) ([]byte, error) {
-	plan := whole.Source
-	var credentials source.Credentials
-	if plan.Secret != "" {
-		var err error
-		if credentials, err = source.ReadCredentials(p.source); err != nil {
-			return nil, err
-		}
-		if credentials == nil {
-			return nil, &source.InvalidError{Reason: source.ReasonSecretNotFound, Message: fmt.Sprintf("the Secret %q is not there, or has none of the keys of credentials", plan.Secret)}
-		}
-	}
-	if err := source.Fetch(ctx, plan.Resolved, credentials, dir); err != nil {
-		return nil, err
-	}
-	if whole.Dockerfile != "" {
-		return nil, nil
-	}
-	in := plan.Input
-	if info, err := os.Stat(filepath.Join(dir, plan.Dependencies)); plan.Dependencies != "" && err == nil && info.Mode().IsRegular() && info.Size() > 0 {
-		in.Dependencies = plan.Dependencies
-	}
-	dockerfile, err := build.Dockerfile(in)
-	return []byte(dockerfile), err
+	text, err := build.Dockerfile(in)
+	return []byte(text), err
 }
 
 // credentials merges what is needed to pull and to push into one Docker

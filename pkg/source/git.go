@@ -63,13 +63,14 @@ func dialRemote(ctx context.Context, n *network, g *Git, secret Credentials) (*r
 		return nil, r.problem(ctx, err)
 	}
 	if r.refs, err = r.session.AdvertisedReferencesContext(ctx); err != nil {
-		return nil, errors.Join(r.problem(ctx, err), ignore(r.session.Close()))
+		release(r.session)
+		return nil, r.problem(ctx, err)
 	}
 	return r, nil
 }
 
-// ignore an error of closing what has failed already.
-func ignore(error) error { return nil }
+// release what has said all that is wanted of it.
+func release(c io.Closer) { _ = c.Close() }
 
 func httpsSession(n *network, endpoint *transport.Endpoint, secret Credentials) (transport.UploadPackSession, error) {
 	t, err := n.transport(secret)
@@ -94,7 +95,7 @@ func resolveGit(ctx context.Context, n *network, request Request, secret Credent
 	if err != nil {
 		return nil, err
 	}
-	defer r.session.Close()
+	defer release(r.session)
 	commit, err := r.find()
 	if err != nil {
 		return nil, err
@@ -131,7 +132,7 @@ func fetchGit(ctx context.Context, n *network, resolved *Resolved, secret Creden
 	if err != nil {
 		return err
 	}
-	defer r.session.Close()
+	defer release(r.session)
 	objects := filesystem.NewStorageWithOptions(osfs.New(scratch), cache.NewObjectLRU(cachedObjects), filesystem.Options{ExclusiveAccess: true, LargeObjectThreshold: largeObject})
 	if err := objects.Init(); err != nil {
 		return err
@@ -178,7 +179,7 @@ func (r *remote) download(ctx context.Context, commit plumbing.Hash, scratch str
 	if err != nil {
 		return r.problem(ctx, err)
 	}
-	defer response.Close()
+	defer release(response)
 	var content io.Reader = response
 	if request.Capabilities.Supports(capability.Sideband64k) {
 		content = sideband.NewDemuxer(sideband.Sideband64k, response)

@@ -16,8 +16,8 @@ import (
 
 // Most bytes that are read from the network.
 const (
-	// maxListing is for finding out what a source is by now.
-	maxListing = 32 << 20
+	// maxListing is for finding out what a source is by now: some 200,000 refs.
+	maxListing = 16 << 20
 	// maxDownload is for all of it: git sends history where a server knows no
 	// shallow clones.
 	maxDownload = 2 * MaxBytes

@@ -18,7 +18,7 @@ import (
 // How long a source may take.
 const (
 	// ResolveTimeout bounds one Resolve.
-	ResolveTimeout = 30 * time.Second
+	ResolveTimeout = 20 * time.Second
 	// FetchTimeout bounds one Fetch.
 	FetchTimeout = 5 * time.Minute
 	// dialTimeout bounds one attempt to connect.

@@ -47,7 +47,7 @@ func sshSession(ctx context.Context, n *network, endpoint *transport.Endpoint, s
 		return nil, err
 	}
 	s := &sshUploadPack{stderr: &tail{}}
-	s.stop = context.AfterFunc(ctx, func() { conn.Close() }) // ends whatever waits for it
+	s.stop = context.AfterFunc(ctx, func() { release(conn) }) // ends whatever waits for it
 	c, channels, requests, err := ssh.NewClientConn(conn, address, config)
 	if err != nil {
 		s.stop()
@@ -56,7 +56,8 @@ func sshSession(ctx context.Context, n *network, endpoint *transport.Endpoint, s
 	}
 	s.client = ssh.NewClient(c, channels, requests)
 	if err := s.start(endpoint.Path); err != nil {
-		return nil, errors.Join(err, ignore(s.Close()))
+		release(s)
+		return nil, err
 	}
 	return s, nil
 }
@@ -137,7 +138,8 @@ func (s *sshUploadPack) AdvertisedReferencesContext(context.Context) (*packp.Adv
 	case errors.As(err, &said):
 		return nil, s.refused(said.Text)
 	case err != nil:
-		_ = errors.Join(s.stdin.Close(), s.session.Wait()) // for all of stderr
+		release(s.stdin)
+		_ = s.session.Wait() // for all of stderr
 		return nil, s.refused(s.stderr.String())
 	}
 	transport.FilterUnsupportedCapabilities(refs.Capabilities)
@@ -181,7 +183,7 @@ func (s *sshUploadPack) UploadPack(_ context.Context, request *packp.UploadPackR
 func (s *sshUploadPack) Close() error {
 	s.stop()
 	if s.session != nil {
-		s.session.Close()
+		release(s.session)
 	}
 	return s.client.Close()
 }

@@ -246,7 +246,7 @@ func (s *Server) serveConn(conn net.Conn, config *ssh.ServerConfig) {
 
 // serveSession runs git-upload-pack '<repository>', and nothing else.
 func (s *Server) serveSession(channel ssh.Channel, requests <-chan *ssh.Request) {
-	defer channel.Close()
+	defer func() { _ = channel.Close() }()
 	for r := range requests {
 		var command struct{ Line string }
 		if r.Type != "exec" || ssh.Unmarshal(r.Payload, &command) != nil {
@@ -261,7 +261,7 @@ func (s *Server) serveSession(channel ssh.Channel, requests <-chan *ssh.Request)
 		if stdin, err := cmd.StdinPipe(); err == nil { // which does not keep Run from returning
 			go func() {
 				_, _ = io.Copy(stdin, channel)
-				stdin.Close()
+				_ = stdin.Close()
 			}()
 		}
 		status := struct{ Code uint32 }{}

@@ -68,7 +68,6 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	resync = func(name string, _ any) { impl.FilteredGlobalResync(concerns(name), functions.Informer()) }
 	store.WatchConfigs(cmw)
 
-	r.layers = layer.NewBackground(layer.NewMaker(secretGetter(r.kube), r.clock), impl.EnqueueKey, r.clock)
 	sources := sourcewatch.New(sourcewatch.Options{
 		Enqueue: impl.EnqueueKey,
 		Leads:   leads(impl),
@@ -78,6 +77,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	})
 	r.sources = sources
 	go sources.Run(ctx)
+	r.layers = layer.NewBackground(layer.NewMaker(secretReader(r.kube), r.clock), impl.EnqueueKey, r.clock)
 	resolver := registry.NewResolver(impl.EnqueueKey, r.clock)
 	r.registry, r.tracker, r.slots = resolver, impl.Tracker, newSlots(impl.EnqueueKey, func() ([]*batchv1.Job, error) { return activeJobs(r.jobs) })
 
@@ -115,22 +115,11 @@ func leads(impl *controller.Impl) func(types.NamespacedName) bool {
 	return leader.IsLeaderFor
 }
 
-// secretGetter reads a Secret from the API server: only those that a source or a
-// build names, and none is kept.
-func secretGetter(kube kubernetes.Interface) layer.GetSecret {
+// secretReader reads a Secret from the API server: only those that a function
+// names, and none is kept.
+func secretReader(kube kubernetes.Interface) func(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
 	return func(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
 		return kube.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
-	}
-}
-
-// secretReader reads what is in a Secret.
-func secretReader(kube kubernetes.Interface) func(context.Context, string, string) (map[string][]byte, error) {
-	return func(ctx context.Context, namespace, name string) (map[string][]byte, error) {
-		secret, err := secretGetter(kube)(ctx, namespace, name)
-		if err != nil {
-			return nil, err
-		}
-		return secret.Data, nil
 	}
 }
 

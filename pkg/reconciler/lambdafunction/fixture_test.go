@@ -95,8 +95,8 @@ type rowKey struct{}
 type rowSettings struct {
 	config   *config.Config
 	registry registry.Checker
-	layers   layer.Builder
 	sources  sourcewatch.Checker
+	layers   layer.Builder
 	now      time.Time
 }
 
@@ -120,7 +120,7 @@ func layers(m made) func(*rowSettings) {
 // in is the context of a row with a registry that answers so, and a
 // configuration changed by the functions.
 func in(a answer, change ...func(*rowSettings)) context.Context {
-	s := &rowSettings{config: testConfig(), registry: a, layers: made{err: layer.ErrPending}, sources: said{err: sourcewatch.ErrPending}, now: now}
+	s := &rowSettings{config: testConfig(), registry: a, sources: said{err: sourcewatch.ErrPending}, layers: made{err: layer.ErrPending}, now: now}
 	for _, c := range change {
 		c(s)
 	}
@@ -145,7 +145,7 @@ func newReconciler(ctx context.Context, ls *ltesting.Listers) controller.Reconci
 	r := &Reconciler{
 		kube: kubeclient.Get(ctx), serving: servingclient.Get(ctx),
 		services: ls.Services(), jobs: ls.Jobs(), pods: ls.Pods(), configMaps: ls.ConfigMaps(),
-		registry: s.registry, layers: s.layers, sources: s.sources, tracker: &rtesting.FakeTracker{}, clock: clocktesting.NewFakePassiveClock(s.now),
+		registry: s.registry, sources: s.sources, layers: s.layers, tracker: &rtesting.FakeTracker{}, clock: clocktesting.NewFakePassiveClock(s.now),
 	}
 	r.slots = newSlots(func(types.NamespacedName) {}, func() ([]*batchv1.Job, error) { return activeJobs(r.jobs) })
 	return functionreconciler.NewReconciler(ctx, logging.FromContext(ctx), lambdaclient.Get(ctx), ls.LambdaFunctions(),

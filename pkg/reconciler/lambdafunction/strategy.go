@@ -109,13 +109,13 @@ func (l *layered) fetch(namespace string, ref *corev1.LocalObjectReference, from
 	return func(ctx context.Context, dir string) error {
 		var credentials source.Credentials
 		if ref != nil {
-			data, err := secretReader(l.kube)(ctx, namespace, ref.Name)
+			secret, err := secretReader(l.kube)(ctx, namespace, ref.Name)
 			if apierrs.IsNotFound(err) {
 				return &source.InvalidError{Reason: source.ReasonSecretNotFound, Message: fmt.Sprintf("the Secret %q is not there", ref.Name)}
 			} else if err != nil {
 				return err
 			}
-			credentials = data
+			credentials = secret.Data
 		}
 		return source.Fetch(ctx, from, credentials, dir)
 	}

@@ -155,9 +155,11 @@ func stored(change ...func(*servingv1.Service)) *servingv1.Service {
 
 func container(s *servingv1.Service) *corev1.Container { return &s.Spec.Template.Spec.Containers[0] }
 
-// tcp is the probe that Knative Serving defaults to.
-func tcp(s *servingv1.Service) {
-	container(s).ReadinessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{}}, SuccessThreshold: 1}
+// tcp is the probe that Knative Serving makes where there is none.
+var tcp = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{}}, SuccessThreshold: 1}
+
+func probed(probe *corev1.Probe) func(*servingv1.Service) {
+	return func(s *servingv1.Service) { container(s).ReadinessProbe = probe }
 }
 
 func root(s *servingv1.Service) {
@@ -195,9 +197,8 @@ func TestMutate(t *testing.T) {
 			stored(func(s *servingv1.Service) { container(s).ReadinessProbe.HTTPGet.Path = "/ready" })},
 		{"a probe by hand", stored(func(s *servingv1.Service) { container(s).ReadinessProbe = &corev1.Probe{} }), desired(),
 			stored(func(s *servingv1.Service) { container(s).ReadinessProbe = container(desired()).ReadinessProbe })},
-		{"no probe wanted: Knative's default stays", stored(tcp), desired(func(s *servingv1.Service) { container(s).ReadinessProbe = nil }), stored(tcp)},
-		{"no probe wanted any more", stored(), desired(func(s *servingv1.Service) { container(s).ReadinessProbe = nil }),
-			stored(func(s *servingv1.Service) { container(s).ReadinessProbe = nil })},
+		{"no probe wanted: Knative's default stays", stored(probed(tcp)), desired(probed(nil)), stored(probed(tcp))},
+		{"no probe wanted any more", stored(), desired(probed(nil)), stored(probed(nil))},
 		{"root allowed by now", stored(), desired(root), stored(root)},
 		{"a container by hand", stored(func(s *servingv1.Service) {
 			s.Spec.Template.Spec.Containers = append(s.Spec.Template.Spec.Containers, corev1.Container{Name: "spy"})

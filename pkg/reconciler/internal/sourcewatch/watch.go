@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -60,8 +61,8 @@ type Options struct {
 	// Leads tells whether this process is responsible for a key; nobody's sources
 	// are watched.
 	Leads func(types.NamespacedName) bool
-	// Secret reads the data of one now.
-	Secret func(ctx context.Context, namespace, name string) (map[string][]byte, error)
+	// Secret reads one now.
+	Secret func(ctx context.Context, namespace, name string) (*corev1.Secret, error)
 	Clock  clock.WithTicker
 	// Resolve is source.Resolve.
 	Resolve func(context.Context, source.Request, source.Credentials) (*source.Resolved, error)
@@ -206,14 +207,14 @@ func (w *Watcher) ask(ctx context.Context, q Query) (*source.Resolved, error) {
 	if q.Secret != "" {
 		ctx, cancel := context.WithTimeout(ctx, source.ResolveTimeout)
 		defer cancel()
-		data, err := w.Secret(ctx, q.Namespace, q.Secret)
+		secret, err := w.Secret(ctx, q.Namespace, q.Secret)
 		switch {
 		case apierrs.IsNotFound(err):
 			return nil, &source.InvalidError{Reason: source.ReasonSecretNotFound, Message: fmt.Sprintf("there is no Secret %q in namespace %q", q.Secret, q.Namespace)}
 		case err != nil:
 			return nil, fmt.Errorf("the Secret %q cannot be read: %w", q.Secret, err)
 		}
-		credentials = data
+		credentials = secret.Data
 		if credentials == nil {
 			credentials = source.Credentials{}
 		}

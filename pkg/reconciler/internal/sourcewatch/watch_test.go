@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -42,11 +43,11 @@ func start(t *testing.T) *world {
 			defer w.mu.Unlock()
 			return w.leads
 		},
-		Secret: func(_ context.Context, _, name string) (map[string][]byte, error) {
+		Secret: func(_ context.Context, _, name string) (*corev1.Secret, error) {
 			if name == "missing" {
 				return nil, apierrs.NewNotFound(schema.GroupResource{Resource: "secrets"}, name)
 			}
-			return map[string][]byte{"name": []byte(name)}, nil
+			return &corev1.Secret{Data: map[string][]byte{"name": []byte(name)}}, nil
 		},
 		Clock: w.clock,
 		Resolve: func(_ context.Context, r source.Request, c source.Credentials) (*source.Resolved, error) {

@@ -53,15 +53,6 @@ const nonroot = 65532
 func MakeBuildInput(f *v1alpha1.LambdaFunction, b *Build) (*corev1.ConfigMap, error) {
 	plan := build.Plan{Handler: f.Spec.Runtime.Handler, File: b.Language.File, Dockerfile: b.Input.Dockerfile}
 	input := &corev1.ConfigMap{ObjectMeta: objectMeta(f, b.Name), Immutable: ptr.Bool(true), Data: map[string]string{}}
-	if plan.Dockerfile == "" {
-		dockerfile, err := build.Dockerfile(b.Input)
-		if err != nil {
-			return nil, err
-		}
-		if b.Source == nil {
-			input.Data[build.DockerfileFile] = dockerfile
-		}
-	}
 	if b.Source != nil {
 		plan.Source = &build.FetchPlan{Resolved: b.Source, Secret: sourceSecret(f), Input: b.Input, Dependencies: b.Language.DependenciesFile}
 	} else {
@@ -70,6 +61,16 @@ func MakeBuildInput(f *v1alpha1.LambdaFunction, b *Build) (*corev1.ConfigMap, er
 			return nil, err
 		}
 		input.BinaryData = map[string][]byte{build.SourceFile: archive}
+	}
+	if plan.Dockerfile == "" {
+		// Of a fetched source it is made where the files are: here it is only tried.
+		dockerfile, err := build.Dockerfile(b.Input)
+		if err != nil {
+			return nil, err
+		}
+		if b.Source == nil {
+			input.Data[build.DockerfileFile] = dockerfile
+		}
 	}
 	input.Data[build.PlanFile] = plan.Marshal()
 	return input, nil
