@@ -77,11 +77,13 @@ const (
 	mostLayers  = 16
 	placeFor    = time.Hour
 	mostPlaces  = 1024
+
+	prepareTimeout = 2 * time.Minute
 )
 
 // NewMaker returns a Maker that reads credentials with secret.
 func NewMaker(secret GetSecret, clock clock.PassiveClock) *Maker {
-	t := remote.DefaultTransport.(*http.Transport).Clone() //nolint:errcheck,forcetypeassert // it is documented to be one
+	t := remote.DefaultTransport.(*http.Transport).Clone() // it is documented to be one
 	t.DialContext = (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext
 	return &Maker{
 		secret: secret, transport: t,
@@ -126,21 +128,40 @@ func (m *Maker) Make(ctx context.Context, r *Request) (o build.Outcome, found bo
 }
 
 func (m *Maker) make(ctx context.Context, r *Request) (v1.Hash, bool, error) {
-	c, err := m.credentials(ctx, r)
+	w, err := m.begin(ctx, r)
 	if err != nil {
 		return v1.Hash{}, false, in(build.StepPush, err)
 	}
-	s, err := m.session(c)
-	if err != nil {
-		return v1.Hash{}, false, err
-	}
-	w := &work{Maker: m, Request: r, credentials: c, session: s}
 	digest, found, err := w.run(ctx)
 	if err != nil {
 		// It may hold a failed handshake, or blobs that are gone by now.
-		m.sessions.drop(c.id)
+		m.sessions.drop(w.id)
 	}
 	return digest, found, err
+}
+
+func (m *Maker) begin(ctx context.Context, r *Request) (*work, error) {
+	c, err := m.credentials(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	s, err := m.session(c)
+	return &work{Maker: m, Request: r, credentials: c, session: s}, err
+}
+
+// Prepare keeps what images of the recipe need, but for the function itself: the
+// first of them takes no longer than others then. Nothing is pushed.
+func (m *Maker) Prepare(ctx context.Context, recipe *build.Recipe, insecure func(string) bool) error {
+	ctx, cancel := context.WithTimeout(ctx, prepareTimeout)
+	defer cancel()
+	w, err := m.begin(ctx, &Request{Recipe: recipe, Insecure: insecure})
+	if err == nil {
+		_, err = w.variants(ctx, nil, name.Registry{})
+	}
+	if err != nil && w != nil {
+		m.sessions.drop(w.id)
+	}
+	return err
 }
 
 // work is the making of one image.

@@ -132,6 +132,26 @@ func TestWhatIsPushed(t *testing.T) {
 	}
 }
 
+func TestPrepare(t *testing.T) {
+	w := newWorld(t).single()
+	m := newMaker(noSecrets)
+	r := w.request("team", "1")
+	if err := m.Prepare(t.Context(), r.Recipe, r.Insecure); err != nil {
+		t.Fatal(err)
+	}
+	if n := w.requests("/v2/team/"); n != 0 {
+		t.Errorf("%d requests to a function's repository before there is a function", n)
+	}
+	w.makes(m, r)
+	if n := w.requests("/v2/runtime/"); n != 0 {
+		t.Errorf("%d requests for the runtime of the first function, want what is prepared used", n)
+	}
+	r.Recipe.Base = w.host + "/base:9"
+	if err := m.Prepare(t.Context(), r.Recipe, r.Insecure); err == nil {
+		t.Error("no error of a base image that is not there")
+	}
+}
+
 func TestFound(t *testing.T) {
 	w := newWorld(t).single()
 	digest := w.makes(newMaker(noSecrets), w.request("team", "1"))

@@ -66,12 +66,9 @@ func desiredInput(p *pass, b *resources.Build) error {
 	if file := p.language.DependenciesFile; p.files[file] != "" {
 		b.Input.Dependencies = file
 	}
-	b.Input.Template = p.language.Dockerfile
-	if b.Input.Template == "" {
-		var err error
-		if b.Input.Template, err = runtimes.Dockerfile(p.language.Template); err != nil {
-			return fmt.Errorf("%s: %s: %w", config.RuntimesConfigName, spec.Runtime.Language, err)
-		}
+	var err error
+	if b.Input.Template, err = templateOf(p.language); err != nil {
+		return fmt.Errorf("%s: %s: %w", config.RuntimesConfigName, spec.Runtime.Language, err)
 	}
 	return desiredRecipe(p, b)
 }
@@ -92,6 +89,36 @@ func desiredRecipe(p *pass, b *resources.Build) error {
 		b.Input, b.Recipe = in, recipe
 	}
 	return nil
+}
+
+// recipes of all languages and versions that have one.
+func recipes(cfg *config.Config) (all []*build.Recipe) {
+	if cfg.Runtimes == nil {
+		return nil
+	}
+	for _, name := range cfg.Runtimes.Names() {
+		language := cfg.Runtimes.Languages[name]
+		template, err := templateOf(language)
+		if err != nil {
+			continue // told to whoever uses it
+		}
+		for _, version := range language.VersionNames() {
+			dockerfile, err := build.Dockerfile(build.Input{Language: name, Version: version, BaseImage: language.Versions[version].BaseImage,
+				RuntimeImage: cfg.Build.RuntimeImage, Template: template, Layer: true})
+			if recipe, ok := build.ParseRecipe(dockerfile); err == nil && ok {
+				all = append(all, recipe)
+			}
+		}
+	}
+	return all
+}
+
+// templateOf a language's Dockerfile.
+func templateOf(l *config.Language) (string, error) {
+	if l.Dockerfile != "" {
+		return l.Dockerfile, nil
+	}
+	return runtimes.Dockerfile(l.Template)
 }
 
 // fetchable tells whether the source is here, or may be fetched into this process:

@@ -199,6 +199,20 @@ func TestStrategyOf(t *testing.T) {
 	}
 }
 
+func TestRecipes(t *testing.T) {
+	cfg := testConfig()
+	cfg.Runtimes.Languages["c"] = &config.Language{Versions: map[string]config.Version{"1": {BaseImage: "gcc"}}, Dockerfile: "FROM {{.BaseImage}}\nRUN make\n"}
+	cfg.Runtimes.Languages["gone"] = &config.Language{Versions: map[string]config.Version{"1": {BaseImage: "x"}}, Template: "gone"}
+	got := recipes(cfg)
+	if len(got) != 1 || got[0].Base != "python.test/python:3.11" {
+		t.Errorf("recipes() = %v, want Python's alone", got)
+	}
+	// It is that of functions: what is prepared is what they need.
+	if diff := cmp.Diff(buildOf(function(auto)).Recipe, got[0]); diff != "" {
+		t.Error("(-function's, +prepared):", diff)
+	}
+}
+
 func TestLayerRequest(t *testing.T) {
 	f := function(auto, func(f *v1alpha1.LambdaFunction) {
 		f.Spec.Build.Timeout, f.Spec.Build.ImagePullSecret = v1alpha1.NewDuration(time.Minute), "puller"
