@@ -99,6 +99,13 @@ func TestRead(t *testing.T) {
 		kanikoOutcome(StepBuild, ReasonPullDenied, ConfigurationFault, "The registry refused to give the base image: check spec.build.imagePullSecret.",
 			"error building image: unable to complete operation after 0 attempts, last error: GET https://r.test/v2/python/manifests/9: UNAUTHORIZED: authentication required"),
 	}, {
+		"a log whose end was lost", kanikoEnd(strings.TrimSuffix(compiling, "\n\n"+exit)),
+		Outcome{Step: StepBuild, Reason: ReasonBuildStepFailed, Fault: UserFault, Log: strings.TrimSuffix(compiling, "\n\n"+exit),
+			Message: "*** Error compiling '/lambda/function/main.py'...\n  File \"/lambda/function/main.py\", line 1\n    def handler(event\nSyntaxError: '(' was never closed"},
+	}, {
+		"something new of Kaniko's", kanikoEnd("error building image: flux capacitor: empty"),
+		Outcome{Step: StepBuild, Reason: ReasonBuildFailed, Fault: InfrastructureFault, Message: "error building image: flux capacitor: empty", Log: "error building image: flux capacitor: empty"},
+	}, {
 		"something new", kanikoEnd("flux capacitor empty"),
 		Outcome{Step: StepBuild, Reason: ReasonBuildFailed, Fault: InfrastructureFault, Message: "flux capacitor empty", Log: "flux capacitor empty"},
 	}, {
@@ -214,7 +221,7 @@ func TestKanikoArgs(t *testing.T) {
 		{"nothing asked for", KanikoOptions{}, nil},
 		{"arguments", KanikoOptions{Args: []Arg{{"A", "1 2"}, {"B", "$(x)"}}}, []string{"--build-arg=A=1 2", "--build-arg=B=$$(x)"}},
 		{"plain HTTP", KanikoOptions{PushInsecure: true, Insecure: []string{"a:5000", "b"}}, []string{"--insecure", "--insecure-registry=a:5000", "--insecure-registry=b"}},
-		{"the user's Dockerfile", KanikoOptions{Dockerfile: "docker/Dockerfile"}, nil},
+		{"the user's Dockerfile", KanikoOptions{Dockerfile: "docker/Dockerfile"}, []string{"--ignore-var-run=false"}},
 		{"cache", KanikoOptions{Cache: true, CacheRepository: "r.test/x/cache", CacheTTL: "336h0m0s"}, []string{"--cache=true", "--cache-repo=r.test/x/cache", "--cache-ttl=336h0m0s"}},
 	} {
 		tt.options.Destination = "r.test/x:1"

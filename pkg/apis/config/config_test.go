@@ -102,6 +102,7 @@ func TestBuildErrors(t *testing.T) {
 		{"bad network", "source-allowed-networks", "10.0.0.0/8, minio", `config-build: source-allowed-networks: expected networks such as 10.0.0.0/8 or fd00::/8, got "minio"`},
 		{"address for a network", "source-allowed-networks", "10.0.0.1/8", "config-build: source-allowed-networks: expected networks"},
 		{"bad interval", "source-poll-interval", "1s", "config-build: source-poll-interval: expected a duration from 5s"},
+		{"bad queue", "kueue-queue", "Team.Queue", "config-build: kueue-queue: expected the name of a LocalQueue"},
 		{"bad secret", "push-secret", "No_Secret", "config-build: push-secret: expected the name of a Secret"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

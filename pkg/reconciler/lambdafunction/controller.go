@@ -65,7 +65,13 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		return controller.Options{ConfigStore: store}
 	})
 	impl.Concurrency = concurrency // the generated controller ignores that of the options
-	resync = func(name string, _ any) { impl.FilteredGlobalResync(concerns(name), functions.Informer()) }
+	maker := layer.NewMaker(secretReader(r.kube), r.clock)
+	resync = func(name string, _ any) {
+		impl.FilteredGlobalResync(concerns(name), functions.Informer())
+		if name != config.DefaultsConfigName {
+			go prepare(ctx, maker, store.Load())
+		}
+	}
 	store.WatchConfigs(cmw)
 
 	sources := sourcewatch.New(sourcewatch.Options{
@@ -77,7 +83,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	})
 	r.sources = sources
 	go sources.Run(ctx)
-	r.layers = layer.NewBackground(layer.NewMaker(secretReader(r.kube), r.clock), impl.EnqueueKey, r.clock)
+	r.layers = layer.NewBackground(maker, impl.EnqueueKey, r.clock)
 	resolver := registry.NewResolver(impl.EnqueueKey, r.clock)
 	r.registry, r.tracker, r.slots = resolver, impl.Tracker, newSlots(impl.EnqueueKey, func() ([]*batchv1.Job, error) { return activeJobs(r.jobs) })
 
@@ -120,6 +126,16 @@ func leads(impl *controller.Impl) func(types.NamespacedName) bool {
 func secretReader(kube kubernetes.Interface) func(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
 	return func(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
 		return kube.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
+	}
+}
+
+// prepare what the first function of each language needs. Where it fails, that
+// function meets the same failure and says so.
+func prepare(ctx context.Context, maker *layer.Maker, cfg *config.Config) {
+	for _, recipe := range recipes(cfg) {
+		if err := maker.Prepare(ctx, recipe, cfg.Build.Insecure); err != nil {
+			logging.FromContext(ctx).Infow("A base image could not be looked at ahead of time", "image", recipe.Base, "error", err)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/layer"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources/names"
 	"github.com/brunovlucena/knative-lambda-operator/runtimes"
@@ -31,6 +32,13 @@ func desiredBuild(p *pass) (*resources.Build, error) {
 	if err := desiredInput(p, b); err != nil {
 		return nil, err
 	}
+	nameBuild(p, b)
+	return b, nil
+}
+
+// nameBuild names the image by what it is made from, and the build by the image and
+// the attempt.
+func nameBuild(p *pass, b *resources.Build) {
 	b.Reference = build.Reference(b.Registry+"/"+b.Repository, b.Input)
 	b.Attempt = 1
 	if s := p.Status.Build; s != nil && s.Reference == b.Reference && s.Settings == settings(p) {
@@ -40,7 +48,6 @@ func desiredBuild(p *pass) (*resources.Build, error) {
 		}
 	}
 	b.Name = names.Build(p, b.Reference, b.Input.Salt+settings(p), b.Attempt)
-	return b, nil
 }
 
 // desiredInput is everything that the image is made from, and the recipe where it
@@ -62,12 +69,9 @@ func desiredInput(p *pass, b *resources.Build) error {
 	if file := p.language.DependenciesFile; p.files[file] != "" {
 		b.Input.Dependencies = file
 	}
-	b.Input.Template = p.language.Dockerfile
-	if b.Input.Template == "" {
-		var err error
-		if b.Input.Template, err = runtimes.Dockerfile(p.language.Template); err != nil {
-			return fmt.Errorf("%s: %s: %w", config.RuntimesConfigName, spec.Runtime.Language, err)
-		}
+	var err error
+	if b.Input.Template, err = templateOf(p.language); err != nil {
+		return fmt.Errorf("%s: %s: %w", config.RuntimesConfigName, spec.Runtime.Language, err)
 	}
 	return desiredRecipe(p, b)
 }
@@ -89,8 +93,8 @@ func buildArgs(language map[string]string, own []v1alpha1.BuildArg) (args []buil
 // desiredRecipe is there where the Dockerfile, without what is only done for a
 // faster start, runs nothing.
 func desiredRecipe(p *pass, b *resources.Build) error {
-	if p.Spec.Build.Strategy == v1alpha1.BuildKaniko || p.Spec.Source.Inline == nil {
-		return nil // what has to be fetched first is fetched in a pod
+	if p.Spec.Build.Strategy == v1alpha1.BuildKaniko || !fetchable(p, b) {
+		return nil
 	}
 	in := b.Input
 	in.Layer = true
@@ -102,6 +106,51 @@ func desiredRecipe(p *pass, b *resources.Build) error {
 		b.Input, b.Recipe = in, recipe
 	}
 	return nil
+}
+
+// recipes of all languages and versions that have one.
+func recipes(cfg *config.Config) (all []*build.Recipe) {
+	if cfg.Runtimes == nil {
+		return nil
+	}
+	for _, name := range cfg.Runtimes.Names() {
+		language := cfg.Runtimes.Languages[name]
+		template, err := templateOf(language)
+		if err != nil {
+			continue // told to whoever uses it
+		}
+		for _, version := range language.VersionNames() {
+			dockerfile, err := build.Dockerfile(build.Input{Language: name, Version: version, BaseImage: language.Versions[version].BaseImage,
+				RuntimeImage: cfg.Build.RuntimeImage, Template: template, Layer: true})
+			if recipe, ok := build.ParseRecipe(dockerfile); err == nil && ok {
+				all = append(all, recipe)
+			}
+		}
+	}
+	return all
+}
+
+// templateOf a language's Dockerfile.
+func templateOf(l *config.Language) (string, error) {
+	if l.Dockerfile != "" {
+		return l.Dockerfile, nil
+	}
+	return runtimes.Dockerfile(l.Template)
+}
+
+// fetchable tells whether the source is here, or may be fetched into this process:
+// a small object whose files have not proved to take a pod. A git repository is of
+// any size.
+func fetchable(p *pass, b *resources.Build) bool {
+	r := p.resolved
+	if r == nil {
+		return true
+	}
+	if r.Object == nil || r.Size > layer.MaxSource {
+		return false
+	}
+	inPod := build.Reference(b.Registry+"/"+b.Repository, b.Input)
+	return p.Status.Build == nil || p.Status.Build.Reference != inPod
 }
 
 // settings is a short name of what of spec.build does not change the image, but

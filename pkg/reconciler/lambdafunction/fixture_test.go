@@ -76,6 +76,7 @@ type answer struct {
 func (a answer) Check(types.NamespacedName, string, bool) (string, error) { return a.digest, a.err }
 func (answer) Remember(string, string)                                    {}
 func (answer) Forget(string)                                              {}
+func (answer) Lost(string)                                                {}
 
 // said is what the sources say to whoever asks.
 type said struct {
@@ -108,6 +109,8 @@ type made struct {
 func (m made) Build(types.NamespacedName, *layer.Request) (layer.Result, error) {
 	return m.Result, m.err
 }
+
+func (made) Lost(string) {}
 
 // layers are made so.
 func layers(m made) func(*rowSettings) {

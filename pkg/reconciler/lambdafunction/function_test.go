@@ -220,6 +220,12 @@ func TestReconcileService(t *testing.T) {
 		Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "user-container",
 			LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Message: "handler \"main.nobody\" not found\n"}}}}},
 	}
+	unfound := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "greeter-00001-x", Labels: map[string]string{serving.RevisionLabelKey: "greeter-00001"}},
+		Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "user-container",
+			State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: "failed to resolve reference: not found"}}}}},
+	}
+	lost := "The registry does not have image " + imageOf(f) + " any more. It is built again."
 	ltesting.Table{{
 		Name: "steady", Key: theKey, Ctx: in(absent),
 		Objects: ltesting.Objects(function(servedBy(upToDate, built(false))), upToDate),
@@ -242,6 +248,19 @@ func TestReconcileService(t *testing.T) {
 		WantStatusUpdates: status(function(servedBy(starting, built(false)), func(f *v1alpha1.LambdaFunction) {
 			f.Status.MarkServiceFailed(kservice.ReasonContainerFailed, `Container failed with: handler "main.nobody" not found`)
 		})),
+	}, {
+		Name: "builds an image again that the registry has lost", Key: theKey, Ctx: in(absent),
+		Objects: ltesting.Objects(function(servedBy(upToDate, built(false))), upToDate, unfound),
+		WantStatusUpdates: status(function(servedBy(upToDate, built(false)), func(f *v1alpha1.LambdaFunction) {
+			f.Status.MarkBuildPending(v1alpha1.ReasonImageLost, lost)
+			f.Status.Build = nil
+		})),
+		WantEvents: []string{ltesting.Warning(v1alpha1.ReasonImageLost, lost)},
+		// The second pass builds it: one is enough here.
+		WithReactors: []clientgotesting.ReactionFunc{func(clientgotesting.Action) (bool, runtime.Object, error) { return false, nil, nil }},
+	}, {
+		Name: "does not build what the registry has", Key: theKey, Ctx: in(present),
+		Objects: ltesting.Objects(function(servedBy(upToDate, built(false))), upToDate, unfound),
 	}, {
 		Name: "says what serves while the new source is built", Key: theKey, Ctx: in(absent),
 		Objects: ltesting.Objects(function(building), job(f, 1), input(f, 1), upToDate),

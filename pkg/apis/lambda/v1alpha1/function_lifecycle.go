@@ -50,6 +50,9 @@ const (
 	// ReasonWaitingForSecret says that a Secret with the registry's credentials is
 	// not there yet.
 	ReasonWaitingForSecret = "WaitingForSecret"
+	// ReasonImageLost says that the registry has deleted the image, which is built
+	// again.
+	ReasonImageLost = "ImageLost"
 	// ReasonRetrying says that the build failed by the infrastructure's fault
 	// and will be tried again.
 	ReasonRetrying = "BuildRetrying"
