@@ -23,9 +23,6 @@ func (s *LambdaFunctionSpec) unsupported() (errs *apis.FieldError) {
 		{s.Source.GCS != nil, "source.gcs"},
 		{s.Source.Git != nil, "source.git"},
 		{s.Build.Dockerfile != "", "build.dockerfile"},
-		{len(s.Triggers) > 0, "triggers"},
-		{s.Eventing != nil && s.Eventing.Enabled, "eventing.enabled"},
-		{len(s.Traffic) > 0, "traffic"},
 	} {
 		if f.set {
 			errs = errs.Also(notYet(f.field))
