@@ -14,6 +14,7 @@ import (
 	"knative.dev/pkg/configmap"
 	"knative.dev/pkg/controller"
 	"knative.dev/pkg/logging"
+	pkgresolver "knative.dev/pkg/resolver"
 	servingclient "knative.dev/serving/pkg/client/injection/client"
 	serviceinformer "knative.dev/serving/pkg/client/injection/informers/serving/v1/service/filtered"
 
@@ -23,6 +24,7 @@ import (
 	functioninformer "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/informers/lambda/v1alpha1/lambdafunction"
 	functionreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdafunction"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/cachetransform"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/optional"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/registry"
 )
 
@@ -79,6 +81,10 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	jobs.Informer().AddEventHandler(controller.HandleAll(controller.EnsureTypeMeta(impl.Tracker.OnChanged, batchv1.SchemeGroupVersion.WithKind("Job"))))
 	// A pod is owned by a Job or by Knative's ReplicaSet; its label names the function.
 	pods.Informer().AddEventHandler(controller.HandleAll(impl.EnqueueLabelOfNamespaceScopedResource("", lambda.FunctionLabelKey)))
+	r.resolver = pkgresolver.NewURIResolverFromTracker(ctx, impl.Tracker)
+	optional.Run(ctx, r.kube.Discovery(), r.optionalKinds(ctx, impl, func() {
+		impl.FilteredGlobalResync(concerns(config.EventingConfigName), functions.Informer())
+	})...)
 	return impl
 }
 
@@ -89,7 +95,13 @@ func concerns(name string) func(any) bool {
 		if !ok {
 			return false
 		}
-		return name != config.DefaultsConfigName && f.Spec.Source.Image == nil
+		switch name {
+		case config.DefaultsConfigName: // read at admission only
+			return false
+		case config.EventingConfigName:
+			return f.Spec.WantsEvents() || f.Spec.Source.Image == nil
+		}
+		return f.Spec.Source.Image == nil
 	}
 }
 

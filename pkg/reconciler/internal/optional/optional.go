@@ -67,7 +67,9 @@ func (k *Kinds) try(ctx context.Context, d Discovery) bool {
 	if !there {
 		return false
 	}
-	if err := k.Start(ctx); err != nil {
+	running, stop := context.WithCancel(ctx) //nolint:govet // the informers run as long as the program
+	if err := k.Start(running); err != nil {
+		stop()
 		logger.Errorw("Failed to read the kinds of "+k.Name, "error", err)
 		return false
 	}
