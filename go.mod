@@ -24,7 +24,10 @@ require (
 	sigs.k8s.io/yaml v1.6.0
 )
 
-require github.com/gobuffalo/flect v1.0.3 // indirect
+require (
+	github.com/gobuffalo/flect v1.0.3 // indirect
+	go.uber.org/atomic v1.10.0 // indirect
+)
 
 require (
 	github.com/antlr/antlr4/runtime/Go/antlr v1.4.10 // indirect
@@ -34,7 +37,7 @@ require (
 	github.com/cenkalti/backoff/v5 v5.0.3 // indirect
 	github.com/cert-manager/cert-manager v1.16.3 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
-	github.com/cloudevents/sdk-go/sql/v2 v2.15.2 // indirect
+	github.com/cloudevents/sdk-go/sql/v2 v2.15.2
 	github.com/containerd/stargz-snapshotter/estargz v0.16.3 // indirect
 	github.com/davecgh/go-spew v1.1.2-0.20180830191138-d8f796af33cc // indirect
 	github.com/docker/cli v27.5.1+incompatible // indirect

@@ -50,8 +50,11 @@ func run(ctx context.Context) error {
 	pool := runtime.NewPool(poolCfg, telemetry, os.Stdout, os.Stderr)
 	defer pool.Close()
 
+	server := runtime.NewServer(cfg, pool, telemetry)
+	defer server.Close()
+
 	served := make(chan error, 1)
-	go func() { served <- runtime.Serve(ctx, cfg, runtime.NewServer(cfg, pool, telemetry), listener) }()
+	go func() { served <- runtime.Serve(ctx, cfg, server, listener) }()
 	select {
 	case err := <-pool.Failed():
 		return err

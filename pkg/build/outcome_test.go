@@ -169,6 +169,13 @@ func TestDockerfile(t *testing.T) {
 	if want := "FROM base\nARG A\nARG B\nCOPY --from=run /r /r\nRUN install deps\n"; err != nil || got != want {
 		t.Errorf("Dockerfile() = %q, %v, want %q", got, err, want)
 	}
+	in.Template, in.Handler = "{{.BaseImage}} {{.RunImage}} {{.Handler}}", "H"
+	for run, want := range map[string]string{"": "base base H", "tiny": "base tiny H"} {
+		in.RunImage = run
+		if got, err := Dockerfile(in); got != want || err != nil {
+			t.Errorf("with run image %q the Dockerfile is %q, %v, want %q", run, got, err, want)
+		}
+	}
 	for _, template := range []string{"{{.Nothing}}", "{{"} {
 		in.Template = template
 		if _, err := Dockerfile(in); err == nil || !strings.Contains(err.Error(), "the Dockerfile template of toy") {

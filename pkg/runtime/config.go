@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	goruntime "runtime"
 	"slices"
 	"strconv"
@@ -25,6 +26,9 @@ type Config struct {
 	Namespace    string
 	EventSource  string // source of the events that the function emits
 	ErrorStack   bool   // whether error bodies carry stack traces
+	Filters      Filters
+	ReplySink    string // URL that gets the replies to events, instead of the sender
+	ResponseSink string // URL that gets the events of failed invocations
 	LogLevel     string
 	LogFormat    string
 }
@@ -55,6 +59,9 @@ func ConfigFromEnv(getenv func(string) string) (*Config, error) {
 		Namespace:    e.text("LAMBDA_FUNCTION_NAMESPACE", ""),
 		EventSource:  e.text("LAMBDA_EVENT_SOURCE", "io.knative.lambda/function"),
 		ErrorStack:   e.boolean("LAMBDA_ERROR_STACK", false),
+		Filters:      e.filters("LAMBDA_FILTERS"),
+		ReplySink:    e.url("LAMBDA_REPLY_SINK"),
+		ResponseSink: e.url("LAMBDA_RESPONSE_SINK"),
 		LogLevel:     e.oneOf("LAMBDA_LOG_LEVEL", "info", "debug", "warning", "error"),
 		LogFormat:    e.oneOf("LAMBDA_LOG_FORMAT", "json", "text"),
 	}
@@ -143,6 +150,27 @@ func (e *env) oneOf(key string, choices ...string) string {
 	text := e.text(key, choices[0])
 	if !slices.Contains(choices, text) {
 		e.fail("%s: expected one of %s, got %q", key, strings.Join(choices, ", "), text)
+	}
+	return text
+}
+
+func (e *env) filters(key string) Filters {
+	text := e.get(key)
+	if text == "" {
+		return nil
+	}
+	filters, err := ParseFilters(text)
+	if err != nil {
+		e.fail("%s: %w", key, err)
+	}
+	return filters
+}
+
+// url reads an absolute URL that may be missing.
+func (e *env) url(key string) string {
+	text := e.get(key)
+	if u, err := url.Parse(text); text != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		e.fail("%s: expected a URL such as http://broker.example.svc/, got %q", key, text)
 	}
 	return text
 }

@@ -40,6 +40,7 @@ type header struct {
 	Stack     string `json:"stack,omitempty"`
 	Permanent bool   `json:"permanent,omitempty"`
 	BadInput  bool   `json:"badInput,omitempty"`
+	Last      bool   `json:"last,omitempty"`
 }
 
 // appendHead writes a frame but its body into buf: the lengths of header and

@@ -173,7 +173,9 @@ func (p *Pool) Invoke(ctx context.Context, in *Invocation) (*Result, error) {
 		return nil, err
 	}
 	reply, body, err := w.invoke(head.Bytes(), in.Body, h.ID, time.Now().Add(p.cfg.Timeout), p.cfg.MaxBody)
-	if err == nil || errors.Is(err, ErrReplyTooLong) {
+	if reply != nil && reply.Last {
+		go w.stop() // it ends by itself; this is for one that does not
+	} else if err == nil || errors.Is(err, ErrReplyTooLong) {
 		w.free <- struct{}{}
 	}
 	switch {

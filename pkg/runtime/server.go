@@ -21,13 +21,23 @@ type Server struct {
 	cfg       *Config
 	invoker   Invoker
 	telemetry *Telemetry
+	replies   *sink       // nil: replies go to who asked
+	failures  *outbox     // nil: failures are told only to who asked
 	warm      atomic.Bool // an invocation has come
 }
 
 // NewServer returns a server in front of the invoker.
 func NewServer(cfg *Config, invoker Invoker, telemetry *Telemetry) *Server {
-	return &Server{cfg: cfg, invoker: invoker, telemetry: telemetry}
+	return &Server{cfg: cfg, invoker: invoker, telemetry: telemetry,
+		replies: newSink(cfg.ReplySink), failures: newOutbox(newSink(cfg.ResponseSink), telemetry)}
 }
+
+// closeTimeout is how long the events of failed invocations may take to be sent
+// at the end.
+const closeTimeout = 5 * time.Second
+
+// Close sends what has not been sent yet. No request may come any more.
+func (s *Server) Close() { s.failures.close(closeTimeout) }
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -46,10 +56,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, span, traceparent := s.telemetry.startSpan(r.Context(), req.Traceparent, req.tracestate)
 	defer span.End()
 	req.Traceparent = traceparent
-	if problem == nil {
+	outcome := outcomeSuccess
+	switch {
+	case problem != nil:
+	case req.event != nil && !s.cfg.Filters.pass(req.event, req.Event):
+		outcome = outcomeFiltered
+		w.WriteHeader(http.StatusNoContent) // a broker is not to send it again
+	default:
 		problem = s.invoke(ctx, w, req)
 	}
-	outcome := outcomeSuccess
 	if problem != nil {
 		outcome = problem.outcome
 		s.writeProblem(w, req, problem)
@@ -63,7 +78,7 @@ func (s *Server) invoke(ctx context.Context, w http.ResponseWriter, req *request
 	if err != nil {
 		return problemOf(err, s.cfg.ErrorStack)
 	}
-	return s.writeResult(w, req, result)
+	return s.writeResult(ctx, w, req, result)
 }
 
 // describe says on the span what was invoked and how it went, in the words of

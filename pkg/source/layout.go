@@ -11,6 +11,10 @@ import (
 // shown is how many files a message names.
 const shown = 20
 
+// javascript are the endings of modules of Node.js. Their names are paths and may
+// have dots.
+var javascript = []string{".js", ".mjs", ".cjs"}
+
 // CheckHandler tells whether dir holds the file of a handler of the form
 // <module>.<function>, where modules have the ending of file. A handler of
 // another form is the language's own business.
@@ -20,10 +24,15 @@ func CheckHandler(dir, handler, file string) error {
 		return nil
 	}
 	ending := filepath.Ext(file)
-	path := strings.ReplaceAll(module, ".", "/")
-	for _, candidate := range []string{path + ending, filepath.Join(path, "__init__"+ending), filepath.Join(path, "index"+ending)} {
-		if info, err := os.Stat(filepath.Join(dir, candidate)); err == nil && info.Mode().IsRegular() {
-			return nil
+	path, endings := strings.ReplaceAll(module, ".", "/"), []string{ending}
+	if ending == ".js" {
+		path, endings = module, javascript
+	}
+	for _, e := range endings {
+		for _, candidate := range []string{path + e, filepath.Join(path, "__init__"+e), filepath.Join(path, "index"+e)} {
+			if info, err := os.Stat(filepath.Join(dir, candidate)); err == nil && info.Mode().IsRegular() {
+				return nil
+			}
 		}
 	}
 	files, err := list(dir)

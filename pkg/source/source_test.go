@@ -166,3 +166,23 @@ func TestCheckHandler(t *testing.T) {
 		}
 	}
 }
+
+func TestCheckHandlerOfJavaScript(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"index.js", "module.mjs", "common.cjs", "api/index.js", "lib/v1.2.js"} {
+		if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for handler, found := range map[string]bool{
+		"index.handler": true, "module.handler": true, "common.handler": true, "api.handler": true, "lib/v1.2.handler": true,
+		"main.handler": false, "api.index.handler": false,
+	} {
+		if err := CheckHandler(dir, handler, "index.js"); (err == nil) != found {
+			t.Errorf("CheckHandler(%q) = %v", handler, err)
+		}
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -121,15 +123,16 @@ func desiredBuild(p *pass) (*resources.Build, error) {
 	}
 	b.Input = build.Input{
 		Source: p.Status.Source.Digest, Language: spec.Runtime.Language, Version: p.version,
-		BaseImage: p.language.Versions[p.version].BaseImage, RuntimeImage: cfg.RuntimeImage,
+		BaseImage: p.language.Versions[p.version].BaseImage, RunImage: p.language.Versions[p.version].RunImage, RuntimeImage: cfg.RuntimeImage,
 		Template: template, Salt: p.Annotations[lambda.RebuildAnnotationKey],
 	}
 	if file := p.language.DependenciesFile; p.files[file] != "" {
 		b.Input.Dependencies = file
 	}
-	for _, a := range spec.Build.Args {
-		b.Input.Args = append(b.Input.Args, build.Arg{Name: a.Name, Value: a.Value})
+	if p.language.Compiled {
+		b.Input.Handler = spec.Runtime.Handler
 	}
+	b.Input.Args = buildArgs(p.language.Env, spec.Build.Args)
 	b.Reference = build.Reference(b.Registry+"/"+b.Repository, b.Input)
 	b.Attempt = 1
 	if s := p.Status.Build; s != nil && s.Reference == b.Reference {
@@ -140,6 +143,20 @@ func desiredBuild(p *pass) (*resources.Build, error) {
 	}
 	b.Name = names.Build(p, b.Reference, b.Input.Salt, b.Attempt)
 	return b, nil
+}
+
+// buildArgs are the language's arguments but those that the function sets itself,
+// by name, and the function's in their order.
+func buildArgs(language map[string]string, own []v1alpha1.BuildArg) (args []build.Arg) {
+	for _, name := range slices.Sorted(maps.Keys(language)) {
+		if !slices.ContainsFunc(own, func(a v1alpha1.BuildArg) bool { return a.Name == name }) {
+			args = append(args, build.Arg{Name: name, Value: language[name]})
+		}
+	}
+	for _, a := range own {
+		args = append(args, build.Arg{Name: a.Name, Value: a.Value})
+	}
+	return args
 }
 
 // mayRetry tells whether a failed build is tried again.

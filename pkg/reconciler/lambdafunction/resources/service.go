@@ -85,15 +85,11 @@ func environment(f *v1alpha1.LambdaFunction, language *config.Language) []corev1
 		{Name: "LAMBDA_EVENT_SOURCE", Value: events.Source("function", f.Namespace, f.Name)},
 	}
 	if language != nil {
-		worker, err := json.Marshal(language.Worker)
-		if err != nil {
-			panic(err) // strings only
-		}
 		env = append(env,
 			corev1.EnvVar{Name: "LAMBDA_HANDLER", Value: f.Spec.Runtime.Handler},
 			corev1.EnvVar{Name: "LAMBDA_TASK_ROOT", Value: taskRoot},
-			corev1.EnvVar{Name: "LAMBDA_WORKER_COMMAND", Value: string(worker)},
 		)
+		env = append(env, workerEnvironment(language)...)
 		if t := f.Spec.Runtime.Timeout; t != nil {
 			env = append(env, corev1.EnvVar{Name: "LAMBDA_TIMEOUT", Value: t.Value().String()})
 		}
@@ -101,6 +97,22 @@ func environment(f *v1alpha1.LambdaFunction, language *config.Language) []corev1
 	}
 	env = append(env, kservice.Observability(f.Spec.Observability, f.Name)...)
 	return append(env, f.Spec.Env...)
+}
+
+// workerEnvironment tells the runtime which worker to start and how to talk with
+// it. Functions that are programs themselves have none.
+func workerEnvironment(language *config.Language) (env []corev1.EnvVar) {
+	if len(language.Worker) > 0 {
+		command, err := json.Marshal(language.Worker)
+		if err != nil {
+			panic(err) // strings only
+		}
+		env = append(env, corev1.EnvVar{Name: "LAMBDA_WORKER_COMMAND", Value: string(command)})
+	}
+	if language.Protocol != "" {
+		env = append(env, corev1.EnvVar{Name: "LAMBDA_WORKER_PROTOCOL", Value: language.Protocol})
+	}
+	return env
 }
 
 func runtimeObservability(o *v1alpha1.ObservabilitySpec) (env []corev1.EnvVar) {
