@@ -23,6 +23,7 @@ type Server struct {
 	telemetry *Telemetry
 	replies   *sink       // nil: replies go to who asked
 	failures  *outbox     // nil: failures are told only to who asked
+	triggers  triggers
 	warm      atomic.Bool // an invocation has come
 }
 
@@ -56,10 +57,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, span, traceparent := s.telemetry.startSpan(r.Context(), req.Traceparent, req.tracestate)
 	defer span.End()
 	req.Traceparent = traceparent
+	var filters Filters
+	if problem == nil && req.event != nil {
+		filters, problem = s.triggers.filters(r)
+	}
 	outcome := outcomeSuccess
 	switch {
 	case problem != nil:
-	case req.event != nil && !s.cfg.Filters.pass(req.event, req.Event):
+	case req.event != nil && !(s.cfg.Filters.pass(req.event, req.Event) && filters.pass(req.event, req.Event)):
 		outcome = outcomeFiltered
 		w.WriteHeader(http.StatusNoContent) // a broker is not to send it again
 	default:

@@ -55,6 +55,13 @@ func testConfig() *config.Config {
 			Handler:  "main.handler", File: "main.py", DependenciesFile: "requirements.txt", Template: "python", Worker: []string{"python3", "worker.py"},
 		}}},
 		Defaults: &config.Defaults{FunctionTimeout: 5 * time.Minute, MaxFunctionTimeout: 10 * time.Minute, MaxBuildTimeout: time.Hour},
+		Eventing: &config.Eventing{
+			DefaultBroker: "default", RabbitMQCluster: types.NamespacedName{Namespace: "rabbitmq", Name: "rabbitmq"}, QueueType: "quorum", Parallelism: 10,
+			Delivery: config.Delivery{Retry: 5, BackoffPolicy: "exponential", BackoffDelay: time.Second, Timeout: 30 * time.Second},
+			DeadLetters: config.DeadLetters{Enabled: true, MessageTTL: time.Hour, MaxLength: 100, OverflowPolicy: "drop-head",
+				Receiver: types.NamespacedName{Namespace: "knative-lambda", Name: "knative-lambda-receiver"}},
+			TriggerOverlap: 30 * time.Second,
+		},
 	}
 }
 

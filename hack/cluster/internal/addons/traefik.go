@@ -112,6 +112,7 @@ func Configure(ctx context.Context, e *env.Env) error {
 			"registry": env.Registry, "insecure-registries": env.Registry, "executor-image": image("kaniko"),
 			"repository-template": "functions/{{.Namespace}}/{{.Language}}",
 		},
+		"config-eventing": {"rabbitmq-cluster": "rabbitmq/rabbitmq"}, // there with --with=eventing
 		"config-runtimes": {"python": fmt.Sprintf(`versions:
   "3.11": {baseImage: %q}
 handler: main.handler

@@ -141,7 +141,7 @@ func MakeTrigger(f *v1alpha1.LambdaFunction, s *Subscription, onRabbitMQ bool, d
 
 // filterQuery is the URL, relative to the function's, that carries filters.
 func filterQuery(filters []eventingv1.SubscriptionsAPIFilter) *apis.URL {
-	text, err := json.Marshal(filters)
+	text, err := json.Marshal([][]eventingv1.SubscriptionsAPIFilter{filters})
 	if err != nil {
 		panic(err) // strings only
 	}
