@@ -2,6 +2,7 @@ package lambdafunction
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"text/template"
 	"time"
@@ -12,7 +13,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	clocktesting "k8s.io/utils/clock/testing"
+	rabbitclient "knative.dev/eventing-rabbitmq/pkg/client/injection/client"
+	topologyclient "knative.dev/eventing-rabbitmq/third_party/pkg/client/injection/client"
+	eventingclient "knative.dev/eventing/pkg/client/injection/client"
 	"knative.dev/pkg/apis"
+	duckv1 "knative.dev/pkg/apis/duck/v1"
 	kubeclient "knative.dev/pkg/client/injection/kube/client"
 	"knative.dev/pkg/controller"
 	"knative.dev/pkg/logging"
@@ -81,6 +86,16 @@ func (a answer) Check(types.NamespacedName, string, bool) (string, error) { retu
 func (answer) Remember(string, string)                                    {}
 func (answer) Forget(string)                                              {}
 
+// addresses resolves URLs only.
+type addresses struct{}
+
+func (addresses) URIFromDestinationV1(_ context.Context, dest duckv1.Destination, _ any) (*apis.URL, error) {
+	if dest.Ref != nil {
+		return nil, fmt.Errorf("%s %s/%s not found", dest.Ref.Kind, dest.Ref.Namespace, dest.Ref.Name)
+	}
+	return dest.URI, nil
+}
+
 type rowKey struct{}
 
 // rowSettings of the world around a row.
@@ -88,6 +103,8 @@ type rowSettings struct {
 	config   *config.Config
 	registry registry.Checker
 	now      time.Time
+	// Whether the cluster has what is optional.
+	noEventing, noRabbitMQ bool
 }
 
 // in is the context of a row with a registry that answers so, and a
@@ -120,6 +137,13 @@ func newReconciler(ctx context.Context, ls *ltesting.Listers) controller.Reconci
 		services: ls.Services(), jobs: ls.Jobs(), pods: ls.Pods(), configMaps: ls.ConfigMaps(),
 		registry: s.registry, tracker: &rtesting.FakeTracker{}, clock: clocktesting.NewFakePassiveClock(s.now),
 	}
+	if !s.noEventing {
+		r.eventing.Store(&eventingKinds{client: eventingclient.Get(ctx), brokers: ls.Brokers(), triggers: ls.Triggers()})
+	}
+	if !s.noRabbitMQ {
+		r.rabbitmq.Store(&rabbitKinds{client: rabbitclient.Get(ctx), topology: topologyclient.Get(ctx), configs: ls.BrokerConfigs(), queues: ls.Queues(), policies: ls.Policies()})
+	}
+	r.resolver = addresses{}
 	r.slots = newSlots(func(types.NamespacedName) {}, func() ([]*batchv1.Job, error) { return activeJobs(r.jobs) })
 	return functionreconciler.NewReconciler(ctx, logging.FromContext(ctx), lambdaclient.Get(ctx), ls.LambdaFunctions(),
 		controller.GetEventRecorder(ctx), r, controller.Options{ConfigStore: configStore{s.config}})
