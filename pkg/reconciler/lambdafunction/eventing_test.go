@@ -36,9 +36,9 @@ func triggered(eventType string) option {
 	}
 }
 
-// serving is a function that is built and served, before what the options say of
+// upAnd is a function that is built and served, before what the options say of
 // its eventing.
-func serving(options ...option) *v1alpha1.LambdaFunction {
+func upAnd(options ...option) *v1alpha1.LambdaFunction {
 	f := function()
 	up := service(f, revision("greeter-00001", "greeter-00001"))
 	return function(append([]option{servedBy(up, built(false))}, options...)...)
@@ -156,7 +156,7 @@ func deleted(kinds ...string) (all []string) {
 }
 
 func TestReconcileBroker(t *testing.T) {
-	f := serving(enabled)
+	f := upAnd(enabled)
 	other := function(func(f *v1alpha1.LambdaFunction) { f.Name, f.UID = "twin", "uid-twin" })
 	queue, policy := deadLettersOf(f)
 	newQueue, newPolicy := newDeadLetters(f)
@@ -173,64 +173,64 @@ func TestReconcileBroker(t *testing.T) {
 	differs := `eventing.rabbitmq.queueType: broker "default", which functions of this namespace share, has another one, which cannot be changed: leave it out, or name another broker in eventing.broker.`
 	ltesting.Table{{
 		Name: "makes all of it", Key: theKey, Ctx: in(absent),
-		Objects:     ltesting.Objects(serving(enabled), upService()),
-		WantCreates: ltesting.Objects(freshCfg, fresh, newQueue, newPolicy, newTrigger(f)),
-		WantStatusUpdates: status(serving(enabled, func(f *v1alpha1.LambdaFunction) {
+		Objects:     ltesting.Objects(upAnd(enabled), upService()),
+		WantCreates: ltesting.Objects(fresh, newTrigger(f), freshCfg, newQueue, newPolicy), // by client
+		WantStatusUpdates: status(upAnd(enabled, func(f *v1alpha1.LambdaFunction) {
 			f.Status.Brokers = []v1alpha1.BrokerStatus{{Name: "default"}}
 		}, pends(v1alpha1.ReasonDeadLetterQueueNotReady, `Queue "greeter-dead-letters" is not reconciled yet.`))),
 		WantEvents: created("RabbitmqBrokerConfig", "default-lambda", "Broker", "default", "Queue", "greeter-dead-letters", "Policy", "greeter-dead-letters", "Trigger", trigger),
 	}, {
 		Name: "steady", Key: theKey, Ctx: in(absent),
-		Objects: ltesting.Objects(serving(enabled, flowing("default")), upService(), mine, cfg, queue, policy, triggerOf(f)),
+		Objects: ltesting.Objects(upAnd(enabled, flowing("default")), upService(), mine, cfg, queue, policy, triggerOf(f)),
 	}, {
 		Name: "joins another function's", Key: theKey, Ctx: in(absent),
-		Objects:           ltesting.Objects(serving(enabled), upService(), theirs, theirCfg, queue, policy, triggerOf(f)),
-		WantUpdates:       []clientgotesting.UpdateActionImpl{{Object: joinedCfg}, {Object: joined}},
-		WantStatusUpdates: status(serving(enabled, flowing("default"))),
+		Objects:           ltesting.Objects(upAnd(enabled), upService(), theirs, theirCfg, queue, policy, triggerOf(f)),
+		WantUpdates:       []clientgotesting.UpdateActionImpl{{Object: joined}, {Object: joinedCfg}},
+		WantStatusUpdates: status(upAnd(enabled, flowing("default"))),
 		WantEvents:        []string{ltesting.Normal("Updated", `Updated RabbitmqBrokerConfig "default-lambda"`), ltesting.Normal("Updated", `Updated Broker "default"`)},
 	}, {
 		Name: "uses somebody else's as it is", Key: theKey, Ctx: in(absent),
-		Objects:           ltesting.Objects(serving(enabled), upService(), broker("default"), queue, policy, triggerOf(f)),
-		WantStatusUpdates: status(serving(enabled, flowing("default"))),
+		Objects:           ltesting.Objects(upAnd(enabled), upService(), broker("default"), queue, policy, triggerOf(f)),
+		WantStatusUpdates: status(upAnd(enabled, flowing("default"))),
 	}, {
 		Name: "tells settings that a shared one cannot have", Key: theKey, Ctx: in(absent),
-		Objects:           ltesting.Objects(serving(enabled, settings), upService(), both, bothCfg, queue, policy, triggerOf(f)),
-		WantStatusUpdates: status(serving(enabled, settings, flowing("default"), stuck(v1alpha1.ReasonBrokerDiffers, differs))),
+		Objects:           ltesting.Objects(upAnd(enabled, settings), upService(), both, bothCfg, queue, policy, triggerOf(f)),
+		WantStatusUpdates: status(upAnd(enabled, settings, flowing("default"), stuck(v1alpha1.ReasonBrokerDiffers, differs))),
 	}, {
 		Name: "says what a broker says", Key: theKey, Ctx: in(absent),
-		Objects: ltesting.Objects(serving(enabled, flowing("default")), upService(), broker("default", func(b *eventingv1.Broker) { b.Status.Status = notReady(corev1.ConditionFalse) }), queue, policy, triggerOf(f)),
-		WantStatusUpdates: status(serving(enabled, flowing("default"), func(f *v1alpha1.LambdaFunction) { f.Status.Brokers[0].Ready = false },
+		Objects: ltesting.Objects(upAnd(enabled, flowing("default")), upService(), broker("default", func(b *eventingv1.Broker) { b.Status.Status = notReady(corev1.ConditionFalse) }), queue, policy, triggerOf(f)),
+		WantStatusUpdates: status(upAnd(enabled, flowing("default"), func(f *v1alpha1.LambdaFunction) { f.Status.Brokers[0].Ready = false },
 			stuck(v1alpha1.ReasonBrokerNotReady, `Broker "default" is not ready: Because: it is so`))),
 	}, {
 		Name: "does not count what it says of an older generation", Key: theKey, Ctx: in(absent),
-		Objects: ltesting.Objects(serving(enabled, flowing("default")), upService(), broker("default", func(b *eventingv1.Broker) { b.Generation = 2 }), queue, policy, triggerOf(f)),
-		WantStatusUpdates: status(serving(enabled, flowing("default"), func(f *v1alpha1.LambdaFunction) { f.Status.Brokers[0].Ready = false },
+		Objects: ltesting.Objects(upAnd(enabled, flowing("default")), upService(), broker("default", func(b *eventingv1.Broker) { b.Generation = 2 }), queue, policy, triggerOf(f)),
+		WantStatusUpdates: status(upAnd(enabled, flowing("default"), func(f *v1alpha1.LambdaFunction) { f.Status.Brokers[0].Ready = false },
 			pends(v1alpha1.ReasonBrokerNotReady, `Broker "default" is not reconciled yet.`))),
 	}, {
 		Name: "switched off, leaves the broker to the other", Key: theKey, Ctx: in(absent),
-		Objects:     ltesting.Objects(serving(flowing("default")), upService(), both, bothCfg, queue, policy, triggerOf(f)),
+		Objects:     ltesting.Objects(upAnd(flowing("default")), upService(), both, bothCfg, queue, policy, triggerOf(f)),
 		WantUpdates: []clientgotesting.UpdateActionImpl{{Object: theirs}, {Object: theirCfg}},
 		WantDeletes: []clientgotesting.DeleteActionImpl{
 			goneTrigger(trigger), gone("rabbitmq.com", "v1beta1", "policies", "greeter-dead-letters"), gone("rabbitmq.com", "v1beta1", "queues", "greeter-dead-letters")},
-		WantStatusUpdates: status(serving()),
+		WantStatusUpdates: status(upAnd()),
 		WantEvents:        deleted("Policy", "greeter-dead-letters", "Queue", "greeter-dead-letters", "Trigger", trigger),
 	}, {
 		Name: "switched off, takes the broker with it as the last", Key: theKey, Ctx: in(absent),
-		Objects: ltesting.Objects(serving(flowing("default")), upService(), mine, cfg, queue, policy, triggerOf(f)),
+		Objects: ltesting.Objects(upAnd(flowing("default")), upService(), mine, cfg, queue, policy, triggerOf(f)),
 		WantDeletes: []clientgotesting.DeleteActionImpl{
 			gone("eventing.knative.dev", "v1", "brokers", "default"), goneTrigger(trigger),
 			gone("eventing.knative.dev", "v1alpha1", "rabbitmqbrokerconfigs", "default-lambda"),
 			gone("rabbitmq.com", "v1beta1", "policies", "greeter-dead-letters"), gone("rabbitmq.com", "v1beta1", "queues", "greeter-dead-letters")},
-		WantStatusUpdates: status(serving()),
+		WantStatusUpdates: status(upAnd()),
 		WantEvents:        deleted("Broker", "default", "RabbitmqBrokerConfig", "default-lambda", "Policy", "greeter-dead-letters", "Queue", "greeter-dead-letters", "Trigger", trigger),
 	}, {
 		Name: "switched off, leaves somebody else's alone", Key: theKey, Ctx: in(absent),
-		Objects: ltesting.Objects(serving(), upService(), broker("default"), theirCfg),
+		Objects: ltesting.Objects(upAnd(), upService(), broker("default"), theirCfg),
 	}}.Test(t, newReconciler)
 }
 
 func TestEventingThatCannotBe(t *testing.T) {
-	f := serving(enabled)
+	f := upAnd(enabled)
 	queue, policy := deadLettersOf(f)
 	noCluster := func(s *rowSettings) { s.config.Eventing.RabbitMQCluster.Name = "" }
 	noSink := func(f *v1alpha1.LambdaFunction) {
@@ -245,58 +245,58 @@ func TestEventingThatCannotBe(t *testing.T) {
 	withoutSink := func(t *eventingv1.Trigger) { t.Spec.Delivery.DeadLetterSink, t.Status.DeadLetterSinkURI = nil, nil }
 	ltesting.Table{{
 		Name: "without Knative Eventing", Key: theKey, Ctx: in(absent, func(s *rowSettings) { s.noEventing, s.noRabbitMQ = true, true }),
-		Objects: ltesting.Objects(serving(enabled), upService()),
-		WantStatusUpdates: status(serving(enabled, stuck(v1alpha1.ReasonEventingNotInstalled,
+		Objects: ltesting.Objects(upAnd(enabled), upService()),
+		WantStatusUpdates: status(upAnd(enabled, stuck(v1alpha1.ReasonEventingNotInstalled,
 			"The cluster has no Knative Eventing, which triggers and eventing need: install it, or remove triggers and eventing.enabled."))),
 	}, {
 		Name: "without Knative Eventing, not asked for", Key: theKey, Ctx: in(absent, func(s *rowSettings) { s.noEventing, s.noRabbitMQ = true, true }),
-		Objects: ltesting.Objects(serving(), upService()),
+		Objects: ltesting.Objects(upAnd(), upService()),
 	}, {
 		Name: "without RabbitMQ", Key: theKey, Ctx: in(absent, func(s *rowSettings) { s.noRabbitMQ = true }),
-		Objects: ltesting.Objects(serving(enabled), upService()),
-		WantStatusUpdates: status(serving(enabled, stuck(v1alpha1.ReasonRabbitMQNotInstalled,
+		Objects: ltesting.Objects(upAnd(enabled), upService()),
+		WantStatusUpdates: status(upAnd(enabled, stuck(v1alpha1.ReasonRabbitMQNotInstalled,
 			`There is no broker "default", and the cluster has no RabbitMQ brokers to make one: install them, or name a broker that is there in eventing.broker.`))),
 	}, {
 		Name: "without a RabbitMQ in the configuration", Key: theKey, Ctx: in(absent, noCluster),
-		Objects: ltesting.Objects(serving(enabled), upService()),
-		WantStatusUpdates: status(serving(enabled, stuck(v1alpha1.ReasonRabbitMQNotConfigured,
+		Objects: ltesting.Objects(upAnd(enabled), upService()),
+		WantStatusUpdates: status(upAnd(enabled, stuck(v1alpha1.ReasonRabbitMQNotConfigured,
 			`There is no broker "default", and no RabbitMQ to make one on: name it in eventing.rabbitmq or, for the cluster, as rabbitmq-cluster in config-eventing.`))),
 	}, {
 		Name: "asked for dead letters, without RabbitMQ", Key: theKey, Ctx: in(absent, func(s *rowSettings) { s.noRabbitMQ = true }),
-		Objects: ltesting.Objects(serving(enabled, asked), upService(), broker("default"), triggerOf(f, withoutSink)),
-		WantStatusUpdates: status(serving(enabled, asked, flowing("default"), noDeadLetterSink, stuck(v1alpha1.ReasonRabbitMQNotInstalled,
+		Objects: ltesting.Objects(upAnd(enabled, asked), upService(), broker("default"), triggerOf(f, withoutSink)),
+		WantStatusUpdates: status(upAnd(enabled, asked, flowing("default"), noDeadLetterSink, stuck(v1alpha1.ReasonRabbitMQNotInstalled,
 			"The cluster has no RabbitMQ topology operator, which a dead letter queue needs: install it, or set eventing.dlq.enabled to false."))),
 	}, {
 		Name: "by configuration only, without RabbitMQ", Key: theKey, Ctx: in(absent, func(s *rowSettings) { s.noRabbitMQ = true }),
-		Objects:           ltesting.Objects(serving(enabled), upService(), broker("default"), triggerOf(f, withoutSink)),
-		WantStatusUpdates: status(serving(enabled, flowing("default"), noDeadLetterSink)),
+		Objects:           ltesting.Objects(upAnd(enabled), upService(), broker("default"), triggerOf(f, withoutSink)),
+		WantStatusUpdates: status(upAnd(enabled, flowing("default"), noDeadLetterSink)),
 	}, {
 		Name: "dead letters that are turned off", Key: theKey, Ctx: in(absent),
-		Objects: ltesting.Objects(serving(enabled, off, flowing("default"), noDeadLetterSink), upService(), broker("default"), queue, policy, triggerOf(f, withoutSink)),
+		Objects: ltesting.Objects(upAnd(enabled, off, flowing("default"), noDeadLetterSink), upService(), broker("default"), queue, policy, triggerOf(f, withoutSink)),
 		WantDeletes: []clientgotesting.DeleteActionImpl{
 			gone("rabbitmq.com", "v1beta1", "policies", "greeter-dead-letters"), gone("rabbitmq.com", "v1beta1", "queues", "greeter-dead-letters")},
 		WantEvents: deleted("Policy", "greeter-dead-letters", "Queue", "greeter-dead-letters"),
 	}, {
 		Name: "a queue that RabbitMQ does not take", Key: theKey, Ctx: in(absent),
-		Objects: ltesting.Objects(serving(enabled, flowing("default")), upService(), broker("default"), policy, triggerOf(f), func() *topologyv1beta1.Queue {
+		Objects: ltesting.Objects(upAnd(enabled, flowing("default")), upService(), broker("default"), policy, triggerOf(f), func() *topologyv1beta1.Queue {
 			q := queue.DeepCopy()
 			q.Status.Conditions = []topologyv1beta1.Condition{{Type: "Ready", Status: corev1.ConditionFalse, Reason: "FailedCreateOrUpdate", Message: "refused"}}
 			return q
 		}()),
-		WantStatusUpdates: status(serving(enabled, flowing("default"), stuck(v1alpha1.ReasonDeadLetterQueueNotReady, `Queue "greeter-dead-letters" is not ready: FailedCreateOrUpdate: refused`))),
+		WantStatusUpdates: status(upAnd(enabled, flowing("default"), stuck(v1alpha1.ReasonDeadLetterQueueNotReady, `Queue "greeter-dead-letters" is not ready: FailedCreateOrUpdate: refused`))),
 	}, {
 		Name: "somebody else's queue", Key: theKey, Ctx: in(absent), WantErr: true,
-		Objects: ltesting.Objects(serving(enabled, flowing("default")), upService(), broker("default"), policy, triggerOf(f, withoutSink), func() *topologyv1beta1.Queue {
+		Objects: ltesting.Objects(upAnd(enabled, flowing("default")), upService(), broker("default"), policy, triggerOf(f, withoutSink), func() *topologyv1beta1.Queue {
 			q := queue.DeepCopy()
 			q.OwnerReferences = nil
 			return q
 		}()),
-		WantStatusUpdates: status(serving(enabled, flowing("default"), noDeadLetterSink, stuck(v1alpha1.ReasonDeadLetterQueueNotOwned, ltesting.NotOwned("Queue", namespace+"/greeter-dead-letters")))),
+		WantStatusUpdates: status(upAnd(enabled, flowing("default"), noDeadLetterSink, stuck(v1alpha1.ReasonDeadLetterQueueNotOwned, ltesting.NotOwned("Queue", namespace+"/greeter-dead-letters")))),
 		WantEvents:        []string{ltesting.Warning("InternalError", ltesting.NotOwned("Queue", namespace+"/greeter-dead-letters"))},
 	}, {
 		Name: "a sink that is not there", Key: theKey, Ctx: in(absent), WantErr: true,
-		Objects: ltesting.Objects(serving(enabled, noSink, flowing("default")), upService(), broker("default"), queue, policy, triggerOf(f)),
-		WantStatusUpdates: status(serving(enabled, noSink, flowing("default"), func(f *v1alpha1.LambdaFunction) {
+		Objects: ltesting.Objects(upAnd(enabled, noSink, flowing("default")), upService(), broker("default"), queue, policy, triggerOf(f)),
+		WantStatusUpdates: status(upAnd(enabled, noSink, flowing("default"), func(f *v1alpha1.LambdaFunction) {
 			f.Status.MarkServiceWaiting(v1alpha1.ReasonSinkNotResolved, "The sink of the replies has no address yet. Revision greeter-00001 serves on.")
 		}, stuck(v1alpha1.ReasonSinkNotResolved, "eventing.sink: Service team/nobody not found"))),
 		WantEvents: []string{ltesting.Warning("InternalError", "Service team/nobody not found")},
@@ -305,7 +305,7 @@ func TestEventingThatCannotBe(t *testing.T) {
 
 func TestReconcileTriggers(t *testing.T) {
 	const oldType, newType = "order.created", "order.paid"
-	before, f := serving(triggered(oldType)), serving(triggered(newType))
+	before, f := upAnd(triggered(oldType)), upAnd(triggered(newType))
 	queue, policy := deadLettersOf(f)
 	old, current := triggerOf(before), triggerOf(f)
 	longAgo := func(t *eventingv1.Trigger) {
@@ -328,48 +328,48 @@ func TestReconcileTriggers(t *testing.T) {
 	asImage := function(triggered(newType), image)
 	ltesting.Table{{
 		Name: "steady", Key: theKey, Ctx: in(absent),
-		Objects: ltesting.Objects(serving(triggered(newType), flowing("shop")), upService(), broker("shop"), queue, policy, current),
+		Objects: ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(), broker("shop"), queue, policy, current),
 	}, {
 		Name: "makes the new one before the old one goes", Key: theKey, Ctx: in(absent),
-		Objects:     ltesting.Objects(serving(triggered(newType), flowing("shop")), upService(), broker("shop"), queue, policy, old),
+		Objects:     ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(), broker("shop"), queue, policy, old),
 		WantCreates: ltesting.Objects(newTrigger(f)),
-		WantStatusUpdates: status(serving(triggered(newType), flowing("shop"), noDeadLetterSink,
+		WantStatusUpdates: status(upAnd(triggered(newType), flowing("shop"), noDeadLetterSink,
 			pends(v1alpha1.ReasonTriggerNotReady, `Trigger "`+current.Name+`" of broker "shop" is not reconciled yet.`))),
 		WantEvents: created("Trigger", current.Name),
 	}, {
 		Name: "leaves the old one beside it for a while", Key: theKey, Ctx: in(absent, later(29*time.Second)), WantErr: true, // asks to come again
-		Objects: ltesting.Objects(serving(triggered(newType), flowing("shop")), upService(), broker("shop"), queue, policy, old, current),
+		Objects: ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(), broker("shop"), queue, policy, old, current),
 	}, {
 		Name: "removes the old one then", Key: theKey, Ctx: in(absent),
-		Objects:     ltesting.Objects(serving(triggered(newType), flowing("shop")), upService(), broker("shop"), queue, policy, old, triggerOf(f, longAgo)),
+		Objects:     ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(), broker("shop"), queue, policy, old, triggerOf(f, longAgo)),
 		WantDeletes: []clientgotesting.DeleteActionImpl{goneTrigger(old.Name)},
 		WantEvents:  deleted("Trigger", old.Name),
 	}, {
 		Name: "keeps the old one as long as the new one does not work", Key: theKey, Ctx: in(absent, later(time.Hour)),
-		Objects: ltesting.Objects(serving(triggered(newType), flowing("shop")), upService(), broker("shop"), queue, policy, old,
+		Objects: ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(), broker("shop"), queue, policy, old,
 			triggerOf(f, func(t *eventingv1.Trigger) { t.Status.Status = notReady(corev1.ConditionFalse) })),
-		WantStatusUpdates: status(serving(triggered(newType), flowing("shop"), noDeadLetterSink,
+		WantStatusUpdates: status(upAnd(triggered(newType), flowing("shop"), noDeadLetterSink,
 			stuck(v1alpha1.ReasonTriggerNotReady, `Trigger "`+current.Name+`" of broker "shop" is not ready: Because: it is so`))),
 	}, {
 		Name: "removes what is asked for no more at once", Key: theKey, Ctx: in(absent),
-		Objects: ltesting.Objects(serving(flowing("shop")), upService(), broker("shop"), queue, policy, current),
+		Objects: ltesting.Objects(upAnd(flowing("shop")), upService(), broker("shop"), queue, policy, current),
 		WantDeletes: []clientgotesting.DeleteActionImpl{
 			goneTrigger(current.Name), gone("rabbitmq.com", "v1beta1", "policies", "greeter-dead-letters"), gone("rabbitmq.com", "v1beta1", "queues", "greeter-dead-letters")},
-		WantStatusUpdates: status(serving()),
+		WantStatusUpdates: status(upAnd()),
 		WantEvents:        deleted("Policy", "greeter-dead-letters", "Queue", "greeter-dead-letters", "Trigger", current.Name),
 	}, {
 		Name: "says that there is no broker, and keeps the trigger", Key: theKey, Ctx: in(absent),
-		Objects:           ltesting.Objects(serving(triggered(newType)), upService(), queue, policy, old),
-		WantStatusUpdates: status(serving(triggered(newType), stuck(v1alpha1.ReasonBrokerNotFound, `triggers[0].broker: there is no broker "shop" in namespace "team".`))),
+		Objects:           ltesting.Objects(upAnd(triggered(newType)), upService(), queue, policy, old),
+		WantStatusUpdates: status(upAnd(triggered(newType), stuck(v1alpha1.ReasonBrokerNotFound, `triggers[0].broker: there is no broker "shop" in namespace "team".`))),
 	}, {
 		Name: "repairs drift and keeps what others set", Key: theKey, Ctx: in(absent),
-		Objects:     ltesting.Objects(serving(triggered(newType), flowing("shop")), upService(), broker("shop"), queue, policy, drifted),
+		Objects:     ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(), broker("shop"), queue, policy, drifted),
 		WantUpdates: []clientgotesting.UpdateActionImpl{{Object: repaired}},
 		WantEvents:  []string{ltesting.Normal("Updated", `Updated Trigger "`+current.Name+`"`)},
 	}, {
 		Name: "does not take somebody else's", Key: theKey, Ctx: in(absent), WantErr: true,
-		Objects:           ltesting.Objects(serving(triggered(newType), flowing("shop")), upService(), broker("shop"), queue, policy, triggerOf(f, func(t *eventingv1.Trigger) { t.OwnerReferences = nil })),
-		WantStatusUpdates: status(serving(triggered(newType), flowing("shop"), noDeadLetterSink, stuck(v1alpha1.ReasonTriggerNotOwned, ltesting.NotOwned("Trigger", namespace+"/"+current.Name)))),
+		Objects:           ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(), broker("shop"), queue, policy, triggerOf(f, func(t *eventingv1.Trigger) { t.OwnerReferences = nil })),
+		WantStatusUpdates: status(upAnd(triggered(newType), flowing("shop"), noDeadLetterSink, stuck(v1alpha1.ReasonTriggerNotOwned, ltesting.NotOwned("Trigger", namespace+"/"+current.Name)))),
 		WantEvents:        []string{ltesting.Warning("InternalError", ltesting.NotOwned("Trigger", namespace+"/"+current.Name))},
 	}, {
 		Name: "says which filter nobody can tell", Key: theKey, Ctx: in(absent),
@@ -386,7 +386,7 @@ func TestReconcileTriggers(t *testing.T) {
 // TestFailedEventingWrites: each write that the API server does not take is tried
 // again.
 func TestFailedEventingWrites(t *testing.T) {
-	f := serving(enabled)
+	f := upAnd(enabled)
 	queue, policy := deadLettersOf(f)
 	newQueue, newPolicy := newDeadLetters(f)
 	fresh, cfg := shared(f)
@@ -396,34 +396,34 @@ func TestFailedEventingWrites(t *testing.T) {
 	}
 	ltesting.Table{{
 		Name: "create the broker's configuration", Key: theKey, Ctx: in(absent), WantErr: true,
-		Objects:      ltesting.Objects(serving(enabled), upService()),
+		Objects:      ltesting.Objects(upAnd(enabled), upService()),
 		WithReactors: fails("create", "rabbitmqbrokerconfigs"),
 		WantCreates:  ltesting.Objects(cfg),
 		WantEvents:   ltesting.Failing("create", "rabbitmqbrokerconfigs", "RabbitmqBrokerConfig", "default-lambda", ""),
 	}, {
 		Name: "create the broker", Key: theKey, Ctx: in(absent), WantErr: true,
-		Objects:      ltesting.Objects(serving(enabled), upService()),
+		Objects:      ltesting.Objects(upAnd(enabled), upService()),
 		WithReactors: fails("create", "brokers"),
-		WantCreates:  ltesting.Objects(cfg, fresh),
+		WantCreates:  ltesting.Objects(fresh, cfg),
 		WantEvents:   append(created("RabbitmqBrokerConfig", "default-lambda"), ltesting.Failing("create", "brokers", "Broker", "default", "")...),
 	}, {
 		Name: "create the queue", Key: theKey, Ctx: in(absent), WantErr: true,
-		Objects:      ltesting.Objects(serving(enabled), upService(), broker("default")),
+		Objects:      ltesting.Objects(upAnd(enabled), upService(), broker("default")),
 		WithReactors: fails("create", "queues"),
 		WantCreates:  ltesting.Objects(newQueue),
 		WantEvents:   ltesting.Failing("create", "queues", "Queue", "greeter-dead-letters", ""),
 	}, {
 		Name: "create the policy", Key: theKey, Ctx: in(absent), WantErr: true,
-		Objects:      ltesting.Objects(serving(enabled), upService(), broker("default"), queue),
+		Objects:      ltesting.Objects(upAnd(enabled), upService(), broker("default"), queue),
 		WithReactors: fails("create", "policies"),
 		WantCreates:  ltesting.Objects(newPolicy),
 		WantEvents:   ltesting.Failing("create", "policies", "Policy", "greeter-dead-letters", ""),
 	}, {
 		Name: "create the trigger", Key: theKey, Ctx: in(absent), WantErr: true,
-		Objects:      ltesting.Objects(serving(enabled), upService(), broker("default"), queue, policy),
+		Objects:      ltesting.Objects(upAnd(enabled), upService(), broker("default"), queue, policy),
 		WithReactors: fails("create", "triggers"),
 		WantCreates:  ltesting.Objects(newTrigger(f)),
-		WantStatusUpdates: status(serving(enabled, func(f *v1alpha1.LambdaFunction) {
+		WantStatusUpdates: status(upAnd(enabled, func(f *v1alpha1.LambdaFunction) {
 			flowing("default")(f)
 			noDeadLetterSink(f)
 			f.Status.MarkEventingNotRequested() // what was said stands
@@ -431,7 +431,7 @@ func TestFailedEventingWrites(t *testing.T) {
 		WantEvents: ltesting.Failing("create", "triggers", "Trigger", newTrigger(f).Name, ""),
 	}, {
 		Name: "delete the trigger", Key: theKey, Ctx: in(absent), WantErr: true,
-		Objects:      ltesting.Objects(serving(), upService(), triggerOf(f)),
+		Objects:      ltesting.Objects(upAnd(), upService(), triggerOf(f)),
 		WithReactors: fails("delete", "triggers"),
 		WantDeletes:  []clientgotesting.DeleteActionImpl{goneTrigger(newTrigger(f).Name)},
 		WantEvents:   ltesting.Failing("delete", "triggers", "Trigger", newTrigger(f).Name, ""),
