@@ -207,3 +207,20 @@ func switchOff(ctx context.Context, t *testing.T, first, last *v1alpha1.LambdaFu
 		t.Error("something of eventing is left behind:", err)
 	}
 }
+
+// TestEventingSamples applies the shipped manifests of eventing and traffic.
+func TestEventingSamples(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	namespace := clients.Namespace(ctx, t)
+	for _, name := range []string{"eventing.yaml", "triggers.yaml", "dlq.yaml", "traffic.yaml"} {
+		o := sample(t, name)
+		o.SetNamespace(namespace)
+		if _, err := clients.Apply(ctx, o); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	for _, name := range []string{"greeter", "orders", "failing", "canary"} {
+		ready(ctx, t, &v1alpha1.LambdaFunction{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}})
+	}
+}

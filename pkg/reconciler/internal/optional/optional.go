@@ -14,12 +14,11 @@ import (
 	"knative.dev/pkg/logging"
 )
 
-const (
-	// interval at which the API server is asked for kinds that are not there.
-	interval = 20 * time.Second
-	// patience with the first list of kinds that are there.
-	patience = time.Minute
-)
+// interval at which the API server is asked for kinds that are not there.
+var interval = 20 * time.Second
+
+// patience with the first list of kinds that are there.
+const patience = time.Minute
 
 // Discovery is what of a discovery client is needed. It may be called by every
 // authenticated user of a cluster.
