@@ -57,7 +57,7 @@ var invalidFunctions = []struct {
 	{"registry with a path", both, "", valid + "build: {registry: example.com/team}", []string{"spec.build.registry", "example.com/team", "host or host:port"}},
 	{"insecure against the configuration", webhook, "", valid + "build: {registry: example.com, insecure: true}", []string{"spec.build.insecure", "config-build", "insecure-registries"}},
 	{"traffic that is not 100 percent", both, "", valid + "traffic: [{percent: 90}]", []string{"spec.traffic", "percents must add up to 100"}},
-	{"traffic to a revision and the latest", both, "", valid + "traffic: [{percent: 100, revisionName: f-00001, latestRevision: true}]", []string{"spec.traffic[0]", "latestRevision, revisionName"}},
+	{"traffic to a revision and the latest", both, "", valid + "traffic: [{percent: 100, revisionName: f-00001, latestRevision: true}]", []string{"spec.traffic[0]", "latestRevision", "revisionName"}},
 	{"traffic to another function's revision", webhook, "", valid + "traffic: [{percent: 100, revisionName: other-00001}]", []string{"spec.traffic[0].revisionName", "other-00001", "a revision of this function"}},
 	{"filter without a dialect", webhook, "", valid + "triggers: [{broker: b, filters: [{exakt: {type: x}}]}]", []string{"spec.triggers[0].filters[0]", "exact", "cesql"}},
 	{"filter of two dialects", webhook, "", valid + "triggers: [{broker: b, filters: [{exact: {type: x}, prefix: {type: x}}]}]", []string{"spec.triggers[0].filters[0].exact", "spec.triggers[0].filters[0].prefix"}},

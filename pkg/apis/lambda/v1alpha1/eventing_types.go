@@ -61,7 +61,7 @@ type FunctionEventing struct {
 
 // RabbitMQSpec says how a broker reaches and uses RabbitMQ.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.clusterName) || self.clusterName == ” || !has(self.connectionSecret)",message="expected only one of clusterName, connectionSecret"
+// +kubebuilder:validation:XValidation:rule="!has(self.clusterName) || size(self.clusterName) == 0 || !has(self.connectionSecret)",message="expected only one of clusterName, connectionSecret"
 // +kubebuilder:validation:XValidation:rule="!has(self.parallelism) || !has(self.prefetchCount)",message="expected only one of parallelism, prefetchCount"
 type RabbitMQSpec struct {
 	// ClusterName of a RabbitmqCluster.
