@@ -21,8 +21,8 @@ type Server struct {
 	cfg       *Config
 	invoker   Invoker
 	telemetry *Telemetry
-	replies   *sink       // nil: replies go to who asked
-	failures  *outbox     // nil: failures are told only to who asked
+	replies   *sink   // nil: replies go to who asked
+	failures  *outbox // nil: failures are told only to who asked
 	triggers  triggers
 	warm      atomic.Bool // an invocation has come
 }
