@@ -186,7 +186,9 @@ func switchOff(ctx context.Context, t *testing.T, first, last *v1alpha1.LambdaFu
 	if got := first.Status.GetCondition(v1alpha1.FunctionConditionEventingReady); got.Reason != v1alpha1.ReasonNotRequested {
 		t.Errorf("EventingReady = %+v of a function whose eventing is off", got)
 	}
-	answersWith(ctx, t, first, "a reply", func(a test.Answer) bool { return a.Status != http.StatusNotFound && a.Status != http.StatusServiceUnavailable })
+	answersWith(ctx, t, first, "a reply", func(a test.Answer) bool {
+		return a.Status != http.StatusNotFound && a.Status != http.StatusServiceUnavailable
+	})
 	if _, err := clients.AwaitBroker(ctx, types.NamespacedName{Namespace: first.Namespace, Name: "default"}); err != nil {
 		t.Error("the broker that another function uses:", err)
 	}

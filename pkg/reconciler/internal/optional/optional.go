@@ -66,7 +66,8 @@ func (k *Kinds) try(ctx context.Context, d Discovery) bool {
 	if !there {
 		return false
 	}
-	running, stop := context.WithCancel(ctx) //nolint:govet // the informers run as long as the program
+	running, stop := context.WithCancel(ctx)
+	context.AfterFunc(ctx, stop)
 	if err := k.Start(running); err != nil {
 		stop()
 		logger.Errorw("Failed to read the kinds of "+k.Name, "error", err)
