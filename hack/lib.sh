@@ -65,7 +65,17 @@ use_cluster() { start_cluster; await_cluster; }
 install_operator() {
   say "Building and installing the operator"
   command -v ko >/dev/null || ko() { (cd third_party/ko && go build -o "$root/bin/ko" github.com/google/ko) && "$root/bin/ko" "$@"; }
-  ko apply --sbom=none --base-import-paths -Rf config/core >/dev/null
+  local manifests attempt
+  manifests=$(mktemp)
+  ko resolve --sbom=none --base-import-paths -Rf config/core >"$manifests"
+  # The webhook of an older version refuses configuration that it does not know,
+  # and is asked until its last connection has ended.
+  for attempt in {30..0}; do
+    kubectl apply -f "$manifests" >/dev/null && break
+    ((attempt)) || die "The operator cannot be applied"
+    sleep 3
+  done
+  rm -f "$manifests"
   if ((local_cluster)); then cluster configure; fi
   local name
   for name in controller webhook; do

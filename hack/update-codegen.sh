@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Writes everything that is generated: deep copies, clients, listers, informers,
-# injection with its reconcilers, the CRDs and the checksums of the
-# configuration's examples. The tools are pinned by go.mod and by
+# injection with its reconcilers, the CRDs, the checksums of the configuration's
+# examples and the module that functions in Go are built with. The tools are pinned by go.mod and by
 # third_party/controller-gen/go.mod.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -49,5 +49,8 @@ done)
 
 echo "Writing checksums of the configuration's examples"
 go run ./hack/checksum config/core/configmaps/*.yaml
+
+echo "Writing the module that functions in Go are built with"
+hack/update-sdk.sh
 
 gofmt -l pkg/client pkg/apis

@@ -1,16 +1,19 @@
-// Command builder is what runs in a build pod before the image is made: it lays
-// out the build context from the function's source and checks it. It ends with
+// Command builder is what runs in a build pod before the image is made: it
+// fetches the function's source, checks it and lays out the build context. It ends with
 // 2 where the user is at fault and with 1 where something else is, and says why
 // as JSON in its termination message.
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
@@ -18,8 +21,10 @@ import (
 
 func main() {
 	log.SetFlags(0)
-	err := layout(paths{
-		input: build.InputDir, workspace: build.WorkspaceDir,
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	err := layout(ctx, paths{
+		input: build.InputDir, workspace: build.WorkspaceDir, source: build.SourceSecretDir,
 		push: build.PushSecretDir, pull: build.PullSecretDir, docker: build.DockerConfigDir,
 	})
 	if err == nil {
@@ -30,7 +35,7 @@ func main() {
 	code := 1
 	var invalid *source.InvalidError
 	if errors.As(err, &invalid) {
-		said.Reason, code = build.ReasonSourceInvalid, build.UserExitCode
+		said.Reason, code = invalid.Reason, build.UserExitCode
 	}
 	if text, err := json.Marshal(said); err == nil {
 		if err := os.WriteFile("/dev/termination-log", text, 0o644); err != nil {
@@ -42,11 +47,11 @@ func main() {
 
 // paths are where the builder reads and writes.
 type paths struct {
-	input, workspace   string
-	push, pull, docker string
+	input, workspace           string
+	source, push, pull, docker string
 }
 
-func layout(p paths) error {
+func layout(ctx context.Context, p paths) error {
 	var plan build.Plan
 	text, err := os.ReadFile(filepath.Join(p.input, build.PlanFile))
 	if err != nil {
@@ -55,29 +60,78 @@ func layout(p paths) error {
 	if err := json.Unmarshal(text, &plan); err != nil {
 		return fmt.Errorf("%s: %w", build.PlanFile, err)
 	}
-	dockerfile, err := os.ReadFile(filepath.Join(p.input, build.DockerfileFile))
-	if err != nil {
-		return err
-	}
 	function := filepath.Join(p.workspace, build.FunctionDir)
 	if err := os.MkdirAll(function, 0o755); err != nil {
 		return err
 	}
+	if plan.Source != nil {
+		err = fetch(ctx, plan.Source, p, function)
+	} else {
+		err = unpack(p, function)
+	}
+	if err != nil {
+		return err
+	}
+	if err := recipe(p, plan, function); err != nil {
+		return err
+	}
+	return credentials(p)
+}
+
+// unpack the inline source into dir.
+func unpack(p paths, dir string) error {
 	archive, err := os.Open(filepath.Join(p.input, build.SourceFile))
 	if err != nil {
 		return err
 	}
 	defer archive.Close()
-	if err := source.Unpack(archive, function); err != nil {
-		return err
+	return source.Unpack(archive, dir)
+}
+
+// fetch the source into dir.
+func fetch(ctx context.Context, plan *build.FetchPlan, p paths, dir string) error {
+	var credentials source.Credentials
+	if plan.Secret != "" {
+		var err error
+		if credentials, err = source.ReadCredentials(p.source); err != nil {
+			return err
+		}
+		if credentials == nil {
+			return &source.InvalidError{Reason: source.ReasonSecretNotFound, Message: fmt.Sprintf("the Secret %q is not there, or has none of the keys of credentials", plan.Secret)}
+		}
+	}
+	return source.Fetch(ctx, plan.Resolved, credentials, dir)
+}
+
+// recipe brings the language's Dockerfile to the context when the source has the
+// handler's file. A Dockerfile of the user's own is in the source, and decides for
+// itself what a handler is.
+func recipe(p paths, plan build.Plan, function string) error {
+	if plan.Dockerfile != "" {
+		return source.CheckFile(function, plan.Dockerfile, "spec.build.dockerfile")
 	}
 	if err := source.CheckHandler(function, plan.Handler, plan.File); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(p.workspace, build.DockerfileFile), dockerfile, 0o644); err != nil {
+	dockerfile, err := dockerfile(p, plan.Source, function)
+	if err != nil {
 		return err
 	}
-	return credentials(p)
+	return os.WriteFile(filepath.Join(p.workspace, build.DockerfileFile), dockerfile, 0o644)
+}
+
+// dockerfile of the language: of an inline source it came with it, of a fetched
+// one it is made of what is there.
+func dockerfile(p paths, fetched *build.FetchPlan, function string) ([]byte, error) {
+	if fetched == nil {
+		return os.ReadFile(filepath.Join(p.input, build.DockerfileFile))
+	}
+	in := fetched.Input
+	if info, err := os.Stat(filepath.Join(function, fetched.Dependencies)); fetched.Dependencies != "" && err == nil && info.Mode().IsRegular() && info.Size() > 0 {
+		in.Dependencies = fetched.Dependencies
+	}
+	text, err := build.Dockerfile(in)
+	return []byte(text), err
 }
 
 // credentials merges what is needed to pull and to push into one Docker
@@ -96,7 +150,7 @@ func credentials(p paths) error {
 		}
 		var one config
 		if json.Unmarshal(text, &one) != nil { // the error might quote the credentials
-			return &source.InvalidError{Message: "a registry secret's .dockerconfigjson is no JSON: it must be of type kubernetes.io/dockerconfigjson"}
+			return &source.InvalidError{Reason: source.ReasonSecretInvalid, Message: "a registry secret's .dockerconfigjson is no JSON: it must be of type kubernetes.io/dockerconfigjson"}
 		}
 		for registry, auth := range one.Auths {
 			merged.Auths[registry] = auth

@@ -35,6 +35,15 @@ const (
 	ReasonTimeout             = "BuildTimeout"
 	ReasonImagePull           = "BuilderImageUnavailable"
 	ReasonBuildFailed         = "BuildFailed"
+	ReasonSecretNotFound      = "SecretNotFound"
+)
+
+// What to do about failures, whichever strategy met them.
+const (
+	AdvicePushDenied          = "The registry refused the push: check spec.build.pushSecretRef and what it may write."
+	AdvicePullDenied          = "The registry refused to give the base image: check spec.build.imagePullSecret."
+	AdviceBaseImageNotFound   = "A base image does not exist: check config-runtimes."
+	AdviceRegistryUnreachable = "A registry cannot be reached."
 )
 
 // Steps of a build.
@@ -143,14 +152,14 @@ var kanikoErrors = []struct {
 	advice       string
 }{
 	{regexp.MustCompile(`(?i)(checking push permission|failed to push|pushing image|error pushing).*(UNAUTHORIZED|DENIED|forbidden|401|403)`), StepPush, ReasonPushDenied, ConfigurationFault,
-		"The registry refused the push: check spec.build.pushSecretRef and what it may write."},
+		AdvicePushDenied},
 	{regexp.MustCompile(`failed to execute command: .*(exit status \d+|starting command)`), StepBuild, ReasonBuildStepFailed, UserFault, ""},
 	{regexp.MustCompile(`(?i)(connection refused|no such host|i/o timeout|network is unreachable|no route to host|TLS handshake|server gave HTTP response|connection reset|context deadline exceeded|50[0234] |Service Unavailable|Bad Gateway)`), StepPush, ReasonRegistryUnreachable, InfrastructureFault,
-		"A registry cannot be reached."},
+		AdviceRegistryUnreachable},
 	{regexp.MustCompile(`UNAUTHORIZED|DENIED|401 Unauthorized|403 Forbidden`), StepBuild, ReasonPullDenied, ConfigurationFault,
-		"The registry refused to give the base image: check spec.build.imagePullSecret."},
+		AdvicePullDenied},
 	{regexp.MustCompile(`(?i)(MANIFEST_UNKNOWN|NAME_UNKNOWN|manifest unknown)`), StepBuild, ReasonBaseImageNotFound, ConfigurationFault,
-		"A base image does not exist: check config-runtimes."},
+		AdviceBaseImageNotFound},
 	{regexp.MustCompile(`(?i)(failed to execute command|error building stage|parsing dockerfile|dockerfile parse error)`), StepBuild, ReasonBuildStepFailed, UserFault, ""},
 }
 
@@ -173,7 +182,7 @@ func kanikoFailure(t *corev1.ContainerStateTerminated) Outcome {
 }
 
 // errorLine is a line in which a tool says what is wrong with the source.
-var errorLine = regexp.MustCompile(`(?i)^\s*(\*\*\* error |\w*(error|exception)\b.*:|error:|npm err!|fatal:)`)
+var errorLine = regexp.MustCompile(`(?i)^\s*(\*\*\* error |\w*(error|exception)\b.*:|error:|npm (err!|error)|fatal:|\S*\.go:\d+:\d+: |\S*go\.mod:\d+: )`)
 
 // userMessage picks from a log the lines in which a person sees what is wrong
 // with the code, with Kaniko's own last line where there are none.

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,6 +32,10 @@ func TestRead(t *testing.T) {
 		step      = "error building image: error building stage: failed to execute command: "
 		exit      = step + "waiting for process to exit: exit status 1"
 		pip       = "INFO[0002] RUN python3 -m pip install\nERROR: Could not find a version that satisfies the requirement nosuch==1\nERROR: No matching distribution found for nosuch==1\n" + exit
+		npm       = "INFO[0004] RUN npm install\nnpm error code E404\nnpm error 404 Not Found - GET https://r.test/nosuch - Not found\n" + exit
+		npm9      = "npm WARN old lockfile\nnpm ERR! code ETARGET\nnpm ERR! notarget No matching version found for a@99.\n" + exit
+		golang    = "INFO[0003] Running: [go run]\ngo: downloading example.com/x v1.0.0\n# function\n./handler.go:5:13: cannot use \"text\" (untyped string constant) as int value in variable declaration\n./handler.go:9:2: undefined: y\n" + exit
+		gomod     = "go: errors parsing go.mod:\n/lambda/source/go.mod:2: unknown directive: nonsense\n" + exit
 		compiling = "*** Error compiling '/lambda/function/main.py'...\n  File \"/lambda/function/main.py\", line 1\n    def handler(event\nSyntaxError: '(' was never closed\n\n" + exit
 	)
 	for _, tt := range []struct {
@@ -57,6 +62,19 @@ func TestRead(t *testing.T) {
 		"a dependency that does not exist", kanikoEnd(pip),
 		Outcome{Step: StepBuild, Reason: ReasonBuildStepFailed, Fault: UserFault, Log: pip,
 			Message: "ERROR: Could not find a version that satisfies the requirement nosuch==1\nERROR: No matching distribution found for nosuch==1"},
+	}, {
+		"a package of npm that does not exist", kanikoEnd(npm),
+		Outcome{Step: StepBuild, Reason: ReasonBuildStepFailed, Fault: UserFault, Log: npm, Message: "npm error code E404\nnpm error 404 Not Found - GET https://r.test/nosuch - Not found"},
+	}, {
+		"a version of npm's packages that does not exist", kanikoEnd(npm9),
+		Outcome{Step: StepBuild, Reason: ReasonBuildStepFailed, Fault: UserFault, Log: npm9, Message: "npm ERR! code ETARGET\nnpm ERR! notarget No matching version found for a@99."},
+	}, {
+		"Go that does not compile", kanikoEnd(golang),
+		Outcome{Step: StepBuild, Reason: ReasonBuildStepFailed, Fault: UserFault, Log: golang,
+			Message: "./handler.go:5:13: cannot use \"text\" (untyped string constant) as int value in variable declaration\n./handler.go:9:2: undefined: y"},
+	}, {
+		"a malformed go.mod", kanikoEnd(gomod),
+		Outcome{Step: StepBuild, Reason: ReasonBuildStepFailed, Fault: UserFault, Log: gomod, Message: "/lambda/source/go.mod:2: unknown directive: nonsense"},
 	}, {
 		"a step that may not run", kanikoEnd(step + "starting command: fork/exec /bin/sh: permission denied"),
 		Outcome{Step: StepBuild, Reason: ReasonBuildStepFailed, Fault: UserFault, Message: step + "starting command: fork/exec /bin/sh: permission denied", Log: step + "starting command: fork/exec /bin/sh: permission denied"},
@@ -151,6 +169,7 @@ func TestReference(t *testing.T) {
 		"base image": func(i *Input) { i.BaseImage = "x" }, "runtime": func(i *Input) { i.RuntimeImage = "x" }, "template": func(i *Input) { i.Template = "x" },
 		"dependencies": func(i *Input) { i.Dependencies = "" }, "argument": func(i *Input) { i.Args = []Arg{{"A", "2"}} },
 		"no argument": func(i *Input) { i.Args = nil }, "salt": func(i *Input) { i.Salt = "x" },
+		"layer": func(i *Input) { i.Layer = true }, "Dockerfile": func(i *Input) { i.Dockerfile = "x" },
 	} {
 		changed := in
 		change(&changed)
@@ -195,10 +214,15 @@ func TestKanikoArgs(t *testing.T) {
 		{"nothing asked for", KanikoOptions{}, nil},
 		{"arguments", KanikoOptions{Args: []Arg{{"A", "1 2"}, {"B", "$(x)"}}}, []string{"--build-arg=A=1 2", "--build-arg=B=$$(x)"}},
 		{"plain HTTP", KanikoOptions{PushInsecure: true, Insecure: []string{"a:5000", "b"}}, []string{"--insecure", "--insecure-registry=a:5000", "--insecure-registry=b"}},
+		{"the user's Dockerfile", KanikoOptions{Dockerfile: "docker/Dockerfile"}, nil},
 		{"cache", KanikoOptions{Cache: true, CacheRepository: "r.test/x/cache", CacheTTL: "336h0m0s"}, []string{"--cache=true", "--cache-repo=r.test/x/cache", "--cache-ttl=336h0m0s"}},
 	} {
 		tt.options.Destination = "r.test/x:1"
-		if diff := cmp.Diff(append(always[:len(always):len(always)], tt.more...), KanikoArgs(tt.options)); diff != "" {
+		want := append(slices.Clone(always), tt.more...)
+		if tt.options.Dockerfile != "" {
+			want[0], want[1] = "--context=dir:///workspace/function", "--dockerfile=/workspace/function/docker/Dockerfile"
+		}
+		if diff := cmp.Diff(want, KanikoArgs(tt.options)); diff != "" {
 			t.Errorf("%s (-want, +got): %s", tt.name, diff)
 		}
 	}

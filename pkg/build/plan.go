@@ -3,6 +3,8 @@ package build
 import (
 	"encoding/json"
 	"strings"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
 )
 
 // Where a build pod's containers meet.
@@ -25,6 +27,15 @@ const (
 	// PushSecretDir and PullSecretDir hold what the builder merges into it.
 	PushSecretDir = "/etc/lambda-push"
 	PullSecretDir = "/etc/lambda-pull"
+	// SourceSecretDir holds the credentials of the source; the builder alone has
+	// it.
+	SourceSecretDir = "/etc/lambda-source"
+)
+
+// Build arguments that a user's own Dockerfile gets.
+const (
+	BaseImageArg    = "BASE_IMAGE"
+	RuntimeImageArg = "RUNTIME_IMAGE"
 )
 
 // Plan tells the builder what to lay out.
@@ -34,13 +45,31 @@ type Plan struct {
 	// File is the language's main file, whose ending modules of the handler
 	// have.
 	File string `json:"file"`
+	// Dockerfile is the path of the user's own in the source; empty where the
+	// language's is in InputDir.
+	Dockerfile string `json:"dockerfile,omitempty"`
+	// Source to fetch; nil where it is in InputDir.
+	Source *FetchPlan `json:"source,omitempty"`
+}
+
+// FetchPlan is a source that the builder fetches, and how the Dockerfile is made
+// once it is there.
+type FetchPlan struct {
+	// Resolved source.
+	Resolved *source.Resolved `json:"resolved"`
+	// Secret that is mounted at SourceSecretDir; empty where the source is public.
+	Secret string `json:"secret,omitempty"`
+	// Input of the image, but for what only the files tell.
+	Input Input `json:"input"`
+	// Dependencies is the name of the language's manifest of dependencies.
+	Dependencies string `json:"dependencies,omitempty"`
 }
 
 // Marshal writes the plan as JSON.
 func (p Plan) Marshal() string {
 	data, err := json.MarshalIndent(p, "", "  ")
 	if err != nil {
-		panic(err) // strings only
+		panic(err) // strings, numbers and addresses only
 	}
 	return string(data)
 }
@@ -49,6 +78,9 @@ func (p Plan) Marshal() string {
 type KanikoOptions struct {
 	// Destination is the image's reference.
 	Destination string
+	// Dockerfile is the path of the user's own in the source, which then is the
+	// build's context; empty where the language's lays out the workspace.
+	Dockerfile string
 	// Args are build arguments.
 	Args []Arg
 	// Insecure registries speak plain HTTP.
@@ -64,9 +96,14 @@ type KanikoOptions struct {
 // KanikoArgs are the executor's arguments. The digest of the pushed image comes
 // back as the container's termination message.
 func KanikoArgs(o KanikoOptions) []string {
+	context, dockerfile := WorkspaceDir, WorkspaceDir+"/"+DockerfileFile
+	if o.Dockerfile != "" {
+		context = WorkspaceDir + "/" + FunctionDir
+		dockerfile = context + "/" + o.Dockerfile
+	}
 	args := []string{
-		"--context=dir://" + WorkspaceDir,
-		"--dockerfile=" + WorkspaceDir + "/" + DockerfileFile,
+		"--context=dir://" + context,
+		"--dockerfile=" + dockerfile,
 		"--destination=" + o.Destination,
 		"--digest-file=/dev/termination-log",
 		"--snapshot-mode=redo", // no hashing of a base image's unchanged files

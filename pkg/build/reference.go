@@ -35,6 +35,12 @@ type Input struct {
 	Dependencies string `json:"dependencies,omitempty"`
 	// Args are build arguments, in order.
 	Args []Arg `json:"args,omitempty"`
+	// Layer tells whether the image is made without running anything in it: what a
+	// step would only do for a faster start is left out.
+	Layer bool `json:"layer,omitempty"`
+	// Dockerfile is the path of the user's own in the source; empty where Template
+	// makes one.
+	Dockerfile string `json:"dockerfile,omitempty"`
 	// Salt asks for a new image of the same content.
 	Salt string `json:"salt,omitempty"`
 }
@@ -68,6 +74,8 @@ func Hash(text string) string {
 // dockerfileData is what a Dockerfile template may use.
 type dockerfileData struct {
 	BaseImage, RunImage, RuntimeImage, Dependencies, Handler string
+	// Layer leaves out what need not be run.
+	Layer bool
 	// Args are the names of the build arguments.
 	Args []string
 }
@@ -78,7 +86,7 @@ func Dockerfile(in Input) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("the Dockerfile template of %s: %w", in.Language, err)
 	}
-	data := dockerfileData{BaseImage: in.BaseImage, RunImage: in.RunImage, RuntimeImage: in.RuntimeImage, Dependencies: in.Dependencies, Handler: in.Handler}
+	data := dockerfileData{BaseImage: in.BaseImage, RunImage: in.RunImage, RuntimeImage: in.RuntimeImage, Dependencies: in.Dependencies, Handler: in.Handler, Layer: in.Layer}
 	if data.RunImage == "" {
 		data.RunImage = in.BaseImage
 	}

@@ -39,12 +39,21 @@ type PoolConfig struct {
 	Handler      string
 	TaskRoot     string // the folder of the function's code
 	Command      []string
+	Protocol     string // that the workers speak
+	Function     string // its name
+	Namespace    string
 	Workers      int
 	Queue        int           // requests that may wait for a worker
 	Timeout      time.Duration // of one invocation, from when a worker has it
 	StartTimeout time.Duration // for loading the handler
 	MaxBody      int           // longest reply, in bytes
 }
+
+// Protocols that workers may speak.
+const (
+	protocolFrames = "frames"     // docs/worker-protocol.md
+	protocolAWS    = "aws-lambda" // the runtime API of AWS Lambda
+)
 
 // ConfigFromEnv reads the front's configuration. The error names every variable
 // that is wrong and what would be right.
@@ -81,9 +90,12 @@ func PoolConfigFromEnv(getenv func(string) string) (*PoolConfig, error) {
 	cfg := &PoolConfig{
 		Handler:      e.text("LAMBDA_HANDLER", ""),
 		TaskRoot:     e.text("LAMBDA_TASK_ROOT", "/lambda/function"),
+		Protocol:     e.oneOf("LAMBDA_WORKER_PROTOCOL", protocolFrames, protocolAWS),
+		Function:     e.text("LAMBDA_FUNCTION_NAME", "function"),
+		Namespace:    e.text("LAMBDA_FUNCTION_NAMESPACE", ""),
 		Workers:      e.number("LAMBDA_WORKERS", max(2, goruntime.GOMAXPROCS(0)), 1, 1000),
 		Queue:        e.number("LAMBDA_QUEUE", 1000, 0, 1_000_000),
-		Timeout:      e.duration("LAMBDA_TIMEOUT", 5*time.Minute),
+		Timeout:      e.timeout(),
 		StartTimeout: e.duration("LAMBDA_START_TIMEOUT", 2*time.Minute),
 		MaxBody:      e.maxBody(),
 	}
@@ -95,6 +107,12 @@ func PoolConfigFromEnv(getenv func(string) string) (*PoolConfig, error) {
 		e.fail(`LAMBDA_WORKER_COMMAND: expected a JSON array such as ["python3","/lambda/worker/worker.py"], got %q`, command)
 	}
 	return cfg, e.err()
+}
+
+// TimeoutFromEnv is how long one invocation may take.
+func TimeoutFromEnv(getenv func(string) string) (time.Duration, error) {
+	e := env{get: getenv}
+	return e.timeout(), e.err()
 }
 
 // env reads variables and collects what is wrong with them.
@@ -124,6 +142,8 @@ func (e *env) number(key string, fallback, least, most int) int {
 	}
 	return n
 }
+
+func (e *env) timeout() time.Duration { return e.duration("LAMBDA_TIMEOUT", 5*time.Minute) }
 
 func (e *env) maxBody() int { return e.number("LAMBDA_MAX_BODY", 16<<20, 1024, 1<<30) }
 

@@ -59,7 +59,7 @@ func TestFilters(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 			continue
 		}
-		if got := filters.pass(e, attributes(e)); got != want {
+		if got := filters.pass(e, Attributes(e)); got != want {
 			t.Errorf("%s passes: %t, want %t", text, got, want)
 		}
 		var spec eventingv1.SubscriptionsAPIFilter
@@ -84,7 +84,7 @@ func TestListsOfFilters(t *testing.T) {
 		filters, err := ParseFilters(text)
 		if err != nil {
 			t.Errorf("%s: %v", text, err)
-		} else if got := filters.pass(ordered(), attributes(ordered())); got != want {
+		} else if got := filters.pass(ordered(), Attributes(ordered())); got != want {
 			t.Errorf("%s passes: %t, want %t", text, got, want)
 		}
 	}
@@ -100,7 +100,7 @@ func TestMalformedFilters(t *testing.T) {
 		`[[{"exact": {"a": "b"}, "prefix": {"a": "b"}}]]`:                 "expected one of exact, prefix, suffix, all, any, not, cesql, got 2",
 		`[[{"cesql": "type ="}]]`:                                         `LAMBDA_FILTERS: [0][0].cesql: "type =": `,
 	} {
-		_, err := ConfigFromEnv(lookup("LAMBDA_FILTERS="+text))
+		_, err := ConfigFromEnv(lookup("LAMBDA_FILTERS=" + text))
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want one with %q", text, err, want)
 		}

@@ -56,11 +56,17 @@ type Telemetry struct {
 	loading     metric.Float64Histogram
 	restarts    metric.Int64Counter
 	responses   metric.Int64Counter
-	byOutcome   map[outcome]metric.MeasurementOption
+	byOutcome   map[outcome]*measurement
 
 	tracer     trace.Tracer // nil where nothing is traced
 	propagator propagation.TraceContext
 	shutdown   []func(context.Context) error
+}
+
+// measurement holds what is said with each value, made once.
+type measurement struct {
+	add    []metric.AddOption
+	record []metric.RecordOption
 }
 
 // StartTelemetry exposes metrics to Prometheus on cfg.MetricsPort and sends
@@ -135,16 +141,18 @@ func (t *Telemetry) instrument(meter metric.Meter) error {
 		metric.WithDescription("Workers that ended, or were ended after a timeout, and were replaced."))
 	t.responses, errs[5] = meter.Int64Counter("lambda.response.events", metric.WithUnit("{event}"),
 		metric.WithDescription("Events of failed invocations for the response sink: delivered, or lost."))
-	t.byOutcome = make(map[outcome]metric.MeasurementOption, len(outcomes))
+	t.byOutcome = make(map[outcome]*measurement, len(outcomes))
 	for _, o := range outcomes {
-		t.byOutcome[o] = metric.WithAttributeSet(attribute.NewSet(attribute.String("outcome", string(o))))
+		option := metric.WithAttributeSet(attribute.NewSet(attribute.String("outcome", string(o))))
+		t.byOutcome[o] = &measurement{add: []metric.AddOption{option}, record: []metric.RecordOption{option}}
 	}
 	return errors.Join(errs[:]...)
 }
 
 func (t *Telemetry) invoked(ctx context.Context, o outcome, d time.Duration) {
-	t.invocations.Add(ctx, 1, t.byOutcome[o])
-	t.duration.Record(ctx, d.Seconds(), t.byOutcome[o])
+	m := t.byOutcome[o]
+	t.invocations.Add(ctx, 1, m.add...)
+	t.duration.Record(ctx, d.Seconds(), m.record...)
 }
 
 func (t *Telemetry) coldStarted(ctx context.Context) { t.coldStarts.Add(ctx, 1) }

@@ -1,135 +1,175 @@
-// Package source brings a function's files to where they are built.
 package source
 
 import (
 	"archive/tar"
-	"bytes"
+	"archive/zip"
+	"bufio"
 	"compress/gzip"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
+	"io/fs"
 	"os"
-	"path/filepath"
-	"sort"
-	"syscall"
+	"path"
+	"strings"
 )
 
-// Limits of what is unpacked.
-const (
-	MaxFiles = 10_000
-	MaxBytes = 256 << 20
-)
+// archiveEndings are of keys that are unpacked.
+var archiveEndings = []string{".zip", ".tar", ".tar.gz", ".tgz"}
 
-// Digest of files, path to text, independent of their order: sha256:<hex>.
-func Digest(files map[string]string) string {
-	h := sha256.New()
-	for _, name := range names(files) {
-		fmt.Fprintf(h, "%d:%s%d:%s", len(name), name, len(files[name]), files[name])
-	}
-	return "sha256:" + hex.EncodeToString(h.Sum(nil))
-}
-
-// Pack writes files as a gzipped tar archive, equal bytes for equal files.
-func Pack(files map[string]string) ([]byte, error) {
-	var out bytes.Buffer
-	z := gzip.NewWriter(&out)
-	t := tar.NewWriter(z)
-	for _, name := range names(files) {
-		text := files[name]
-		if err := t.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(text)), Typeflag: tar.TypeReg}); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		if _, err := io.WriteString(t, text); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+// archiveEnding of a key; empty where it is a file to be taken as it is.
+func archiveEnding(key string) string {
+	key = strings.ToLower(key)
+	for _, ending := range archiveEndings {
+		if strings.HasSuffix(key, ending) && path.Base(key) != ending {
+			return ending
 		}
 	}
-	if err := errors.Join(t.Close(), z.Close()); err != nil {
-		return nil, err
-	}
-	return out.Bytes(), nil
-}
-
-// InvalidError says what is wrong with a source; the user has to change it.
-type InvalidError struct{ Message string }
-
-func (e *InvalidError) Error() string { return e.Message }
-
-func invalid(format string, args ...any) error {
-	return &InvalidError{Message: fmt.Sprintf(format, args...)}
+	return ""
 }
 
 // Unpack writes the regular files of a gzipped tar archive below dir, which
 // must exist. Paths that leave it, links and devices are refused with an
 // *InvalidError, and so is more than MaxFiles or MaxBytes.
 func Unpack(archive io.Reader, dir string) error {
+	t, err := newTree(dir)
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	return t.gunzip(archive)
+}
+
+// unpackFile adds the files of an archive on disk, of this ending.
+func (t *tree) unpackFile(name, ending string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	t.packed = info.Size()
+	switch ending {
+	case ".zip":
+		return t.unzip(f, info.Size())
+	case ".tar":
+		return t.untar(bufio.NewReader(f))
+	}
+	return t.gunzip(bufio.NewReader(f))
+}
+
+func (t *tree) gunzip(archive io.Reader) error {
 	z, err := gzip.NewReader(archive)
 	if err != nil {
 		return invalid("the source is no gzipped tar archive: %v", err)
 	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	t := tar.NewReader(z)
-	left := int64(MaxBytes)
-	for files := 0; ; files++ {
-		header, err := t.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+	return t.untar(z)
+}
+
+func (t *tree) untar(archive io.Reader) error {
+	// What is read is bounded too: a header that is passed over has a length.
+	reader := tar.NewReader(&bounded{Reader: archive, left: MaxBytes + MaxFiles*tarHeaders})
+	for {
+		header, err := reader.Next()
+		var tooLarge *InvalidError
 		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case errors.As(err, &tooLarge):
+			return tooLarge
 		case err != nil:
 			return invalid("the source is a broken archive: %v", err)
-		case files >= MaxFiles:
-			return invalid("the source has more than %d files", MaxFiles)
-		case !filepath.IsLocal(header.Name):
-			return invalid("the source has a path that leaves it: %q", header.Name)
-		case header.Typeflag == tar.TypeDir:
+		case header.Typeflag == tar.TypeXGlobalHeader: // git archive writes one
 			continue
-		case header.Typeflag != tar.TypeReg:
-			return invalid("the source has something that is neither file nor folder: %q", header.Name)
-		case header.Size > left:
-			return invalid("the source unpacks to more than %d bytes", MaxBytes)
 		}
-		left -= header.Size
-		if err := write(root, header.Name, t); err != nil {
+		mode := header.FileInfo().Mode()
+		if header.Typeflag == tar.TypeLink { // whose mode is that of a file
+			mode |= fs.ModeSymlink
+		}
+		if err := t.add(header.Name, mode, header.Size, reader); err != nil {
 			return err
 		}
 	}
 }
 
-func write(root *os.Root, name string, content io.Reader) error {
-	var err error
-	if dir := filepath.Dir(name); dir != "." {
-		err = root.MkdirAll(dir, 0o755)
-	}
-	var f *os.File
-	if err == nil {
-		f, err = root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-	}
+func (t *tree) unzip(archive io.ReaderAt, size int64) error {
+	directory := &directoryReader{ReaderAt: archive, left: maxDirectory}
+	z, err := zip.NewReader(directory, size)
+	directory.left = -1
 	switch {
-	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, os.ErrExist):
-		return invalid("the source has %q twice, or as a file and a folder", name)
-	case errors.Is(err, syscall.ENAMETOOLONG):
-		return invalid("the source has a name that is too long: %q", name)
+	case directory.tooLong:
+		return because(ReasonTooLarge, "the source has more than %d files", MaxFiles)
 	case err != nil:
-		return err
+		return invalid("the source is no zip archive: %v", err)
 	}
-	if _, err := io.Copy(f, content); err != nil {
-		f.Close()
-		return invalid("the source is a broken archive: %v", err)
+	for _, f := range z.File {
+		if f.Flags&0x1 != 0 {
+			return invalid("the source has a file that is encrypted: %q", f.Name)
+		}
+		// Some programs write paths as Windows has them.
+		name := strings.ReplaceAll(f.Name, `\`, "/")
+		mode := f.Mode()
+		if strings.HasSuffix(name, "/") {
+			mode |= fs.ModeDir
+		}
+		if f.UncompressedSize64 > MaxBytes {
+			return tooLarge()
+		}
+		if err := t.addZipped(f, name, mode); err != nil {
+			return err
+		}
 	}
-	return f.Close()
+	return nil
 }
 
-func names(files map[string]string) []string {
-	list := make([]string, 0, len(files))
-	for name := range files {
-		list = append(list, name)
+func (t *tree) addZipped(f *zip.File, name string, mode fs.FileMode) error {
+	if !mode.IsRegular() { // nothing is read of it
+		return t.add(name, mode, 0, nil)
 	}
-	sort.Strings(list)
-	return list
+	content, err := f.Open()
+	if err != nil {
+		return invalid("the source has a file that cannot be unpacked: %q: %v", f.Name, err)
+	}
+	defer content.Close()
+	return t.add(name, mode, int64(f.UncompressedSize64), content) //nolint:gosec // bounded by the caller
+}
+
+// maxDirectory of a zip archive, in bytes: all of it is held in memory.
+const maxDirectory = 8 << 20
+
+// directoryReader reads so many bytes while a directory is read.
+type directoryReader struct {
+	io.ReaderAt
+	left    int64 // negative when the directory is read
+	tooLong bool
+}
+
+func (d *directoryReader) ReadAt(p []byte, offset int64) (int, error) {
+	if d.left >= 0 {
+		if d.left -= int64(len(p)); d.left < 0 {
+			d.left, d.tooLong = 0, true
+			return 0, tooLarge()
+		}
+	}
+	return d.ReaderAt.ReadAt(p, offset)
+}
+
+// bounded is a reader that ends with an *InvalidError after so many bytes.
+type bounded struct {
+	io.Reader
+	left int64
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if b.left -= int64(n); b.left < 0 {
+		return 0, tooLarge()
+	}
+	return n, err
+}
+
+func tooLarge() error {
+	return because(ReasonTooLarge, "the source unpacks to more than %d bytes (%s)", MaxBytes, mebibytes(MaxBytes))
 }

@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -86,6 +87,20 @@ func archive(t *testing.T, headers ...tar.Header) []byte {
 		t.Fatal(err)
 	}
 	return out.Bytes()
+}
+
+// plainTar of files, as it is before it is packed.
+func plainTar(t *testing.T, files map[string]string) []byte {
+	t.Helper()
+	z, err := gzip.NewReader(strings.NewReader(packed(t, files)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }
 
 // declared is an archive whose file says that it is so long.
@@ -183,6 +198,25 @@ func TestCheckHandlerOfJavaScript(t *testing.T) {
 	} {
 		if err := CheckHandler(dir, handler, "index.js"); (err == nil) != found {
 			t.Errorf("CheckHandler(%q) = %v", handler, err)
+		}
+	}
+}
+
+func TestCheckHandlerOfPrograms(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "handler.go"), []byte("package function\n\nfunc Handler() {}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ handler, file, want string }{
+		{"Handler", "handler.go", ""},
+		{"Handlr", "handler.go", `handler "Handlr" not found: package function has Handler; set spec.runtime.handler`},
+		{"any", "handler.go", `handler "any": expected an exported function`},
+		{"any", "bootstrap", "no file bootstrap in the source, which has handler.go"},
+	} {
+		err := CheckHandler(dir, tt.handler, tt.file)
+		var invalid *InvalidError
+		if tt.want == "" && err != nil || tt.want != "" && (!errors.As(err, &invalid) || !strings.HasPrefix(err.Error(), tt.want)) {
+			t.Errorf("CheckHandler(%q, %q) = %v, want %q", tt.handler, tt.file, err, tt.want)
 		}
 	}
 }

@@ -1,13 +1,19 @@
 package contract
 
 import (
+	"errors"
+	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/brunovlucena/knative-lambda-operator/pkg/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/runtime"
+	handler "github.com/brunovlucena/knative-lambda-operator/runtimes/contract/testdata/go"
 )
 
 // language is one under test: how its handler runs, and in which words it tells
@@ -23,8 +29,11 @@ type language struct {
 	notJSON string
 	// file that a stack trace names.
 	file string
-	// linked functions run in the front's own process, which a crash would end.
+	// linked functions run in the front's own process: a crash would end it, its
+	// streams are not the function's alone, and its errors have no stack.
 	linked bool
+	// noBytes: data is JSON and nothing else.
+	noBytes bool
 }
 
 var languages = []*language{
@@ -33,6 +42,55 @@ var languages = []*language{
 		invoker: workers("main.handler", interpreter("/usr/bin/python3", "python3"), "-u", "../python/worker/worker.py")},
 	{name: "nodejs", failure: "TypeError", exit: "ProcessExit", unwritable: "type Object that cannot be written as JSON", file: "index.js",
 		notJSON: "JSON", invoker: workers("index.handler", interpreter("node"), "../nodejs/worker/worker.js")},
+	{name: "go", failure: "error", exit: "panic", unwritable: "type map[string]interface {} that cannot be written as JSON", file: "handler.go",
+		notJSON: "invalid character 'b' looking for beginning of object key string", invoker: linked, linked: true},
+	{name: "provided", failure: "ValueError", notJSON: "invalid character 'b' looking for beginning of object key string", file: "main.go", noBytes: true,
+		invoker: workers("any", program)},
+}
+
+// program builds the one of runtimes/provided, a module of its own.
+func program(t testing.TB) string {
+	t.Helper()
+	path, err := buildProgram()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+var buildProgram = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(temporary, "program")
+	cmd := exec.Command("go", "build", "-o", path, ".")
+	cmd.Dir = "../provided/worker_test/program"
+	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// temporary is a folder for all tests.
+var temporary string
+
+func TestMain(m *testing.M) {
+	var err error
+	if temporary, err = os.MkdirTemp("", "contract-"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	os.RemoveAll(temporary)
+	os.Exit(code)
+}
+
+// linked runs a handler in this process, as the program of a function does.
+func linked(t *testing.T, s *settings, logs io.Writer) runtime.Invoker {
+	t.Helper()
+	logger := runtime.NewLogger(&s.Config, logs)
+	invoker, err := lambda.NewInvoker(handler.Handler, s.timeout, s.Function, s.Namespace, logger.With("logger", "function"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return invoker
 }
 
 // interpreter is the first of the programs that is there.
@@ -49,23 +107,25 @@ func interpreter(names ...string) func(testing.TB) string {
 	}
 }
 
-// workers runs a handler in worker processes.
+// workers runs a handler in worker processes: of the program that is the last of
+// args, or where there are none of a whole program for AWS Lambda.
 func workers(handler string, program func(testing.TB) string, args ...string) func(*testing.T, *settings, io.Writer) runtime.Invoker {
 	return func(t *testing.T, s *settings, logs io.Writer) runtime.Invoker {
 		t.Helper()
 		t.Setenv("PYTHONDONTWRITEBYTECODE", "1") // the worker's folder becomes part of images
-		command := append([]string{program(t)}, args...)
-		worker, err := filepath.Abs(args[len(args)-1])
-		if err != nil {
-			t.Fatal(err)
+		cfg := &runtime.PoolConfig{Handler: handler, TaskRoot: t.TempDir(), Command: append([]string{program(t)}, args...), Workers: 2, Queue: 100,
+			Timeout: s.timeout, StartTimeout: patience, MaxBody: s.MaxBody, Function: s.Function, Namespace: s.Namespace}
+		if len(args) == 0 {
+			cfg.Protocol = "aws-lambda"
+		} else {
+			var err, rootErr error
+			cfg.Command[len(args)], err = filepath.Abs(args[len(args)-1])
+			cfg.TaskRoot, rootErr = filepath.Abs(filepath.Join("testdata", s.language.name))
+			if err := errors.Join(err, rootErr); err != nil {
+				t.Fatal(err)
+			}
 		}
-		command[len(command)-1] = worker
-		root, err := filepath.Abs(filepath.Join("testdata", s.language.name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		pool := runtime.NewPool(&runtime.PoolConfig{Handler: handler, TaskRoot: root, Command: command, Workers: 2, Queue: 100,
-			Timeout: s.timeout, StartTimeout: patience, MaxBody: s.MaxBody}, s.telemetry, logs, logs)
+		pool := runtime.NewPool(cfg, s.telemetry, logs, logs)
 		t.Cleanup(pool.Close)
 		deadline := time.After(patience)
 		for !pool.Ready() {

@@ -19,14 +19,12 @@ func TestLogsNameTheirEvent(t *testing.T) {
 			"told":    {"INFO", "function"},
 			"warned":  {"WARNING", "function"},
 		} {
+			if l.linked && strings.HasPrefix(want[1], "std") {
+				continue // the streams are the test's own
+			}
 			line := f.logs.line(t, message)
 			delete(line, "timestamp")
 			want := map[string]any{"severity": want[0], "logger": want[1], "message": message, "event_id": "id-1", "event_type": "io.example.test", "trace_id": "0af7651916cd43dd8448eb211c80319c"}
-			if l.linked && strings.HasPrefix(want["logger"].(string), "std") { // many invocations share the streams
-				delete(want, "event_id")
-				delete(want, "event_type")
-				delete(want, "trace_id")
-			}
 			if diff := cmp.Diff(want, line); diff != "" {
 				t.Errorf("%s (-want, +got):\n%s", message, diff)
 			}
@@ -39,5 +37,5 @@ func TestLogsNameTheirEvent(t *testing.T) {
 				t.Errorf("the line %q is no JSON", text)
 			}
 		}
-	})
+	}, "provided")
 }

@@ -42,6 +42,20 @@ var invalidFunctions = []struct {
 	{"files too long together", webhook, "", fmt.Sprintf("source: {inline: {files: {a.py: %q, b.py: %[1]q}}}\nruntime: {language: python}", strings.Repeat("#", 256<<10)), []string{"spec.source.inline", "at most 524288 fit"}},
 	{"path that leaves the source", both, "", `source: {inline: {files: {main.py: "x", ../evil.py: "x"}}}` + "\nruntime: {language: python}", []string{"spec.source.inline.files", "../evil.py", "path inside the source"}},
 	{"absolute path", both, "", `source: {inline: {files: {main.py: "x", /etc/passwd: "x"}}}` + "\nruntime: {language: python}", []string{"spec.source.inline.files", "/etc/passwd", "relative path"}},
+	{"bucket in capitals", both, "", elsewhere("s3: {bucket: Functions, key: f.zip}"), []string{"spec.source.s3.bucket", "name of a bucket", "Functions"}},
+	{"key that climbs", both, "", elsewhere("s3: {bucket: functions, key: a/../f.zip}"), []string{"spec.source.s3.key", "without '.', '..'"}},
+	{"no key", both, "", elsewhere("s3: {bucket: functions}"), []string{"spec.source.s3.key"}},
+	{"endpoint with a path", both, "", elsewhere("s3: {bucket: functions, key: f.zip, endpoint: 'https://store.example/x'}"), []string{"spec.source.s3.endpoint", "without a path"}},
+	{"MinIO without endpoint", webhook, "", elsewhere("minio: {bucket: functions, key: f.zip}"), []string{"spec.source.minio.endpoint", "config-build", "minio-endpoint"}},
+	{"version of a prefix", both, "", elsewhere("s3: {bucket: functions, key: f/, versionId: '1'}"), []string{"spec.source.s3", "versionId", "a prefix has no version"}},
+	{"two credentials", webhook, "", elsewhere("s3: {bucket: functions, key: f.zip, credentialsSecret: a, secretRef: {name: b}}"), []string{"spec.source.s3.credentialsSecret", "secretRef"}},
+	{"git over http", both, "", elsewhere("git: {url: 'http://git.example/a.git'}"), []string{"spec.source.git.url", "https://host/path"}},
+	{"git from a file", both, "", elsewhere("git: {url: 'file:///etc'}"), []string{"spec.source.git.url", "https://host/path"}},
+	{"password in a URL", both, "", elsewhere("git: {url: 'https://a:b@git.example/a.git'}"), []string{"spec.source.git.url"}},
+	{"git over ssh without a key", both, "", elsewhere("git: {url: 'git@git.example:a.git'}"), []string{"spec.source.git", "secretRef", "known_hosts"}},
+	{"ref that is none", both, "", elsewhere("git: {url: 'https://git.example/a.git', ref: 'a..b'}"), []string{"spec.source.git.ref", "expected a branch"}},
+	{"ref that is an option", both, "", elsewhere("git: {url: 'https://git.example/a.git', ref: '--upload-pack=x'}"), []string{"spec.source.git.ref", "expected a branch"}},
+	{"path that leaves the repository", both, "", elsewhere("git: {url: 'https://git.example/a.git', path: '../x'}"), []string{"spec.source.git.path", "inside the source"}},
 	{"malformed handler", both, "", strings.Replace(valid, "language: python", "language: python, handler: 'a b'", 1), []string{"spec.runtime.handler", "main.handler"}},
 	{"more replicas at least than at most", both, "", valid + "scaling: {minReplicas: 3, maxReplicas: 2}", []string{"spec.scaling", "minReplicas", "no more than maxReplicas"}},
 	{"negative replicas", both, "", valid + "scaling: {minReplicas: -1}", []string{"spec.scaling.minReplicas", "-1", "0"}},
@@ -68,6 +82,11 @@ var invalidFunctions = []struct {
 	{"unknown overflow policy", both, "", valid + "eventing: {enabled: true, dlq: {overflowPolicy: drop}}", []string{"spec.eventing.dlq.overflowPolicy", "drop-head"}},
 	{"malformed time to live", both, "", valid + "eventing: {enabled: true, dlq: {messageTTL: a day}}", []string{"spec.eventing.dlq.messageTTL", "such as 90s"}},
 	{"a word wrongly written", both, "", valid + "scalling: {minReplicas: 1}", []string{`unknown field "spec.scalling"`}},
+}
+
+// elsewhere is a function of Python whose source is not inline.
+func elsewhere(source string) string {
+	return "source: {" + source + "}\nruntime: {language: python}"
 }
 
 // function is the manifest of a function with the spec.

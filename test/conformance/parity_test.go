@@ -176,6 +176,12 @@ var validFunctions = []string{
 	valid + "build: {timeout: 1h, registry: 'example.com:5000', repository: team/functions, args: [{name: A_1, value: ''}]}",
 	`source: {inline: {files: {main.py: "x", lib/..hidden.py: "x", .env: ""}, dependencies: "requests"}}` + "\nruntime: {language: python, handler: main.handler, timeout: 1s}",
 	`source: {type: inline, inline: {code: ` + strings.Repeat("x", v1alpha1.MaxInlineBytes) + "}}\nruntime: {language: python}",
+	elsewhere("minio: {endpoint: 'minio:9000', bucket: a.b-c, key: 'a..b/.f.tar.gz', region: eu-1, versionId: x, secretRef: {name: s}}"),
+	elsewhere("gcs: {bucket: functions_1, key: team/f/, credentialsSecret: s}"),
+	elsewhere("s3: {endpoint: 'https://[fd00::1]:9000/', bucket: functions, key: f}"),
+	elsewhere("git: {url: 'https://git.example:8443/~team/a.git', ref: feature/x-1, path: functions/hello/}"),
+	elsewhere("git: {url: 'ssh://git@git.example:2222/a', ref: v1.2.3, path: ., secretRef: {name: s}}"),
+	elsewhere("git: {url: 'git@git.example:team/a.git', secretRef: {name: s}}"),
 	`source: {image: {repository: example.com/team/x, digest: "sha256:` + strings.Repeat("0", 64) + `", port: 8080}}`,
 	"source: {image: {repository: 'localhost:5001/team/x', tag: v1}}\nobservability: {tracing: {enabled: true, samplingRate: 0.5, endpoint: 'http://otel:4317'}, logging: {level: debug, format: text}}",
 }

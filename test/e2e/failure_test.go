@@ -15,12 +15,24 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/test"
 )
 
-// TestHandlerWithoutFile: the build tells before it builds.
-func TestHandlerWithoutFile(t *testing.T) {
+// eachStrategy tests what has to be the same however an image is made.
+func eachStrategy(t *testing.T, do func(*testing.T, v1alpha1.BuildStrategy)) {
 	t.Parallel()
+	for _, strategy := range []v1alpha1.BuildStrategy{v1alpha1.BuildAuto, v1alpha1.BuildKaniko} {
+		t.Run(string(strategy), func(t *testing.T) {
+			t.Parallel()
+			do(t, strategy)
+		})
+	}
+}
+
+// TestHandlerWithoutFile: the build tells before it builds.
+func TestHandlerWithoutFile(t *testing.T) { eachStrategy(t, handlerWithoutFile) }
+
+func handlerWithoutFile(t *testing.T, strategy v1alpha1.BuildStrategy) {
 	ctx := t.Context()
 	f := python(clients.Namespace(ctx, t), "lost", greeting("nobody"))
-	f.Spec.Runtime.Handler = "app.handler"
+	f.Spec.Runtime.Handler, f.Spec.Build.Strategy = "app.handler", strategy
 	f = failed(ctx, t, create(ctx, t, f), v1alpha1.FunctionConditionBuildSucceeded, build.ReasonSourceInvalid)
 	test.Contains(t, "the condition", f.Status.GetCondition(v1alpha1.FunctionConditionReady).Message, `"app.handler"`, "app.py", "main.py", "spec.runtime.handler")
 	if b := f.Status.Build; b.Failure.Step != build.StepSource || b.Attempts != 1 {
@@ -68,18 +80,22 @@ func TestBuildTimeout(t *testing.T) {
 	ctx := t.Context()
 	namespace := clients.Namespace(ctx, t)
 	f := python(namespace, "slow", greeting("late in "+namespace))
-	f.Spec.Build.Timeout = v1alpha1.NewDuration(time.Second)
+	f.Spec.Build.Timeout, f.Spec.Build.Strategy = v1alpha1.NewDuration(time.Second), v1alpha1.BuildKaniko
 	f = failed(ctx, t, create(ctx, t, f), v1alpha1.FunctionConditionBuildSucceeded, build.ReasonTimeout)
 	test.Contains(t, "the condition", f.Status.GetCondition(v1alpha1.FunctionConditionReady).Message, "longer than its timeout", "spec.build.timeout")
+	// As it says: with more time it is built.
+	ready(ctx, t, update(ctx, t, f, func(s *v1alpha1.LambdaFunctionSpec) { s.Build.Timeout = v1alpha1.NewDuration(5 * time.Minute) }))
 }
 
 // TestUnreachableRegistry: the infrastructure is at fault, so it is tried again,
 // and the condition names the registry meanwhile.
-func TestUnreachableRegistry(t *testing.T) {
-	t.Parallel()
+func TestUnreachableRegistry(t *testing.T) { eachStrategy(t, unreachableRegistry) }
+
+func unreachableRegistry(t *testing.T, strategy v1alpha1.BuildStrategy) {
 	ctx := t.Context()
 	namespace := clients.Namespace(ctx, t)
 	f := python(namespace, "stranded", greeting("nowhere"))
+	f.Spec.Build.Strategy = strategy
 	f.Spec.Build.Registry = "nowhere." + namespace + ".svc.cluster.local"
 	f, err := clients.AwaitFunction(ctx, test.Key(create(ctx, t, f)), "the failure of the first attempt", func(f *v1alpha1.LambdaFunction) bool {
 		return f.Status.Build != nil && f.Status.Build.Failure != nil
@@ -99,15 +115,16 @@ func TestUnreachableRegistry(t *testing.T) {
 }
 
 // TestRegistryThatRefuses: only a person can help, so it is not tried again.
-func TestRegistryThatRefuses(t *testing.T) {
-	t.Parallel()
+func TestRegistryThatRefuses(t *testing.T) { eachStrategy(t, registryThatRefuses) }
+
+func registryThatRefuses(t *testing.T, strategy v1alpha1.BuildStrategy) {
 	ctx := t.Context()
 	namespace := clients.Namespace(ctx, t)
 	base := ready(ctx, t, create(ctx, t, python(namespace, "base", greeting("a base for others"))))
 	host := runRefusingRegistry(ctx, t, namespace, base.Status.Build.Image)
 
 	f := python(namespace, "refused", greeting("refused"))
-	f.Spec.Build.Registry = host
+	f.Spec.Build.Registry, f.Spec.Build.Strategy = host, strategy
 	f = failed(ctx, t, create(ctx, t, f), v1alpha1.FunctionConditionBuildSucceeded, build.ReasonPushDenied)
 	test.Contains(t, "the condition", f.Status.GetCondition(v1alpha1.FunctionConditionReady).Message, "refused the push", "spec.build.pushSecretRef", host)
 	if b := f.Status.Build; b.Attempts != 1 || b.Failure.Step != build.StepPush || b.Failure.Retryable {

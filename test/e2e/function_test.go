@@ -68,9 +68,15 @@ func checkStatus(t *testing.T, f *v1alpha1.LambdaFunction) {
 	}
 	b := f.Status.Build
 	test.Contains(t, "status.build.image", b.Image, "@sha256:")
-	test.Contains(t, "status.build.jobName", b.JobName, f.Name+"-build-")
-	if b.Strategy != v1alpha1.BuildKaniko || b.Attempts != 1 || b.Failure != nil {
-		t.Errorf("status.build = %+v, want one attempt of kaniko without failure", b)
+	want := v1alpha1.BuildLayer
+	if f.Spec.Build.Strategy == v1alpha1.BuildKaniko {
+		want = v1alpha1.BuildKaniko
+		test.Contains(t, "status.build.jobName", b.JobName, f.Name+"-build-")
+	} else if b.JobName != "" {
+		t.Errorf("status.build.jobName = %q of an image that was made without a pod, want none", b.JobName)
+	}
+	if b.Strategy != want || b.Attempts != 1 || b.Failure != nil {
+		t.Errorf("status.build = %+v, want one attempt of %s without failure", b, want)
 	}
 	if b.StartTime == nil || b.CompletionTime == nil || b.CompletionTime.Before(b.StartTime) {
 		t.Errorf("status.build = %+v, want when it began and ended", b)
@@ -143,13 +149,39 @@ func changeUnderLoad(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFuncti
 	return f
 }
 
-// breakIt puts a syntax error into the code: the build fails with the compiler's
-// words, as the user's fault, and what ran before runs on.
+// broken does not compile.
+const broken = "def handler(event, context)\n    return 1\n"
+
+// breakIt puts a syntax error into the code, which nothing compiles before it runs:
+// the new revision does not come up and says why, and what ran before runs on.
 func breakIt(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction) *v1alpha1.LambdaFunction {
 	t.Helper()
-	f = update(ctx, t, f, func(s *v1alpha1.LambdaFunctionSpec) {
-		s.Source.Inline.Code = "def handler(event, context)\n    return 1\n"
+	f = update(ctx, t, f, func(s *v1alpha1.LambdaFunctionSpec) { s.Source.Inline.Code = broken })
+	f, err := clients.AwaitFunction(ctx, test.Key(f), "ServiceReady False", func(f *v1alpha1.LambdaFunction) bool {
+		return f.Status.GetCondition(v1alpha1.FunctionConditionServiceReady).IsFalse()
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	test.Contains(t, "Ready", f.Status.GetCondition(v1alpha1.FunctionConditionReady).Message, "SyntaxError", "main.py", "line 1")
+	answers(ctx, t, f, greetingBody("two"))
+	return f
+}
+
+// TestKaniko: a build in a pod compiles, so that a syntax error fails it with the
+// compiler's words, as the user's fault.
+func TestKaniko(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	namespace := clients.Namespace(ctx, t)
+	f := python(namespace, "baked", greeting("one in "+namespace))
+	f.Spec.Build.Strategy = v1alpha1.BuildKaniko
+	start := time.Now()
+	f = ready(ctx, t, create(ctx, t, f))
+	t.Logf("from create to Ready with a build in a pod: %v", time.Since(start).Round(100*time.Millisecond))
+	checkStatus(t, f)
+
+	f = update(ctx, t, f, func(s *v1alpha1.LambdaFunctionSpec) { s.Source.Inline.Code = broken })
 	f = failed(ctx, t, f, v1alpha1.FunctionConditionBuildSucceeded, build.ReasonBuildStepFailed)
 	test.Contains(t, "BuildSucceeded", f.Status.GetCondition(v1alpha1.FunctionConditionBuildSucceeded).Message, "SyntaxError", "main.py", "line 1")
 	b := f.Status.Build
@@ -163,6 +195,8 @@ func breakIt(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction) *v1a
 		t.Fatal(err)
 	}
 	test.Contains(t, "the Kubernetes event", event.Message, "SyntaxError", "main.py")
-	answers(ctx, t, f, greetingBody("two"))
-	return f
+	answers(ctx, t, f, greetingBody("one in "+namespace))
+
+	f = ready(ctx, t, update(ctx, t, f, func(s *v1alpha1.LambdaFunctionSpec) { s.Source.Inline.Code = greeting("two in " + namespace) }))
+	answers(ctx, t, f, greetingBody("two in "+namespace))
 }

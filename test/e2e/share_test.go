@@ -18,8 +18,9 @@ import (
 
 // TestSameCodeIsBuiltOnce: an image is named by its content, so a function whose
 // code another has becomes Ready without a build.
-func TestSameCodeIsBuiltOnce(t *testing.T) {
-	t.Parallel()
+func TestSameCodeIsBuiltOnce(t *testing.T) { eachStrategy(t, sameCodeIsBuiltOnce) }
+
+func sameCodeIsBuiltOnce(t *testing.T, strategy v1alpha1.BuildStrategy) {
 	ctx := t.Context()
 	namespace := clients.Namespace(ctx, t)
 	words := "the same in " + namespace
@@ -30,16 +31,22 @@ func TestSameCodeIsBuiltOnce(t *testing.T) {
 	defer jobs.Stop()
 
 	// Two at once: one builds, the other waits for it.
-	one := create(ctx, t, python(namespace, "one", greeting(words)))
-	two := create(ctx, t, python(namespace, "two", greeting(words)))
+	wanted := func(name string) *v1alpha1.LambdaFunction {
+		f := python(namespace, name, greeting(words))
+		f.Spec.Build.Strategy = strategy
+		return f
+	}
+	one := create(ctx, t, wanted("one"))
+	two := create(ctx, t, wanted("two"))
 	one, two = ready(ctx, t, one), ready(ctx, t, two)
 	// And one later, with a name as long as names may be: it finds the image.
 	start := time.Now()
-	three := ready(ctx, t, create(ctx, t, python(namespace, strings.Repeat("n", 63), greeting(words))))
+	three := ready(ctx, t, create(ctx, t, wanted(strings.Repeat("n", 63))))
 	t.Logf("from create to Ready without a build: %v", time.Since(start).Round(100*time.Millisecond))
 
-	if made := jobs.Stop(); len(made) != 1 {
-		t.Errorf("Jobs made for three functions with the same code: %v, want one", made)
+	want := map[v1alpha1.BuildStrategy]int{v1alpha1.BuildKaniko: 1}[strategy]
+	if made := jobs.Stop(); len(made) != want {
+		t.Errorf("Jobs made for three functions with the same code: %v, want %d", made, want)
 	}
 	if name := three.Status.Build.JobName; name != "" {
 		t.Errorf("status.build.jobName = %q of a function whose image was there, want none", name)
@@ -53,12 +60,15 @@ func TestSameCodeIsBuiltOnce(t *testing.T) {
 }
 
 // TestRebuild: a new value of the annotation builds unchanged source again.
-func TestRebuild(t *testing.T) {
-	t.Parallel()
+func TestRebuild(t *testing.T) { eachStrategy(t, rebuild) }
+
+func rebuild(t *testing.T, strategy v1alpha1.BuildStrategy) {
 	ctx := t.Context()
 	namespace := clients.Namespace(ctx, t)
 	words := "again in " + namespace
-	f := ready(ctx, t, create(ctx, t, python(namespace, "again", greeting(words))))
+	f := python(namespace, "again", greeting(words))
+	f.Spec.Build.Strategy = strategy
+	f = ready(ctx, t, create(ctx, t, f))
 	first := f.Status.Build
 
 	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:"once more"}}}`, lambda.RebuildAnnotationKey)
@@ -71,8 +81,8 @@ func TestRebuild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f.Status.Build.Reference == first.Reference || f.Status.Build.JobName == "" {
-		t.Errorf("status.build = %+v after the rebuild, want another reference than %s and a Job", f.Status.Build, first.Reference)
+	if f.Status.Build.Reference == first.Reference || f.Status.Build.Attempts != 1 {
+		t.Errorf("status.build = %+v after the rebuild, want another reference than %s and an attempt", f.Status.Build, first.Reference)
 	}
 	answers(ctx, t, f, greetingBody(words))
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"text/template"
 	"time"
@@ -48,8 +49,17 @@ type Build struct {
 	// function's namespace with which images are pushed, unless the function
 	// names one.
 	PushSecret string
+	// KueueQueue names the LocalQueue of Kueue, in the function's namespace, in
+	// which builds wait, unless the function names one. Empty is none.
+	KueueQueue string
 	// FailedBuildTTL is how long the Job of a failed build is kept.
 	FailedBuildTTL time.Duration
+	// MinIOEndpoint of functions that name none: a URL or host:port.
+	MinIOEndpoint string
+	// SourceAllowedNetworks may be fetched from though they are not public.
+	SourceAllowedNetworks []netip.Prefix
+	// SourcePollInterval after which a source is asked again what it is by now.
+	SourcePollInterval time.Duration
 }
 
 // RepositoryData is what a repository template may use.
@@ -83,6 +93,7 @@ func defaultBuild() *Build {
 		RetryDelay:              10 * time.Second,
 		InsecureRegistries:      sets.New[string](),
 		FailedBuildTTL:          10 * time.Minute,
+		SourcePollInterval:      time.Minute,
 	}
 }
 
@@ -91,7 +102,7 @@ func defaultBuild() *Build {
 func NewBuildFromConfigMap(cm *corev1.ConfigMap) (*Build, error) {
 	b := defaultBuild()
 	var repository string
-	var insecure []string
+	var insecure, networks []string
 	p := newParser(BuildConfigName, cm.Data)
 	p.text("registry", &b.Registry, registryHost)
 	p.text("repository-template", &repository, nil)
@@ -108,7 +119,15 @@ func NewBuildFromConfigMap(cm *corev1.ConfigMap) (*Build, error) {
 	p.duration("retry-delay", &b.RetryDelay, time.Second, time.Hour)
 	p.list("insecure-registries", &insecure, registryHost)
 	p.text("push-secret", &b.PushSecret, secretName)
+	p.text("kueue-queue", &b.KueueQueue, queueName)
 	p.duration("failed-build-ttl", &b.FailedBuildTTL, 0, 7*24*time.Hour)
+	p.text("minio-endpoint", &b.MinIOEndpoint, CheckEndpoint)
+	p.list("source-allowed-networks", &networks, func(text string) error {
+		network, err := parseNetwork(text)
+		b.SourceAllowedNetworks = append(b.SourceAllowedNetworks, network)
+		return err
+	})
+	p.duration("source-poll-interval", &b.SourcePollInterval, 5*time.Second, 24*time.Hour)
 	p.required("registry", b.Registry)
 	p.required("builder-image", b.BuilderImage)
 	p.required("runtime-image", b.RuntimeImage)

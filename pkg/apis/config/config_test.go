@@ -75,7 +75,8 @@ func TestBuildExampleShowsTheDefaults(t *testing.T) {
 	if got.Timeout != want.Timeout || got.Cache != want.Cache || got.CacheTTL != want.CacheTTL ||
 		got.MaxParallel != want.MaxParallel || got.MaxParallelPerNamespace != want.MaxParallelPerNamespace ||
 		got.MaxAttempts != want.MaxAttempts || got.RetryDelay != want.RetryDelay ||
-		got.ExecutorImage != want.ExecutorImage || got.FailedBuildTTL != want.FailedBuildTTL {
+		got.ExecutorImage != want.ExecutorImage || got.FailedBuildTTL != want.FailedBuildTTL ||
+		got.SourcePollInterval != want.SourcePollInterval {
 		t.Errorf("the example of config-build shows other values than the defaults: %+v, want %+v", got, want)
 	}
 	repository, err := got.Repository(RepositoryData{Namespace: "team", Name: "f", Language: "python"})
@@ -98,6 +99,11 @@ func TestBuildErrors(t *testing.T) {
 		{"bad resources", "resources", "cpu: 1", "config-build: resources: expected YAML of the form in _example"},
 		{"bad image", "executor-image", "no image!", "config-build: executor-image: expected an image reference"},
 		{"bad insecure", "insecure-registries", "ok:5000, not/ok", "config-build: insecure-registries: expected a registry"},
+		{"bad endpoint", "minio-endpoint", "ftp://minio", "config-build: minio-endpoint: expected http://, https:// or host:port"},
+		{"endpoint with a path", "minio-endpoint", "http://minio/bucket", "config-build: minio-endpoint: expected a URL or host:port without a path"},
+		{"bad network", "source-allowed-networks", "10.0.0.0/8, minio", `config-build: source-allowed-networks: expected networks such as 10.0.0.0/8 or fd00::/8, got "minio"`},
+		{"address for a network", "source-allowed-networks", "10.0.0.1/8", "config-build: source-allowed-networks: expected networks"},
+		{"bad interval", "source-poll-interval", "1s", "config-build: source-poll-interval: expected a duration from 5s"},
 		{"bad secret", "push-secret", "No_Secret", "config-build: push-secret: expected the name of a Secret"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

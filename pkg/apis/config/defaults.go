@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -52,5 +53,8 @@ func NewDefaultsFromConfigMap(cm *corev1.ConfigMap) (*Defaults, error) {
 	p.integer("agent-min-replicas", &d.AgentMinReplicas, 0, 10000)
 	p.integer("agent-max-replicas", &d.AgentMaxReplicas, 0, 10000)
 	p.yaml("agent-resources", &d.AgentResources)
+	if d.FunctionTimeout > d.MaxFunctionTimeout { // functions that name none would be refused
+		p.fail("function-timeout", fmt.Errorf("expected no more than max-function-timeout (%v), got %v", d.MaxFunctionTimeout, d.FunctionTimeout))
+	}
 	return d, p.done()
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -167,6 +168,13 @@ func imageReference(text string) error {
 	return nil
 }
 
+func queueName(text string) error {
+	if errs := validation.IsDNS1123Label(text); len(errs) > 0 {
+		return fmt.Errorf("expected the name of a LocalQueue, got %q: %s", text, errs[0])
+	}
+	return nil
+}
+
 func secretName(text string) error {
 	if errs := validation.IsDNS1123Subdomain(text); len(errs) > 0 {
 		return fmt.Errorf("expected the name of a Secret, got %q: %s", text, errs[0])
@@ -195,4 +203,29 @@ func httpURL(text string) error {
 		return fmt.Errorf("expected a URL that begins with http:// or https://, got %q", text)
 	}
 	return nil
+}
+
+// CheckEndpoint tells why text cannot be the endpoint of an object store.
+func CheckEndpoint(text string) error {
+	host := text
+	if scheme, rest, ok := strings.Cut(text, "://"); ok {
+		if scheme != "http" && scheme != "https" {
+			return fmt.Errorf("expected http://, https:// or host:port, got %q", text)
+		}
+		host = strings.TrimSuffix(rest, "/")
+	}
+	if !hostPattern.MatchString(host) {
+		return fmt.Errorf("expected a URL or host:port without a path, got %q", text)
+	}
+	return nil
+}
+
+var hostPattern = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`)
+
+func parseNetwork(text string) (netip.Prefix, error) {
+	network, err := netip.ParsePrefix(text)
+	if err != nil || network != network.Masked() {
+		return network, fmt.Errorf("expected networks such as 10.0.0.0/8 or fd00::/8, got %q", text)
+	}
+	return network, nil
 }

@@ -37,6 +37,10 @@ const (
 	// ImageAnnotationKey is on build Jobs: the image reference being built.
 	ImageAnnotationKey = GroupName + "/image"
 
+	// KueueQueueLabelKey is on build Jobs that Kueue queues, and may be on a
+	// function: the name of the LocalQueue.
+	KueueQueueLabelKey = "kueue.x-k8s.io/queue-name"
+
 	// RebuildAnnotationKey asks for a new build of unchanged source by a new
 	// value.
 	RebuildAnnotationKey = GroupName + "/rebuild"

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -19,11 +17,8 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources/names"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/registry"
-	"github.com/brunovlucena/knative-lambda-operator/runtimes"
 )
 
 // reconcileBuild makes the image of the source be in the registry: found there,
@@ -45,8 +40,8 @@ func (r *Reconciler) reconcileBuild(ctx context.Context, p *pass) pkgreconciler.
 	}
 	status := p.Status.Build
 	rebuild := p.Annotations[lambda.RebuildAnnotationKey]
-	if status == nil || status.Reference != b.Reference || status.Rebuild != rebuild {
-		status = &v1alpha1.BuildStatus{Reference: b.Reference, Rebuild: rebuild}
+	if status == nil || status.Reference != b.Reference || status.Rebuild != rebuild || (status.Image == "" && status.Settings != settings(p)) {
+		status = &v1alpha1.BuildStatus{Reference: b.Reference, Rebuild: rebuild, Settings: settings(p)}
 		p.Status.Build = status
 	}
 	switch {
@@ -63,12 +58,12 @@ func (r *Reconciler) reconcileBuild(ctx context.Context, p *pass) pkgreconciler.
 			return controller.NewRequeueAfter(wait)
 		}
 	}
-	return r.reconcileJob(ctx, p, b)
+	return r.strategyOf(b).reconcile(ctx, p, b)
 }
 
 // findOrStart asks the registry for the image and builds it where it is not
 // there, unless another function does just now.
-func (r *Reconciler) findOrStart(ctx context.Context, p *pass, b *resources.Build) pkgreconciler.Event {
+func (r *kaniko) findOrStart(ctx context.Context, p *pass, b *resources.Build) pkgreconciler.Event {
 	switch digest, err := r.registry.Check(key(p), b.Reference, p.cfg.Build.Insecure(b.Registry)); {
 	case errors.Is(err, registry.ErrPending):
 		p.Status.MarkBuildPending(v1alpha1.ReasonCheckingRegistry, "Asking the registry whether it has "+b.Reference+".")
@@ -101,64 +96,6 @@ func tag(reference string) string {
 	return reference[strings.LastIndexByte(reference, ':')+1:]
 }
 
-// desiredBuild is the build of the newest spec.
-func desiredBuild(p *pass) (*resources.Build, error) {
-	cfg, spec := p.cfg.Build, &p.Spec
-	b := &resources.Build{Registry: spec.Build.Registry, Repository: spec.Build.Repository, Language: p.language, Files: p.files}
-	if b.Registry == "" {
-		b.Registry = cfg.Registry
-	}
-	if b.Repository == "" {
-		var err error
-		if b.Repository, err = cfg.Repository(config.RepositoryData{Namespace: p.Namespace, Name: p.Name, Language: spec.Runtime.Language}); err != nil {
-			return nil, err
-		}
-	}
-	template := p.language.Dockerfile
-	if template == "" {
-		var err error
-		if template, err = runtimes.Dockerfile(p.language.Template); err != nil {
-			return nil, fmt.Errorf("%s: %s: %w", config.RuntimesConfigName, spec.Runtime.Language, err)
-		}
-	}
-	b.Input = build.Input{
-		Source: p.Status.Source.Digest, Language: spec.Runtime.Language, Version: p.version,
-		BaseImage: p.language.Versions[p.version].BaseImage, RunImage: p.language.Versions[p.version].RunImage, RuntimeImage: cfg.RuntimeImage,
-		Template: template, Salt: p.Annotations[lambda.RebuildAnnotationKey],
-	}
-	if file := p.language.DependenciesFile; p.files[file] != "" {
-		b.Input.Dependencies = file
-	}
-	if p.language.Compiled {
-		b.Input.Handler = spec.Runtime.Handler
-	}
-	b.Input.Args = buildArgs(p.language.Env, spec.Build.Args)
-	b.Reference = build.Reference(b.Registry+"/"+b.Repository, b.Input)
-	b.Attempt = 1
-	if s := p.Status.Build; s != nil && s.Reference == b.Reference {
-		b.Attempt = max(1, s.Attempts)
-		if s.Failure != nil {
-			b.Attempt++
-		}
-	}
-	b.Name = names.Build(p, b.Reference, b.Input.Salt, b.Attempt)
-	return b, nil
-}
-
-// buildArgs are the language's arguments but those that the function sets itself,
-// by name, and the function's in their order.
-func buildArgs(language map[string]string, own []v1alpha1.BuildArg) (args []build.Arg) {
-	for _, name := range slices.Sorted(maps.Keys(language)) {
-		if !slices.ContainsFunc(own, func(a v1alpha1.BuildArg) bool { return a.Name == name }) {
-			args = append(args, build.Arg{Name: name, Value: language[name]})
-		}
-	}
-	for _, a := range own {
-		args = append(args, build.Arg{Name: a.Name, Value: a.Value})
-	}
-	return args
-}
-
 // mayRetry tells whether a failed build is tried again.
 func mayRetry(s *v1alpha1.BuildStatus, cfg *config.Build) bool {
 	return s.Failure.Retryable && int(s.Attempts) < cfg.MaxAttempts
@@ -179,8 +116,7 @@ func key(p *pass) types.NamespacedName {
 
 // now is the injected clock's, with the seconds that the API keeps.
 func (r *Reconciler) now() *metav1.Time {
-	t := metav1.NewTime(r.clock.Now()).Rfc3339Copy()
-	return &t
+	return seconds(r.clock.Now())
 }
 
 // finished tells whether a Job has ended, and with which condition.

@@ -4,7 +4,10 @@ import (
 	"context"
 
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
 	kubeclient "knative.dev/pkg/client/injection/kube/client"
@@ -23,10 +26,17 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	functioninformer "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/informers/lambda/v1alpha1/lambdafunction"
 	functionreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdafunction"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/layer"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/cachetransform"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/optional"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sourcewatch"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/registry"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
 )
+
+// concurrency is how many functions are reconciled at once. A pass waits only for
+// its own writes.
+const concurrency = 8
 
 // NewController wires informers, handlers and configuration to the reconciler.
 // The context must carry lambda.Selector for filtered informers.
@@ -56,9 +66,20 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	impl := functionreconciler.NewImpl(ctx, r, func(*controller.Impl) controller.Options {
 		return controller.Options{ConfigStore: store}
 	})
+	impl.Concurrency = concurrency // the generated controller ignores that of the options
 	resync = func(name string, _ any) { impl.FilteredGlobalResync(concerns(name), functions.Informer()) }
 	store.WatchConfigs(cmw)
 
+	sources := sourcewatch.New(sourcewatch.Options{
+		Enqueue: impl.EnqueueKey,
+		Leads:   leads(impl),
+		Secret:  secretReader(r.kube),
+		Clock:   clock.RealClock{},
+		Resolve: source.Resolve,
+	})
+	r.sources = sources
+	go sources.Run(ctx)
+	r.layers = layer.NewBackground(layer.NewMaker(secretReader(r.kube), r.clock), impl.EnqueueKey, r.clock)
 	resolver := registry.NewResolver(impl.EnqueueKey, r.clock)
 	r.registry, r.tracker, r.slots = resolver, impl.Tracker, newSlots(impl.EnqueueKey, func() ([]*batchv1.Job, error) { return activeJobs(r.jobs) })
 
@@ -68,6 +89,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		if key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(obj); err == nil {
 			namespace, name, _ := cache.SplitMetaNamespaceKey(key)
 			r.slots.forget(types.NamespacedName{Namespace: namespace, Name: name})
+			sources.Forget(types.NamespacedName{Namespace: namespace, Name: name})
 		}
 	}})
 	owned := cache.FilteringResourceEventHandler{
@@ -86,6 +108,25 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		impl.FilteredGlobalResync(concerns(config.EventingConfigName), functions.Informer())
 	})...)
 	return impl
+}
+
+// leads tells which functions this replica reconciles.
+func leads(impl *controller.Impl) func(types.NamespacedName) bool {
+	leader, ok := impl.Reconciler.(interface {
+		IsLeaderFor(types.NamespacedName) bool
+	})
+	if !ok {
+		return func(types.NamespacedName) bool { return true }
+	}
+	return leader.IsLeaderFor
+}
+
+// secretReader reads a Secret from the API server: only those that a function
+// names, and none is kept.
+func secretReader(kube kubernetes.Interface) func(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
+	return func(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
+		return kube.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
+	}
 }
 
 // concerns tells which functions a ConfigMap's change concerns.

@@ -30,9 +30,12 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
 	lambdaclient "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/client"
 	functionreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdafunction"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/layer"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sourcewatch"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
 	ltesting "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/testing"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/registry"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
 )
 
 const (
@@ -96,21 +99,49 @@ func (addresses) URIFromDestinationV1(_ context.Context, dest duckv1.Destination
 	return dest.URI, nil
 }
 
+// said is what the sources say to whoever asks.
+type said struct {
+	resolved *source.Resolved
+	err      error
+}
+
+func (s said) Check(types.NamespacedName, sourcewatch.Query) (*source.Resolved, error) {
+	return s.resolved, s.err
+}
+func (said) Forget(types.NamespacedName) {}
+
 type rowKey struct{}
 
 // rowSettings of the world around a row.
 type rowSettings struct {
 	config   *config.Config
 	registry registry.Checker
+	sources  sourcewatch.Checker
+	layers   layer.Builder
 	now      time.Time
 	// Whether the cluster has what is optional.
 	noEventing, noRabbitMQ bool
 }
 
+// made is what the maker of layers says to whoever asks.
+type made struct {
+	layer.Result
+	err error
+}
+
+func (m made) Build(types.NamespacedName, *layer.Request) (layer.Result, error) {
+	return m.Result, m.err
+}
+
+// layers are made so.
+func layers(m made) func(*rowSettings) {
+	return func(s *rowSettings) { s.layers = m }
+}
+
 // in is the context of a row with a registry that answers so, and a
 // configuration changed by the functions.
 func in(a answer, change ...func(*rowSettings)) context.Context {
-	s := &rowSettings{config: testConfig(), registry: a, now: now}
+	s := &rowSettings{config: testConfig(), registry: a, sources: said{err: sourcewatch.ErrPending}, layers: made{err: layer.ErrPending}, now: now}
 	for _, c := range change {
 		c(s)
 	}
@@ -135,7 +166,7 @@ func newReconciler(ctx context.Context, ls *ltesting.Listers) controller.Reconci
 	r := &Reconciler{
 		kube: kubeclient.Get(ctx), serving: servingclient.Get(ctx),
 		services: ls.Services(), jobs: ls.Jobs(), pods: ls.Pods(), configMaps: ls.ConfigMaps(),
-		registry: s.registry, tracker: &rtesting.FakeTracker{}, clock: clocktesting.NewFakePassiveClock(s.now),
+		registry: s.registry, sources: s.sources, layers: s.layers, tracker: &rtesting.FakeTracker{}, clock: clocktesting.NewFakePassiveClock(s.now),
 	}
 	if !s.noEventing {
 		r.eventing.Store(&eventingKinds{client: eventingclient.Get(ctx), brokers: ls.Brokers(), triggers: ls.Triggers()})
@@ -158,6 +189,7 @@ func function(options ...option) *v1alpha1.LambdaFunction {
 		Spec: v1alpha1.LambdaFunctionSpec{
 			Source:  v1alpha1.FunctionSource{Inline: &v1alpha1.InlineSource{Code: "def handler(event, context): pass\n"}},
 			Runtime: v1alpha1.FunctionRuntime{Language: "python"},
+			Build:   v1alpha1.BuildSpec{Strategy: v1alpha1.BuildKaniko},
 		},
 	}
 	f.SetDefaults(config.ToContext(context.Background(), testConfig()))
@@ -173,7 +205,7 @@ func resolved(f *v1alpha1.LambdaFunction) {
 	f.Status.InitializeConditions()
 	f.Status.ObservedGeneration = f.Generation
 	p := &pass{LambdaFunction: f, cfg: testConfig()}
-	if err := (&Reconciler{}).reconcileSource(context.Background(), p); err != nil {
+	if err := (&Reconciler{sources: said{err: sourcewatch.ErrPending}}).reconcileSource(context.Background(), p); err != nil {
 		panic(err)
 	}
 }
@@ -253,7 +285,7 @@ func attemptOf(f *v1alpha1.LambdaFunction, attempt int32) *resources.Build {
 	f = f.DeepCopy()
 	f.Status.Build = nil
 	p := &pass{LambdaFunction: f, cfg: testConfig()}
-	if err := (&Reconciler{}).reconcileSource(context.Background(), p); err != nil {
+	if err := (&Reconciler{sources: said{err: sourcewatch.ErrPending}}).reconcileSource(context.Background(), p); err != nil {
 		panic(err)
 	}
 	b, err := desiredBuild(p)
@@ -261,7 +293,7 @@ func attemptOf(f *v1alpha1.LambdaFunction, attempt int32) *resources.Build {
 		panic(err)
 	}
 	if attempt > 1 {
-		f.Status.Build = &v1alpha1.BuildStatus{Reference: b.Reference, Attempts: attempt - 1, Failure: &v1alpha1.BuildFailure{}}
+		f.Status.Build = &v1alpha1.BuildStatus{Reference: b.Reference, Settings: settings(p), Attempts: attempt - 1, Failure: &v1alpha1.BuildFailure{}}
 		if b, err = desiredBuild(p); err != nil {
 			panic(err)
 		}

@@ -19,8 +19,11 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	functionreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdafunction"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/layer"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/phase"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sourcewatch"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/registry"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
 )
 
 // Reconciler implements the generated interface for LambdaFunctions.
@@ -37,8 +40,10 @@ type Reconciler struct {
 	eventing atomic.Pointer[eventingKinds]
 	rabbitmq atomic.Pointer[rabbitKinds]
 
-	registry registry.Checker
 	resolver destinationResolver
+	sources  sourcewatch.Checker
+	registry registry.Checker
+	layers   layer.Builder
 	tracker  tracker.Interface
 	slots    *slots
 	clock    clock.PassiveClock
@@ -51,12 +56,14 @@ var _ functionreconciler.Interface = (*Reconciler)(nil)
 type pass struct {
 	*v1alpha1.LambdaFunction
 	cfg *config.Config
-	// language is nil where the source is an image.
+	// language is nil where the source is an image or not known.
 	language *config.Language
 	// version of the language.
 	version string
-	// files of the source.
+	// files of an inline source.
 	files map[string]string
+	// resolved is what a source that lives elsewhere has resolved to.
+	resolved *source.Resolved
 	// image to run; empty as long as there is none.
 	image string
 	// sink of replies; nil where they go back to whoever asked.

@@ -170,7 +170,7 @@ func TestReconcileBuild(t *testing.T) {
 		Name: "waits for a slot", Key: theKey, Ctx: in(absent, func(s *rowSettings) { s.config.Build.MaxParallel = 1 }),
 		Objects: ltesting.Objects(function(looking), job(other, 1, func(j *batchv1.Job) { j.Annotations[lambda.ImageAnnotationKey] = "another:image" })),
 		WantStatusUpdates: status(function(looking, func(f *v1alpha1.LambdaFunction) {
-			f.Status.MarkBuildPending(v1alpha1.ReasonQueued, "0 builds wait before this one for one of 1 slots.")
+			f.Status.MarkBuildPending(v1alpha1.ReasonQueued, "This build is the next; 1 build at once, 4 of them in one namespace.")
 		})),
 	}, {
 		Name: "says that the language is gone", Key: theKey, Ctx: in(absent, func(s *rowSettings) { delete(s.config.Runtimes.Languages, "python") }),

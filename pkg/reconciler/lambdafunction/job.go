@@ -17,6 +17,7 @@ import (
 	pkgreconciler "knative.dev/pkg/reconciler"
 	"knative.dev/pkg/tracker"
 
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
@@ -32,8 +33,11 @@ func (r *Reconciler) inputSet(namespace string) child.Set[*corev1.ConfigMap] {
 	return child.Set[*corev1.ConfigMap]{Kind: "ConfigMap", Lister: r.configMaps.ConfigMaps(namespace), Client: r.kube.CoreV1().ConfigMaps(namespace)}
 }
 
-// reconcileJob runs the build as a Job and takes over how it ends.
-func (r *Reconciler) reconcileJob(ctx context.Context, p *pass, b *resources.Build) pkgreconciler.Event {
+// kaniko makes the image in a Job, whose pod may run what the Dockerfile says.
+type kaniko struct{ *Reconciler }
+
+// reconcile runs the build as a Job and takes over how it ends.
+func (r *kaniko) reconcile(ctx context.Context, p *pass, b *resources.Build) pkgreconciler.Event {
 	job, err := r.jobs.Jobs(p.Namespace).Get(b.Name)
 	switch {
 	case apierrs.IsNotFound(err):
@@ -53,6 +57,11 @@ func (r *Reconciler) reconcileJob(ctx context.Context, p *pass, b *resources.Bui
 		return err
 	}
 	outcome, ended := r.outcome(job, pod)
+	if suspended(job) {
+		// Kueue has not let it begin, or has taken it back: its pod says nothing.
+		p.Status.MarkBuildPending(v1alpha1.ReasonQueued, fmt.Sprintf("Kueue's queue %q has not admitted Job %s.", job.Labels[lambda.KueueQueueLabelKey], b.Name))
+		return r.cancelBuilds(ctx, p, b.Name)
+	}
 	if !ended {
 		message := "Job " + b.Name + " builds the image."
 		if pod != nil {
@@ -73,7 +82,7 @@ func (r *Reconciler) reconcileJob(ctx context.Context, p *pass, b *resources.Bui
 }
 
 // outcome of a Job: its pod's, or its own where the pod is gone.
-func (r *Reconciler) outcome(job *batchv1.Job, pod *corev1.Pod) (build.Outcome, bool) {
+func (r *kaniko) outcome(job *batchv1.Job, pod *corev1.Pod) (build.Outcome, bool) {
 	if pod != nil {
 		if o, ended := build.Read(pod); ended {
 			return o, true
@@ -92,9 +101,10 @@ func (r *Reconciler) outcome(job *batchv1.Job, pod *corev1.Pod) (build.Outcome, 
 
 // startBuild makes the Job when there is a slot for it and nobody builds the
 // same image.
-func (r *Reconciler) startBuild(ctx context.Context, p *pass, b *resources.Build) pkgreconciler.Event {
+func (r *kaniko) startBuild(ctx context.Context, p *pass, b *resources.Build) pkgreconciler.Event {
 	job := types.NamespacedName{Namespace: p.Namespace, Name: b.Name}
-	granted, err := r.slots.take(key(p), job, b.Reference, p.cfg.Build)
+	queue := resources.Queue(p.LambdaFunction, p.cfg.Build)
+	granted, err := r.slots.take(claim{function: key(p), job: job, reference: b.Reference, kueue: queue != ""}, p.cfg.Build)
 	switch {
 	case err != nil:
 		return err
@@ -102,7 +112,7 @@ func (r *Reconciler) startBuild(ctx context.Context, p *pass, b *resources.Build
 		p.Status.MarkBuildPending(v1alpha1.ReasonSharedBuild, fmt.Sprintf("Job %s builds the same image.", granted.shared))
 		return r.track(p, granted.shared)
 	case !granted.ok:
-		p.Status.MarkBuildPending(v1alpha1.ReasonQueued, fmt.Sprintf("%d builds wait before this one for one of %d slots.", granted.before, p.cfg.Build.MaxParallel))
+		p.Status.MarkBuildPending(v1alpha1.ReasonQueued, queued(granted.before, p.cfg.Build))
 		return r.cancelBuilds(ctx, p, b.Name)
 	}
 	if err := r.createBuild(ctx, p, b); err != nil {
@@ -113,10 +123,33 @@ func (r *Reconciler) startBuild(ctx context.Context, p *pass, b *resources.Build
 	s.JobName, s.Strategy, s.StartTime, s.CompletionTime, s.Failure = b.Name, v1alpha1.BuildKaniko, r.now(), nil, nil
 	s.Attempts = b.Attempt
 	p.Status.MarkBuildPending(v1alpha1.ReasonBuilding, "Job "+b.Name+" builds the image.")
+	if queue != "" {
+		s.StartTime = nil // Kueue's to say
+		p.Status.MarkBuildPending(v1alpha1.ReasonQueued, fmt.Sprintf("Kueue's queue %q has not admitted Job %s.", queue, b.Name))
+	}
 	return r.cancelBuilds(ctx, p, b.Name)
 }
 
-func (r *Reconciler) createBuild(ctx context.Context, p *pass, b *resources.Build) error {
+// queued says where in the line a build is.
+func queued(before int, cfg *config.Build) string {
+	place := fmt.Sprintf("%d builds are before this one", before)
+	switch {
+	case before == 0:
+		place = "This build is the next"
+	case before == 1:
+		place = "1 build is before this one"
+	case before >= fewBuilds:
+		place = "At least " + place
+	}
+	return fmt.Sprintf("%s; %d build at once, %d of them in one namespace.", place, cfg.MaxParallel, cfg.MaxParallelPerNamespace)
+}
+
+// suspended tells whether somebody keeps a Job from running.
+func suspended(job *batchv1.Job) bool {
+	return job.Spec.Suspend != nil && *job.Spec.Suspend && finished(job) == nil
+}
+
+func (r *kaniko) createBuild(ctx context.Context, p *pass, b *resources.Build) error {
 	input, err := resources.MakeBuildInput(p.LambdaFunction, b)
 	if err != nil {
 		return err

@@ -111,15 +111,10 @@ func Configure(ctx context.Context, e *env.Env) error {
 		"config-build": {
 			"registry": env.Registry, "insecure-registries": env.Registry, "executor-image": image("kaniko"),
 			"repository-template": "functions/{{.Namespace}}/{{.Language}}",
+			// This machine as pods reach it: MinIO, and the git servers of tests.
+			"source-allowed-networks": env.BridgeIP + "/32", "source-poll-interval": "5s",
 		},
 		"config-eventing": {"rabbitmq-cluster": "rabbitmq/rabbitmq"}, // there with --with=eventing
-		"config-runtimes": {"python": fmt.Sprintf(`versions:
-  "3.11": {baseImage: %q}
-handler: main.handler
-file: main.py
-dependenciesFile: requirements.txt
-template: python
-worker: ["python3", "-u", "/lambda/worker/worker.py"]
-`, image("python-3.11"))},
+		"config-runtimes": runtimesConfig(image),
 	})
 }

@@ -96,15 +96,16 @@ func (e *Env) Available(ctx context.Context, namespace string, deployments ...st
 	return nil
 }
 
-// PatchConfig merges data into ConfigMaps of a namespace; their webhook may be
-// coming up just now.
+// PatchConfig merges data into ConfigMaps of a namespace. Their webhook may be
+// coming up just now, and one of before, which does not know new keys, goes on
+// answering for the better part of a minute.
 func (e *Env) PatchConfig(ctx context.Context, part, namespace string, patches map[string]map[string]string) error {
 	for name, data := range patches {
 		patch, err := json.Marshal(map[string]any{"data": data})
 		if err != nil {
 			return err
 		}
-		if err := e.Wait(ctx, part, name, time.Minute, func(ctx context.Context) error {
+		if err := e.Wait(ctx, part, name, 2*time.Minute, func(ctx context.Context) error {
 			_, err := e.Kubectl(ctx, "", "patch", "configmap", name, "-n", namespace, "--type=merge", "-p", string(patch))
 			return err
 		}); err != nil {

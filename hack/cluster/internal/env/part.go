@@ -45,6 +45,9 @@ func (e *Env) Up(ctx context.Context, parts []Part) error {
 	prepared := map[string]chan struct{}{}
 	for _, p := range on {
 		prepared[p.Name] = make(chan struct{})
+		if p.Prepare == nil {
+			close(prepared[p.Name])
+		}
 	}
 	var wg sync.WaitGroup
 	errs := make(chan error, 2*len(on))
@@ -56,11 +59,12 @@ func (e *Env) Up(ctx context.Context, parts []Part) error {
 	go func() {
 		defer wg.Done()
 		for _, p := range on {
-			if p.Prepare != nil {
-				if err := p.Prepare(ctx, e); err != nil {
-					fail(p.Name, err)
-					return
-				}
+			if p.Prepare == nil {
+				continue
+			}
+			if err := p.Prepare(ctx, e); err != nil {
+				fail(p.Name, err)
+				return
 			}
 			close(prepared[p.Name])
 		}

@@ -16,6 +16,8 @@ import (
 // dotted suffix of one.
 var eventTypePattern = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?)*$`)
 
+const expectedEventType = "expected an event type such as io.example.order.created"
+
 // Validate implements apis.Validatable: what is wrong, by field, with what
 // would be right.
 func (a *LambdaAgent) Validate(ctx context.Context) *apis.FieldError {
@@ -35,11 +37,18 @@ func (s *LambdaAgentSpec) Validate(ctx context.Context) *apis.FieldError {
 	errs := s.Image.validate().ViaField("image")
 	errs = errs.Also(s.AI.validate(cfg).ViaField("ai"))
 	if b := s.Behavior; b != nil {
-		if b.SystemPrompt != "" && (s.AI.SystemPrompt != "" || s.AI.SystemPromptFrom != nil) {
+		switch {
+		case b.SystemPrompt == "":
+		case s.AI.SystemPrompt != "":
 			errs = errs.Also(apis.ErrMultipleOneOf("ai.systemPrompt", "behavior.systemPrompt"))
+		case s.AI.SystemPromptFrom != nil:
+			errs = errs.Also(apis.ErrMultipleOneOf("ai.systemPromptFrom", "behavior.systemPrompt"))
 		}
 		if b.MaxContextMessages != nil && *b.MaxContextMessages < 1 {
 			errs = errs.Also(apis.ErrInvalidValue(*b.MaxContextMessages, "behavior.maxContextMessages", "must be at least 1"))
+		}
+		if b.ConversationTTL != nil {
+			errs = errs.Also(checkDuration(*b.ConversationTTL, minTimeout, maxConversation, "behavior.conversationTTL"))
 		}
 	}
 	switch s.OperationMode {
@@ -79,8 +88,11 @@ func (a *AISpec) validate(*config.Config) (errs *apis.FieldError) {
 		errs = errs.Also(&apis.FieldError{Message: "missing field(s)", Paths: []string{"apiKeySecretRef"},
 			Details: fmt.Sprintf("provider %s answers nobody without a key", a.Provider)})
 	}
-	if r := a.APIKeySecretRef; r != nil && (r.Name == "" || r.Key == "") {
-		errs = errs.Also(apis.ErrMissingField("apiKeySecretRef.name", "apiKeySecretRef.key"))
+	if r := a.APIKeySecretRef; r != nil {
+		errs = errs.Also(checkKeyOf(r.Name, r.Key).ViaField("apiKeySecretRef"))
+	}
+	if r := a.SystemPromptFrom; r != nil {
+		errs = errs.Also(checkKeyOf(r.Name, r.Key).ViaField("systemPromptFrom"))
 	}
 	if a.Temperature != nil {
 		errs = errs.Also(checkNumber(*a.Temperature, 2, "temperature"))
@@ -96,6 +108,17 @@ func (a *AISpec) validate(*config.Config) (errs *apis.FieldError) {
 	}
 	if a.Timeout != nil {
 		errs = errs.Also(checkDuration(*a.Timeout, minTimeout, maxWindow, "timeout"))
+	}
+	return errs
+}
+
+// checkKeyOf: a key of a Secret or ConfigMap is told by both names.
+func checkKeyOf(name, key string) (errs *apis.FieldError) {
+	if name == "" {
+		errs = errs.Also(apis.ErrMissingField("name"))
+	}
+	if key == "" {
+		errs = errs.Also(apis.ErrMissingField("key"))
 	}
 	return errs
 }
@@ -130,12 +153,12 @@ func (e *AgentEventing) validate() (errs *apis.FieldError) {
 	}
 	for i, s := range e.Subscriptions {
 		if !eventTypePattern.MatchString(s.EventType) {
-			errs = errs.Also(apis.ErrInvalidValue(s.EventType, "eventType", "expected an event type such as io.example.order.created").ViaFieldIndex("subscriptions", i))
+			errs = errs.Also(apis.ErrInvalidValue(s.EventType, "eventType", expectedEventType).ViaFieldIndex("subscriptions", i))
 		}
 	}
 	for i, intent := range e.Intents {
 		if !eventTypePattern.MatchString(intent) {
-			errs = errs.Also(apis.ErrInvalidArrayValue(intent, "intents", i))
+			errs = errs.Also(apis.ErrInvalidValue(intent, apis.CurrentField, expectedEventType).ViaFieldIndex("intents", i))
 		}
 	}
 	return errs

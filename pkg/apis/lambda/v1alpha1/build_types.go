@@ -5,8 +5,6 @@ import (
 )
 
 // BuildStrategy is a way to make an image from source.
-//
-// +kubebuilder:validation:Enum=auto;kaniko
 type BuildStrategy string
 
 const (
@@ -14,12 +12,18 @@ const (
 	BuildAuto BuildStrategy = "auto"
 	// BuildKaniko builds with Kaniko in a Job.
 	BuildKaniko BuildStrategy = "kaniko"
+	// BuildLayer puts the source as a layer on the base image, without a pod. It
+	// is what auto takes where nothing has to be installed or compiled, and
+	// cannot be asked for.
+	BuildLayer BuildStrategy = "layer"
 )
 
 // BuildSpec says how the image is made.
 type BuildSpec struct {
-	// Strategy that makes the image; default auto.
+	// Strategy that makes the image; default auto: a layer on the base image where
+	// nothing has to be installed or compiled, else Kaniko.
 	// +optional
+	// +kubebuilder:validation:Enum=auto;kaniko
 	Strategy BuildStrategy `json:"strategy,omitempty"`
 
 	// Timeout of one build, queue not counted.
@@ -69,8 +73,9 @@ type BuildSpec struct {
 	// +kubebuilder:validation:MaxItems=64
 	Args []BuildArg `json:"args,omitempty"`
 
-	// Dockerfile is the path of a Dockerfile inside the source, for full
-	// control.
+	// Dockerfile is the path of a Dockerfile inside the source, for full control.
+	// Its context is the source; the build arguments BASE_IMAGE and RUNTIME_IMAGE
+	// name the language's base image and the image with the lambda runtime.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Dockerfile string `json:"dockerfile,omitempty"`

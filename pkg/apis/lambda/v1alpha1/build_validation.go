@@ -25,6 +25,11 @@ func (s *LambdaFunctionSpec) validateBuild(cfg *config.Config) (errs *apis.Field
 	default:
 		errs = errs.Also(apis.ErrInvalidValue(b.Strategy, "strategy", "expected auto or kaniko"))
 	}
+	if b.Dockerfile != "" {
+		if err := checkPath(b.Dockerfile); err != nil {
+			errs = errs.Also(apis.ErrInvalidValue(b.Dockerfile, "dockerfile", err.Error()))
+		}
+	}
 	if b.Registry != "" && !registryPattern.MatchString(b.Registry) {
 		errs = errs.Also(apis.ErrInvalidValue(b.Registry, "registry", "expected a registry as host or host:port"))
 	}

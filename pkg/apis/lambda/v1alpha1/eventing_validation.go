@@ -12,8 +12,6 @@ import (
 	"knative.dev/eventing/pkg/apis/feature"
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
-
-	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 )
 
 // Bounds of dead letters.
@@ -32,7 +30,7 @@ func checkLabel(name, field string) *apis.FieldError {
 // validateTriggers also tells which two of them cannot be beside each other.
 func (s *LambdaFunctionSpec) validateTriggers(ctx context.Context) (errs *apis.FieldError) {
 	function := apis.ParentMeta(ctx)
-	own := events.Source("function", function.Namespace, function.Name)
+	own := "io.knative.lambda/function/" + function.Namespace + "/" + function.Name // as pkg/events has it
 	for i := range s.Triggers {
 		t := &s.Triggers[i]
 		errs = errs.Also(t.validate(ctx, own).ViaFieldIndex("triggers", i))

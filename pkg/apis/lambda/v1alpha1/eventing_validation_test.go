@@ -23,7 +23,7 @@ func eventful(t *testing.T, text string) *LambdaFunction {
 	return f
 }
 
-func defaulted(t *testing.T, text string) *LambdaFunction {
+func asAdmitted(t *testing.T, text string) *LambdaFunction {
 	t.Helper()
 	f := eventful(t, text)
 	f.SetDefaults(context.Background())
@@ -49,7 +49,7 @@ func TestEventingIsAdmitted(t *testing.T) {
 		`{traffic: [{revisionName: greeter-00001, percent: 90}, {latestRevision: true, percent: 10, tag: next}]}`,
 		`{traffic: [{percent: 100}, {tag: next}]}`,
 	} {
-		if err := defaulted(t, text).Validate(context.Background()); err != nil {
+		if err := asAdmitted(t, text).Validate(context.Background()); err != nil {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
@@ -99,7 +99,7 @@ func TestEventingThatIsRefused(t *testing.T) {
 		`{traffic: [{percent: 100, tag: a}, {tag: a}]}`:                                                                                `traffic[0] has it already`,
 		`{traffic: [{percent: 100, configurationName: c}]}`:                                                                            `must not set the field(s): spec.traffic[0].configurationName`,
 	} {
-		err := defaulted(t, text).Validate(context.Background())
+		err := asAdmitted(t, text).Validate(context.Background())
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error = %v, want %q", text, err, want)
 		}
@@ -107,7 +107,7 @@ func TestEventingThatIsRefused(t *testing.T) {
 }
 
 func TestEventingDefaults(t *testing.T) {
-	f := defaulted(t, `{triggers: [{broker: mine}, {delivery: {backoffDelay: 90s, timeout: PT5S}, filter: {attributes: {type: a}}}], eventing: {enabled: true, broker: shop, rabbitmq: {prefetchCount: 7}}}`)
+	f := asAdmitted(t, `{triggers: [{broker: mine}, {delivery: {backoffDelay: 90s, timeout: PT5S}, filter: {attributes: {type: a}}}], eventing: {enabled: true, broker: shop, rabbitmq: {prefetchCount: 7}}}`)
 	if a, b := f.Spec.Triggers[0].Broker, f.Spec.Triggers[1].Broker; a != "mine" || b != "shop" {
 		t.Errorf("the brokers are %q and %q, want mine and shop", a, b)
 	}
@@ -132,7 +132,7 @@ func TestEventingDefaults(t *testing.T) {
 }
 
 func TestEventingThatIsOffWarns(t *testing.T) {
-	errs := defaulted(t, `{eventing: {broker: shop}}`).Validate(context.Background())
+	errs := asAdmitted(t, `{eventing: {broker: shop}}`).Validate(context.Background())
 	if err := errs.Filter(0); err != nil {
 		t.Errorf("eventing that is off is refused: %v", err)
 	}

@@ -30,6 +30,9 @@ const (
 	// ReasonUnknownLanguage says that config-runtimes has no such language or
 	// version (any more).
 	ReasonUnknownLanguage = "UnknownLanguage"
+	// ReasonResolvingSource says that the source is being asked what it is by
+	// now. What it may answer with are the reasons of package source.
+	ReasonResolvingSource = "ResolvingSource"
 	// ReasonWaitingForSource says that the source is not resolved.
 	ReasonWaitingForSource = "WaitingForSource"
 	// ReasonInvalidConfiguration says that a ConfigMap of the operator cannot
@@ -44,6 +47,9 @@ const (
 	ReasonSharedBuild = "WaitingForSharedBuild"
 	// ReasonBuilding says that the build runs.
 	ReasonBuilding = "Building"
+	// ReasonWaitingForSecret says that a Secret with the registry's credentials is
+	// not there yet.
+	ReasonWaitingForSecret = "WaitingForSecret"
 	// ReasonRetrying says that the build failed by the infrastructure's fault
 	// and will be tried again.
 	ReasonRetrying = "BuildRetrying"
@@ -95,6 +101,17 @@ func (s *LambdaFunctionStatus) Summarize() {
 // MarkSourceResolved says that the source is known by its digest.
 func (s *LambdaFunctionStatus) MarkSourceResolved() {
 	functionConditions.Manage(s).MarkTrue(FunctionConditionSourceResolved)
+}
+
+// MarkSourceStale says that the source is known by its digest and could not be
+// asked whether it still is: what runs, runs on.
+func (s *LambdaFunctionStatus) MarkSourceStale(reason, message string) {
+	functionConditions.Manage(s).MarkTrueWithReason(FunctionConditionSourceResolved, reason, "%s", message)
+}
+
+// MarkSourcePending says what resolving the source waits for.
+func (s *LambdaFunctionStatus) MarkSourcePending(reason, message string) {
+	functionConditions.Manage(s).MarkUnknown(FunctionConditionSourceResolved, reason, "%s", message)
 }
 
 // MarkSourceFailed says that the source cannot be had as it is.

@@ -57,13 +57,39 @@ type SourceStatus struct {
 	// +optional
 	Digest string `json:"digest,omitempty"`
 
-	// Commit of a git source.
+	// URL of the object store or of the git repository.
+	// +optional
+	URL string `json:"url,omitempty"`
+
+	// Bucket and Key of an object.
+	// +optional
+	Bucket string `json:"bucket,omitempty"`
+	// +optional
+	Key string `json:"key,omitempty"`
+
+	// VersionID of the object, where its bucket has versions.
+	// +optional
+	VersionID string `json:"versionId,omitempty"`
+
+	// ETag of the object; of a prefix a digest of all that is below it.
+	// +optional
+	ETag string `json:"etag,omitempty"`
+
+	// Size of the object, or of all below the prefix, in bytes.
+	// +optional
+	Size int64 `json:"size,omitempty"`
+
+	// Ref of a git source as the spec has it.
+	// +optional
+	Ref string `json:"ref,omitempty"`
+
+	// Path in a git repository.
+	// +optional
+	Path string `json:"path,omitempty"`
+
+	// Commit that the ref is.
 	// +optional
 	Commit string `json:"commit,omitempty"`
-
-	// ObjectVersion is the version or ETag of an object.
-	// +optional
-	ObjectVersion string `json:"objectVersion,omitempty"`
 }
 
 // BuildStatus is the newest build, or the image that was found instead of one.
@@ -77,11 +103,17 @@ type BuildStatus struct {
 	// +optional
 	Rebuild string `json:"rebuild,omitempty"`
 
+	// Settings is a hash of what of spec.build does not change the image, but may
+	// make its build fail: a build that failed is tried anew with other settings.
+	// +optional
+	Settings string `json:"settings,omitempty"`
+
 	// Image is the built image with its digest.
 	// +optional
 	Image string `json:"image,omitempty"`
 
-	// JobName of the build; empty where the registry had the image.
+	// JobName of the build; empty where there was none: the registry had the
+	// image, or it was made without a pod.
 	// +optional
 	JobName string `json:"jobName,omitempty"`
 

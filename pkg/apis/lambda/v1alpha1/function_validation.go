@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"knative.dev/pkg/apis"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
@@ -32,7 +33,7 @@ func (f *LambdaFunction) Validate(ctx context.Context) *apis.FieldError {
 // Validate tells what is wrong with the spec.
 func (s *LambdaFunctionSpec) Validate(ctx context.Context) *apis.FieldError {
 	cfg := config.FromContextOrDefaults(ctx)
-	errs := s.Source.validate().ViaField("source")
+	errs := s.Source.validate(cfg).ViaField("source")
 	errs = errs.Also(s.validateRuntime(cfg))
 	errs = errs.Also(s.validateBuild(cfg).ViaField("build"))
 	errs = errs.Also(s.Scaling.validate().ViaField("scaling"))
@@ -40,13 +41,12 @@ func (s *LambdaFunctionSpec) Validate(ctx context.Context) *apis.FieldError {
 	errs = errs.Also(s.validateTriggers(ctx))
 	errs = errs.Also(s.Eventing.validate(ctx).ViaField("eventing"))
 	errs = errs.Also(s.Observability.validate().ViaField("observability"))
-	errs = errs.Also(s.validateTraffic(ctx))
-	return errs.Also(s.unsupported())
+	return errs.Also(s.validateTraffic(ctx))
 }
 
 var sourceNames = []string{"inline", "minio", "s3", "gcs", "git", "image"}
 
-func (s *FunctionSource) validate() (errs *apis.FieldError) {
+func (s *FunctionSource) validate(cfg *config.Config) (errs *apis.FieldError) {
 	members := s.members()
 	switch {
 	case len(members) == 0:
@@ -66,7 +66,7 @@ func (s *FunctionSource) validate() (errs *apis.FieldError) {
 	if s.Image != nil {
 		errs = errs.Also(s.Image.validate().ViaField("image"))
 	}
-	return errs
+	return errs.Also(s.validateExternal(cfg.Build))
 }
 
 func (i *InlineSource) validate() (errs *apis.FieldError) {
@@ -110,6 +110,9 @@ func (s *LambdaFunctionSpec) validateRuntime(cfg *config.Config) (errs *apis.Fie
 		errs = errs.Also(checkDuration(*r.Timeout, minTimeout, cfg.Defaults.MaxFunctionTimeout, "runtime.timeout"))
 	}
 	if s.Source.Image != nil {
+		if msgs := validation.IsValidLabelValue(r.Language); len(msgs) > 0 { // the Service carries it as a label
+			errs = errs.Also(apis.ErrInvalidValue(r.Language, "runtime.language", strings.Join(msgs, "; ")))
+		}
 		return errs
 	}
 	if r.Language == "" {

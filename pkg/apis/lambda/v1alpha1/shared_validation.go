@@ -16,10 +16,11 @@ import (
 
 // Bounds of durations.
 const (
-	minTimeout   = time.Second
-	minWindow    = 6 * time.Second // as Knative Serving has it
-	maxWindow    = time.Hour
-	maxRetention = time.Hour
+	minTimeout      = time.Second
+	minWindow       = 6 * time.Second // as Knative Serving has it
+	maxWindow       = time.Hour
+	maxRetention    = time.Hour
+	maxConversation = 365 * 24 * time.Hour
 )
 
 var handlerPattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_./-]*$`)
@@ -63,6 +64,9 @@ func checkURL(text, field string, schemes ...string) *apis.FieldError {
 	return apis.ErrInvalidValue(text, field, "expected a URL that begins with "+strings.Join(schemes, ":// or ")+"://")
 }
 
+// servingPorts are those of the container that Knative Serving adds to each pod.
+var servingPorts = map[int32]bool{8008: true, 8012: true, 8013: true, 8022: true, 9090: true, 9091: true}
+
 func (i *ImageReference) validate() (errs *apis.FieldError) {
 	if i.Repository == "" {
 		return apis.ErrMissingField("repository")
@@ -74,10 +78,17 @@ func (i *ImageReference) validate() (errs *apis.FieldError) {
 		return errs.Also(apis.ErrInvalidValue(i.Repository, "repository", "expected an image's repository without tag or digest"))
 	}
 	if _, err := name.ParseReference(i.Reference()); err != nil {
-		errs = errs.Also(apis.ErrInvalidValue(i.Reference(), "tag", "expected a tag of letters, digits, '.', '_' and '-', or a digest"))
+		if i.Digest != "" {
+			errs = errs.Also(apis.ErrInvalidValue(i.Digest, "digest", "expected sha256:<64 hexadecimal digits>"))
+		} else {
+			errs = errs.Also(apis.ErrInvalidValue(i.Tag, "tag", "expected a tag of letters, digits, '.', '_' and '-'"))
+		}
 	}
 	if i.Port < 0 || i.Port > 65535 {
 		errs = errs.Also(apis.ErrOutOfBoundsValue(i.Port, 1, 65535, "port"))
+	}
+	if servingPorts[i.Port] {
+		errs = errs.Also(apis.ErrInvalidValue(i.Port, "port", "Knative Serving listens there itself: choose another port"))
 	}
 	return errs
 }
@@ -122,6 +133,9 @@ func (s *ScalingSpec) validate() (errs *apis.FieldError) {
 	}
 	if s.Window != nil {
 		errs = errs.Also(checkDuration(*s.Window, minWindow, maxWindow, "window"))
+		if s.Window.Value()%time.Second != 0 {
+			errs = errs.Also(apis.ErrInvalidValue(string(*s.Window), "window", "expected whole seconds"))
+		}
 	}
 	if s.ScaleToZeroGracePeriod != nil {
 		errs = errs.Also(checkDuration(*s.ScaleToZeroGracePeriod, 0, maxRetention, "scaleToZeroGracePeriod"))
@@ -206,7 +220,7 @@ func (p *FunctionPod) validatePod() *apis.FieldError {
 			errs = errs.Also(apis.ErrGeneric(fmt.Sprintf("%q is there twice", v.Name), "name").ViaFieldIndex("volumes", i))
 		}
 		names[v.Name] = true
-		if v.ConfigMap == nil && v.Secret == nil && v.Projected == nil {
+		if !supportedVolume(v.VolumeSource) {
 			errs = errs.Also(apis.ErrGeneric("expected exactly one of", "configMap", "secret", "projected").ViaFieldIndex("volumes", i))
 		}
 	}
@@ -219,4 +233,16 @@ func (p *FunctionPod) validatePod() *apis.FieldError {
 		}
 	}
 	return errs
+}
+
+// supportedVolume: exactly one of those that a function may have, and none else.
+func supportedVolume(v corev1.VolumeSource) bool {
+	count := 0
+	for _, is := range []bool{v.ConfigMap != nil, v.Secret != nil, v.Projected != nil} {
+		if is {
+			count++
+		}
+	}
+	v.ConfigMap, v.Secret, v.Projected = nil, nil, nil
+	return count == 1 && v == corev1.VolumeSource{}
 }

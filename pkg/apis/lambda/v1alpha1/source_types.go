@@ -78,26 +78,34 @@ type InlineSource struct {
 }
 
 // ObjectSource is an object of an object store, or all below a prefix.
+//
+// +kubebuilder:validation:XValidation:rule="!(has(self.versionId) && size(self.versionId) > 0 && self.key.endsWith('/'))",message="versionId: a prefix has no version: leave versionId out, or name one object as key"
 type ObjectSource struct {
 	// Bucket that holds the object.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=255
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$') && !self.contains('..')",message="expected the name of a bucket: 3 to 222 lower-case letters, digits, '.', '_' and '-'",messageExpression="'expected the name of a bucket: 3 to 222 lower-case letters, digits, \\'.\\', \\'_\\' and \\'-\\', not ' + self"
 	Bucket string `json:"bucket"`
 
 	// Key of an archive (.zip, .tar, .tar.gz, .tgz), of a single source file,
 	// or a prefix that ends in "/".
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="!('/' + self + '/').matches('/[.]{1,2}/') && !self.startsWith('/') && !self.contains('//')",message="expected the key of an object such as team/function.zip, or a prefix such as team/function/, without '.', '..' and double '/'"
 	Key string `json:"key"`
 
-	// Endpoint is a URL or host:port.
+	// Endpoint is a URL or host:port. A port alone is http:// for minio and
+	// https:// for the others. Default: for minio that of config-build, for the
+	// others the public one.
 	// +optional
 	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(https?://)?([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[[][0-9A-Fa-f:.]+[]])(:[0-9]{1,5})?/?$')",message="expected a URL that begins with http:// or https://, or host:port, without a path"
 	Endpoint string `json:"endpoint,omitempty"`
 
-	// Region of the bucket.
+	// Region of the bucket; default what the store tells.
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9][A-Za-z0-9-]*$')",message="expected a region such as eu-central-1"
 	Region string `json:"region,omitempty"`
 
 	// VersionID pins a version of the object; default the newest.
@@ -106,7 +114,9 @@ type ObjectSource struct {
 	VersionID string `json:"versionId,omitempty"`
 
 	// SecretRef names a Secret of the function's namespace with accessKey and
-	// secretKey, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+	// secretKey, or AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and perhaps
+	// AWS_SESSION_TOKEN; ca.crt where the store's certificate is of an authority
+	// of one's own. Without it the object must be public.
 	// +optional
 	SecretRef *corev1.LocalObjectReference `json:"secretRef,omitempty"`
 
@@ -118,26 +128,48 @@ type ObjectSource struct {
 }
 
 // GitSource is a commit of a git repository.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.secretRef) || self.url.startsWith('https://') || (self.url.contains('://') && !self.url.startsWith('ssh://'))",message="secretRef: git over ssh takes a Secret with ssh-privatekey and known_hosts"
 type GitSource struct {
-	// URL of the repository: https:// or ssh.
+	// URL of the repository: https://host/path, ssh://user@host/path or
+	// user@host:path.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https://[A-Za-z0-9[][^@/]*/[^/]') || self.matches('^ssh://([A-Za-z0-9._-]+@)?[A-Za-z0-9[][^@/]*/[^/]') || self.matches('^[A-Za-z0-9._-]+@[A-Za-z0-9][A-Za-z0-9.-]*:[^:]')",message="expected https://host/path, ssh://user@host/path or user@host:path, without a password"
 	URL string `json:"url"`
 
 	// Ref is a branch, tag or commit; default the remote's HEAD.
 	// +optional
 	// +kubebuilder:validation:MaxLength=255
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[[:space:]~^:?*\\\\[\\\\\\\\]') && !self.contains('..') && !self.contains('//') && !self.contains('@{') && !self.matches('^[-/.@]') && !self.matches('([/.]|[.]lock)$')",message="expected a branch, a tag or a commit such as main, v1.2.0 or refs/heads/main"
 	Ref string `json:"ref,omitempty"`
 
-	// Path of the function inside the repository.
+	// Path of the function inside the repository; default all of it.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/') && !('/' + self + '/').contains('/../')",message="expected a relative path inside the source"
 	Path string `json:"path,omitempty"`
 
 	// SecretRef names a Secret of the function's namespace with username and
-	// password, or ssh-privatekey and known_hosts.
+	// password, or ssh-privatekey and known_hosts; ca.crt where the server's
+	// certificate is of an authority of one's own.
 	// +optional
 	SecretRef *corev1.LocalObjectReference `json:"secretRef,omitempty"`
+}
+
+// SecretRef names the Secret that may read the source; nil where there is none.
+func (s *FunctionSource) SecretRef() *corev1.LocalObjectReference {
+	switch {
+	case s.MinIO != nil:
+		return s.MinIO.SecretRef
+	case s.S3 != nil:
+		return s.S3.SecretRef
+	case s.GCS != nil:
+		return s.GCS.SecretRef
+	case s.Git != nil:
+		return s.Git.SecretRef
+	}
+	return nil
 }
 
 // ImageReference names a container image.

@@ -12,25 +12,6 @@ func notYet(field string) *apis.FieldError {
 	}
 }
 
-// unsupported lists what of a function's spec is refused.
-func (s *LambdaFunctionSpec) unsupported() (errs *apis.FieldError) {
-	for _, f := range []struct {
-		set   bool
-		field string
-	}{
-		{s.Source.MinIO != nil, "source.minio"},
-		{s.Source.S3 != nil, "source.s3"},
-		{s.Source.GCS != nil, "source.gcs"},
-		{s.Source.Git != nil, "source.git"},
-		{s.Build.Dockerfile != "", "build.dockerfile"},
-	} {
-		if f.set {
-			errs = errs.Also(notYet(f.field))
-		}
-	}
-	return errs
-}
-
 // unsupported lists what of an agent's spec is refused, and what is kept with a
 // warning.
 func (s *LambdaAgentSpec) unsupported() (errs *apis.FieldError) {

@@ -107,13 +107,19 @@ func mutateContainer(have, want *corev1.Container) {
 		have.Ports = want.Ports
 	}
 	switch {
+	case want.ReadinessProbe == nil && have.ReadinessProbe != nil && have.ReadinessProbe.HTTPGet != nil:
+		have.ReadinessProbe = nil // of the image before; Knative Serving's default is another
 	case want.ReadinessProbe == nil:
 	case have.ReadinessProbe == nil || have.ReadinessProbe.HTTPGet == nil:
 		have.ReadinessProbe = want.ReadinessProbe
 	default:
 		have.ReadinessProbe.HTTPGet.Path = want.ReadinessProbe.HTTPGet.Path
 	}
-	if have.SecurityContext == nil {
+	switch {
+	case want.SecurityContext == nil:
+	case have.SecurityContext == nil:
 		have.SecurityContext = want.SecurityContext
+	default:
+		have.SecurityContext.RunAsNonRoot = want.SecurityContext.RunAsNonRoot
 	}
 }

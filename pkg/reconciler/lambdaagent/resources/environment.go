@@ -57,7 +57,9 @@ func Environment(a *v1alpha1.LambdaAgent) []corev1.EnvVar {
 	if r := ai.APIKeySecretRef; r != nil {
 		from := &corev1.EnvVarSource{SecretKeyRef: r}
 		add(corev1.EnvVar{Name: "LLM_API_KEY", ValueFrom: from})
-		add(corev1.EnvVar{Name: apiKeyVariable[ai.Provider], ValueFrom: from})
+		if own, ok := apiKeyVariable[ai.Provider]; ok {
+			add(corev1.EnvVar{Name: own, ValueFrom: from})
+		}
 	}
 	prompt := prompt(a)
 	prompt.Value = strings.ReplaceAll(prompt.Value, "$", "$$") // Kubernetes expands $(…) in values

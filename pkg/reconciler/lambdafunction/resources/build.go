@@ -2,6 +2,7 @@ package resources
 
 import (
 	"fmt"
+	"maps"
 	"sort"
 	"time"
 
@@ -29,10 +30,15 @@ type Build struct {
 	Reference string
 	// Input that the reference is a hash of.
 	Input build.Input
+	// Recipe of an image that is made without running anything; nil where it takes
+	// Kaniko.
+	Recipe *build.Recipe
 	// Language of the function.
 	Language *config.Language
-	// Files of the source.
+	// Files of an inline source.
 	Files map[string]string
+	// Source that the builder fetches; nil where it is inline.
+	Source *source.Resolved
 }
 
 // pendingGrace is how much longer than its timeout a build may take in all, so
@@ -42,23 +48,39 @@ const pendingGrace = 2 * time.Minute
 // nonroot runs the builder.
 const nonroot = 65532
 
-// MakeBuildInput makes the ConfigMap that a build pod reads its source from.
+// MakeBuildInput makes the ConfigMap that a build pod reads its source from, or
+// where to fetch it from.
 func MakeBuildInput(f *v1alpha1.LambdaFunction, b *Build) (*corev1.ConfigMap, error) {
-	archive, err := source.Pack(b.Files)
-	if err != nil {
-		return nil, err
+	plan := build.Plan{Handler: f.Spec.Runtime.Handler, File: b.Language.File, Dockerfile: b.Input.Dockerfile}
+	input := &corev1.ConfigMap{ObjectMeta: objectMeta(f, b.Name), Immutable: ptr.Bool(true), Data: map[string]string{}}
+	if b.Source != nil {
+		plan.Source = &build.FetchPlan{Resolved: b.Source, Secret: sourceSecret(f), Input: b.Input, Dependencies: b.Language.DependenciesFile}
+	} else {
+		archive, err := source.Pack(b.Files)
+		if err != nil {
+			return nil, err
+		}
+		input.BinaryData = map[string][]byte{build.SourceFile: archive}
 	}
-	dockerfile, err := build.Dockerfile(b.Input)
-	if err != nil {
-		return nil, err
+	if plan.Dockerfile == "" {
+		// Of a fetched source it is made where the files are: here it is only tried.
+		dockerfile, err := build.Dockerfile(b.Input)
+		if err != nil {
+			return nil, err
+		}
+		if b.Source == nil {
+			input.Data[build.DockerfileFile] = dockerfile
+		}
 	}
-	plan := build.Plan{Handler: f.Spec.Runtime.Handler, File: b.Language.File}
-	return &corev1.ConfigMap{
-		ObjectMeta: objectMeta(f, b.Name),
-		Immutable:  ptr.Bool(true),
-		Data:       map[string]string{build.PlanFile: plan.Marshal(), build.DockerfileFile: dockerfile},
-		BinaryData: map[string][]byte{build.SourceFile: archive},
-	}, nil
+	input.Data[build.PlanFile] = plan.Marshal()
+	return input, nil
+}
+
+func sourceSecret(f *v1alpha1.LambdaFunction) string {
+	if ref := f.Spec.Source.SecretRef(); ref != nil {
+		return ref.Name
+	}
+	return ""
 }
 
 // MakeBuildJob makes the Job that builds and pushes the image. It is tried once:
@@ -67,20 +89,22 @@ func MakeBuildJob(f *v1alpha1.LambdaFunction, b *Build, cfg *config.Build) *batc
 	meta := objectMeta(f, b.Name)
 	meta.Labels[lambda.ImageLabelKey] = ImageLabel(b.Reference)
 	meta.Annotations = map[string]string{lambda.ImageAnnotationKey: b.Reference}
-	timeout := cfg.Timeout
-	if t := f.Spec.Build.Timeout; t != nil {
-		timeout = t.Value()
+	pod := podMeta(maps.Clone(meta.Labels)) // Kueue would queue a pod with the label as well
+	var suspend *bool
+	if queue := Queue(f, cfg); queue != "" {
+		meta.Labels[lambda.KueueQueueLabelKey], suspend = queue, ptr.Bool(true)
 	}
 	return &batchv1.Job{
 		ObjectMeta: meta,
 		Spec: batchv1.JobSpec{
+			Suspend:                 suspend,
 			BackoffLimit:            ptr.Int32(0),
-			ActiveDeadlineSeconds:   seconds(timeout + pendingGrace),
+			ActiveDeadlineSeconds:   seconds(Timeout(f, cfg) + pendingGrace),
 			TTLSecondsAfterFinished: ptr.Int32(int32(cfg.FailedBuildTTL / time.Second)), //nolint:gosec // at most a week
 			PodReplacementPolicy:    podReplacementPolicy(),
 			Template: corev1.PodTemplateSpec{
-				ObjectMeta: podMeta(meta.Labels),
-				Spec:       buildPod(f, b, cfg, timeout),
+				ObjectMeta: pod,
+				Spec:       buildPod(f, b, cfg),
 			},
 		},
 	}
@@ -95,11 +119,11 @@ func seconds(d time.Duration) *int64 {
 	return ptr.Int64(int64(d / time.Second))
 }
 
-func buildPod(f *v1alpha1.LambdaFunction, b *Build, cfg *config.Build, timeout time.Duration) corev1.PodSpec {
+func buildPod(f *v1alpha1.LambdaFunction, b *Build, cfg *config.Build) corev1.PodSpec {
 	volumes, builderMounts, kanikoMounts := buildVolumes(f, b, cfg)
 	return corev1.PodSpec{
 		RestartPolicy:                 corev1.RestartPolicyNever,
-		ActiveDeadlineSeconds:         seconds(timeout),
+		ActiveDeadlineSeconds:         seconds(Timeout(f, cfg)),
 		AutomountServiceAccountToken:  ptr.Bool(false),
 		EnableServiceLinks:            ptr.Bool(false),
 		TerminationGracePeriodSeconds: ptr.Int64(1), // a build that is cancelled has nothing to save
@@ -157,21 +181,45 @@ func buildVolumes(f *v1alpha1.LambdaFunction, b *Build, cfg *config.Build) (volu
 		{Name: "workspace", MountPath: build.WorkspaceDir},
 		{Name: "docker", MountPath: build.DockerConfigDir, ReadOnly: true},
 	}
-	push := cfg.PushSecret
-	if r := f.Spec.Build.PushSecretRef; r != nil {
-		push = r.Name
-	}
-	for _, secret := range []struct{ volume, name, dir string }{
-		{"push", push, build.PushSecretDir},
-		{"pull", f.Spec.Build.ImagePullSecret, build.PullSecretDir},
+	for _, secret := range []struct {
+		volume, name, dir string
+		optional          *bool
+	}{
+		{"push", PushSecret(f, cfg), build.PushSecretDir, nil},
+		{"pull", f.Spec.Build.ImagePullSecret, build.PullSecretDir, nil},
+		{"source", sourceSecret(f), build.SourceSecretDir, ptr.Bool(true)}, // the builder tells better what is missing
 	} {
 		if secret.name == "" {
 			continue
 		}
-		volumes = append(volumes, corev1.Volume{Name: secret.volume, VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: secret.name}}})
+		volumes = append(volumes, corev1.Volume{Name: secret.volume, VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: secret.name, Optional: secret.optional}}})
 		builder = append(builder, corev1.VolumeMount{Name: secret.volume, MountPath: secret.dir, ReadOnly: true})
 	}
 	return volumes, builder, kaniko
+}
+
+// Queue names the LocalQueue of Kueue in which the build waits; empty is none.
+func Queue(f *v1alpha1.LambdaFunction, cfg *config.Build) string {
+	if queue := f.Labels[lambda.KueueQueueLabelKey]; queue != "" {
+		return queue
+	}
+	return cfg.KueueQueue
+}
+
+// Timeout of one attempt.
+func Timeout(f *v1alpha1.LambdaFunction, cfg *config.Build) time.Duration {
+	if t := f.Spec.Build.Timeout; t != nil {
+		return t.Value()
+	}
+	return cfg.Timeout
+}
+
+// PushSecret names the Secret with which the image is pushed; empty is none.
+func PushSecret(f *v1alpha1.LambdaFunction, cfg *config.Build) string {
+	if r := f.Spec.Build.PushSecretRef; r != nil {
+		return r.Name
+	}
+	return cfg.PushSecret
 }
 
 func buildResources(f *v1alpha1.LambdaFunction, cfg *config.Build) corev1.ResourceRequirements {
@@ -184,12 +232,17 @@ func buildResources(f *v1alpha1.LambdaFunction, cfg *config.Build) corev1.Resour
 func kanikoOptions(f *v1alpha1.LambdaFunction, b *Build, cfg *config.Build) build.KanikoOptions {
 	o := build.KanikoOptions{
 		Destination:     b.Reference,
+		Dockerfile:      b.Input.Dockerfile,
 		Args:            b.Input.Args,
 		Insecure:        cfg.InsecureRegistries.UnsortedList(),
 		PushInsecure:    cfg.Insecure(b.Registry),
 		Cache:           cfg.Cache,
 		CacheRepository: b.Registry + "/" + b.Repository + "/cache",
 		CacheTTL:        fmt.Sprint(cfg.CacheTTL),
+	}
+	if o.Dockerfile != "" {
+		// The user's own come later, and so win.
+		o.Args = append([]build.Arg{{Name: build.BaseImageArg, Value: b.Input.BaseImage}, {Name: build.RuntimeImageArg, Value: b.Input.RuntimeImage}}, o.Args...)
 	}
 	sort.Strings(o.Insecure)
 	if c := f.Spec.Build.Cache; c != nil {

@@ -40,10 +40,14 @@ func MakeService(f *v1alpha1.LambdaFunction, image string, language *config.Lang
 		container.Ports[0].ContainerPort = source.Port
 		pullSecrets = append(pullSecrets[:len(pullSecrets):len(pullSecrets)], source.ImagePullSecrets...)
 	} else {
-		// Not a TCP probe: the runtime listens before the handler is loaded.
-		container.ReadinessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/healthz"}}}
+		// What listens in the image of a user's own Dockerfile, and as whom, is the
+		// user's.
+		ours := spec.Build.Dockerfile == ""
+		if ours { // not a TCP probe: the runtime listens before the handler is loaded
+			container.ReadinessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/healthz"}}}
+		}
 		container.SecurityContext = &corev1.SecurityContext{
-			RunAsNonRoot:             ptr.Bool(true),
+			RunAsNonRoot:             ptr.Bool(ours),
 			AllowPrivilegeEscalation: ptr.Bool(false),
 			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 			SeccompProfile:           &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},

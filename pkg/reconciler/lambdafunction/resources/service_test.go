@@ -1,6 +1,7 @@
 package resources
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"knative.dev/pkg/ptr"
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 )
 
@@ -68,6 +70,19 @@ func TestMakeService(t *testing.T) {
 }
 
 // TestServiceOfAnImage: nothing of the runtime is put upon somebody's image.
+// TestServiceOfAnOwnDockerfile: what listens in its image, and as whom, is the
+// user's; what it may do is not.
+func TestServiceOfAnOwnDockerfile(t *testing.T) {
+	f := function(func(f *v1alpha1.LambdaFunction) { f.Spec.Build.Dockerfile = "Dockerfile" })
+	c := MakeService(f, "r.test/x@sha256:1", wanted().Language).Spec.Template.Spec.Containers[0]
+	if c.ReadinessProbe != nil || *c.SecurityContext.RunAsNonRoot || *c.SecurityContext.AllowPrivilegeEscalation || len(c.SecurityContext.Capabilities.Drop) != 1 {
+		t.Errorf("probe %v, security context %+v, want no probe, root allowed, and no capabilities", c.ReadinessProbe, c.SecurityContext)
+	}
+	if !slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == "LAMBDA_WORKER_COMMAND" }) {
+		t.Errorf("environment %v, want that of the runtime", c.Env)
+	}
+}
+
 func TestServiceOfAnImage(t *testing.T) {
 	f := function(func(f *v1alpha1.LambdaFunction) {
 		f.Spec = v1alpha1.LambdaFunctionSpec{Source: v1alpha1.FunctionSource{Image: &v1alpha1.ImageSource{ImageReference: v1alpha1.ImageReference{
@@ -90,4 +105,17 @@ func TestServiceOfAnImage(t *testing.T) {
 			}},
 		},
 	}, revision)
+}
+
+func TestWorkerEnvironment(t *testing.T) {
+	for name, tt := range map[string]struct {
+		language config.Language
+		want     []corev1.EnvVar
+	}{
+		"frames":     {config.Language{Worker: []string{"ruby", "w.rb"}}, []corev1.EnvVar{{Name: "LAMBDA_WORKER_COMMAND", Value: `["ruby","w.rb"]`}}},
+		"a protocol": {config.Language{Worker: []string{"./bootstrap"}, Protocol: config.ProtocolAWS}, []corev1.EnvVar{{Name: "LAMBDA_WORKER_COMMAND", Value: `["./bootstrap"]`}, {Name: "LAMBDA_WORKER_PROTOCOL", Value: "aws-lambda"}}},
+		"no worker":  {config.Language{Compiled: true}, nil},
+	} {
+		same(t, name, tt.want, workerEnvironment(&tt.language))
+	}
 }

@@ -2,7 +2,6 @@ package resources
 
 import (
 	"encoding/json"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -145,7 +144,7 @@ func filterQuery(filters []eventingv1.SubscriptionsAPIFilter) *apis.URL {
 	if err != nil {
 		panic(err) // strings only
 	}
-	return &apis.URL{Path: "/", RawQuery: url.Values{events.FiltersQuery: {string(text)}}.Encode()}
+	return &apis.URL{Path: "/", RawQuery: events.FiltersURLQuery(string(text))}
 }
 
 func parallelism(f *v1alpha1.LambdaFunction, cfg *config.Eventing) int {

@@ -1,0 +1,135 @@
+package v1alpha1
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestFunctionDefaults(t *testing.T) {
+	builtIn := context.Background()
+	for _, tt := range []struct {
+		name       string
+		ctx        context.Context
+		spec, want string
+	}{{
+		"without the cluster's configuration", builtIn,
+		`{source: {inline: {code: x}}, runtime: {language: python}}`,
+		`{source: {type: inline, inline: {code: x}}, runtime: {language: python, timeout: 5m0s}, build: {strategy: auto}, scaling: {minReplicas: 0}}`,
+	}, {
+		"with it", configured(),
+		`{source: {inline: {code: x}}, runtime: {language: python}}`,
+		`{source: {type: inline, inline: {code: x}}, runtime: {language: python, version: "3.13", handler: main.handler, timeout: 1m0s}, build: {strategy: auto},
+		scaling: {minReplicas: 0, maxReplicas: 20}, resources: {requests: {memory: 64Mi}}}`,
+	}, {
+		"what is said stays", configured(),
+		`{source: {type: inline, inline: {code: x}}, runtime: {language: python, version: "3.9", handler: app.run, timeout: 2s}, build: {strategy: kaniko},
+		scaling: {minReplicas: 1, maxReplicas: 0}, resources: {limits: {cpu: "1"}}}`,
+		`{source: {type: inline, inline: {code: x}}, runtime: {language: python, version: "3.9", handler: app.run, timeout: 2s}, build: {strategy: kaniko},
+		scaling: {minReplicas: 1, maxReplicas: 0}, resources: {limits: {cpu: "1"}}}`,
+	}, {
+		"more replicas at least than the default allows", configured(),
+		`{source: {inline: {code: x}}, runtime: {language: python}, scaling: {minReplicas: 30}}`,
+		`{source: {type: inline, inline: {code: x}}, runtime: {language: python, version: "3.13", handler: main.handler, timeout: 1m0s}, build: {strategy: auto},
+		scaling: {minReplicas: 30, maxReplicas: 30}, resources: {requests: {memory: 64Mi}}}`,
+	}, {
+		"a language that there is not, for validation to tell", configured(),
+		`{source: {inline: {code: x}}, runtime: {language: cobol}, scaling: {maxReplicas: 1}, resources: {requests: {cpu: "1"}}}`,
+		`{source: {type: inline, inline: {code: x}}, runtime: {language: cobol, timeout: 1m0s}, build: {strategy: auto}, scaling: {minReplicas: 0, maxReplicas: 1}, resources: {requests: {cpu: "1"}}}`,
+	}, {
+		"an image: nothing is built, no language runs", configured(),
+		`{source: {image: {repository: r.test/own}}}`,
+		`{source: {type: image, image: {repository: r.test/own, tag: latest, port: 8080}}, runtime: {timeout: 1m0s}, scaling: {minReplicas: 0, maxReplicas: 20}, resources: {requests: {memory: 64Mi}}}`,
+	}, {
+		"an image by its digest", builtIn,
+		`{source: {image: {repository: r.test/own, digest: "sha256:1", port: 9000}}}`,
+		`{source: {type: image, image: {repository: r.test/own, digest: "sha256:1", port: 9000}}, runtime: {timeout: 5m0s}, scaling: {minReplicas: 0}}`,
+	}, {
+		"two sources, for validation to tell", builtIn,
+		`{source: {inline: {code: x}, git: {url: u}}, runtime: {timeout: 1s}, build: {strategy: kaniko}, scaling: {minReplicas: 0}}`,
+		`{source: {inline: {code: x}, git: {url: u}}, runtime: {timeout: 1s}, build: {strategy: kaniko}, scaling: {minReplicas: 0}}`,
+	}, {
+		"credentials by a plain name", builtIn,
+		`{source: {s3: {bucket: b, key: k, credentialsSecret: keys}}, runtime: {language: python, timeout: 1s}, build: {strategy: kaniko}, scaling: {minReplicas: 0}}`,
+		`{source: {type: s3, s3: {bucket: b, key: k, secretRef: {name: keys}}}, runtime: {language: python, timeout: 1s}, build: {strategy: kaniko}, scaling: {minReplicas: 0}}`,
+	}} {
+		t.Run(tt.name, func(t *testing.T) {
+			want := functionOf(t, tt.want)
+			got := defaulted(tt.ctx, functionOf(t, tt.spec))
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Error("(-want, +got):", diff)
+			}
+			if diff := cmp.Diff(want, defaulted(tt.ctx, got)); diff != "" {
+				t.Error("defaulting twice (-want, +got):", diff)
+			}
+		})
+	}
+}
+
+func TestAgentDefaults(t *testing.T) {
+	builtIn := context.Background()
+	for _, tt := range []struct {
+		name       string
+		ctx        context.Context
+		spec, want string
+	}{{
+		"without the cluster's configuration", builtIn,
+		`{image: {repository: r.test/bruno}}`,
+		`{image: {repository: r.test/bruno, tag: latest, port: 8080}, ai: {provider: none}, operationMode: agentic, scaling: {minReplicas: 1}}`,
+	}, {
+		"with it", configured(),
+		`{image: {repository: r.test/bruno, tag: "1"}, ai: {provider: ollama}}`,
+		`{image: {repository: r.test/bruno, tag: "1", port: 8080}, ai: {provider: ollama}, operationMode: agentic, scaling: {minReplicas: 2, maxReplicas: 10}, resources: {requests: {memory: 128Mi}}}`,
+	}, {
+		"what is said stays", configured(),
+		`{image: {repository: r.test/bruno, digest: "sha256:1", port: 1}, ai: {provider: none}, operationMode: supervised, scaling: {minReplicas: 0, maxReplicas: 0}, resources: {limits: {cpu: "1"}},
+		eventing: {enabled: true, eventSource: /mine}}`,
+		`{image: {repository: r.test/bruno, digest: "sha256:1", port: 1}, ai: {provider: none}, operationMode: supervised, scaling: {minReplicas: 0, maxReplicas: 0}, resources: {limits: {cpu: "1"}},
+		eventing: {enabled: true, eventSource: /mine}}`,
+	}, {
+		"fewer replicas at most than the default keeps warm", configured(),
+		`{image: {repository: r.test/bruno}, scaling: {maxReplicas: 1}}`,
+		`{image: {repository: r.test/bruno, tag: latest, port: 8080}, ai: {provider: none}, operationMode: agentic, scaling: {minReplicas: 1, maxReplicas: 1}, resources: {requests: {memory: 128Mi}}}`,
+	}, {
+		"more replicas at least than the default allows", configured(),
+		`{image: {repository: r.test/bruno}, scaling: {minReplicas: 11}}`,
+		`{image: {repository: r.test/bruno, tag: latest, port: 8080}, ai: {provider: none}, operationMode: agentic, scaling: {minReplicas: 11, maxReplicas: 11}, resources: {requests: {memory: 128Mi}}}`,
+	}, {
+		"no bound: the default keeps warm", configured(),
+		`{image: {repository: r.test/bruno}, scaling: {maxReplicas: 0}, resources: {requests: {cpu: 1m}}}`,
+		`{image: {repository: r.test/bruno, tag: latest, port: 8080}, ai: {provider: none}, operationMode: agentic, scaling: {minReplicas: 2, maxReplicas: 0}, resources: {requests: {cpu: 1m}}}`,
+	}, {
+		"the source of its events", builtIn,
+		`{image: {repository: r.test/bruno}, eventing: {enabled: true}}`,
+		`{image: {repository: r.test/bruno, tag: latest, port: 8080}, ai: {provider: none}, operationMode: agentic, scaling: {minReplicas: 1}, eventing: {enabled: true, eventSource: /team/bruno}}`,
+	}, {
+		"no events", builtIn,
+		`{image: {repository: r.test/bruno}, eventing: {enabled: false}}`,
+		`{image: {repository: r.test/bruno, tag: latest, port: 8080}, ai: {provider: none}, operationMode: agentic, scaling: {minReplicas: 1}, eventing: {enabled: false}}`,
+	}} {
+		t.Run(tt.name, func(t *testing.T) {
+			want := agentOf(t, tt.want)
+			got := defaulted(tt.ctx, agentOf(t, tt.spec))
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Error("(-want, +got):", diff)
+			}
+			if diff := cmp.Diff(want, defaulted(tt.ctx, got)); diff != "" {
+				t.Error("defaulting twice (-want, +got):", diff)
+			}
+		})
+	}
+}
+
+// TestDefaultsShareNothing: the configuration is every object's.
+func TestDefaultsShareNothing(t *testing.T) {
+	ctx := configured()
+	f := defaulted(ctx, functionOf(t, `{source: {inline: {code: x}}}`))
+	for name := range f.Spec.Resources.Requests {
+		delete(f.Spec.Resources.Requests, name)
+	}
+	*f.Spec.Scaling.MaxReplicas = 1
+	if diff := cmp.Diff(memory("64Mi"), defaulted(ctx, functionOf(t, `{source: {inline: {code: x}}}`)).Spec.Resources); diff != "" {
+		t.Error("a function changed the defaults of the next (-want, +got):", diff)
+	}
+}

@@ -1,0 +1,129 @@
+package v1alpha1
+
+import "testing"
+
+// python begins the spec of a function that is valid.
+const python = "source: {inline: {code: x}}\nruntime: {language: python}\n"
+
+// invalidFunctions, each with all that is said about it.
+var invalidFunctions = []struct{ name, spec, want string }{
+	{"no source", `runtime: {language: python}`, "expected exactly one, got neither: spec.source.gcs, spec.source.git, spec.source.image, spec.source.inline, spec.source.minio, spec.source.s3"},
+	{"two sources", "source: {inline: {code: x}, image: {repository: r.test/own}}\nruntime: {language: python}", "expected exactly one, got both: spec.source.image, spec.source.inline"},
+	{"type of another source", "source: {type: git, inline: {code: x}}\nruntime: {language: python}", "invalid value: git: spec.source.type\ninline is set, so it must be \"inline\""},
+	{"type that there is not", "source: {type: floppy, inline: {code: x}}\nruntime: {language: python}", "invalid value: floppy: spec.source.type\ninline is set, so it must be \"inline\""},
+	{"inline without code", "source: {inline: {dependencies: x}}\nruntime: {language: python}", "expected exactly one, got neither: spec.source.inline.code, spec.source.inline.files"},
+	{"inline code and files", "source: {inline: {code: x, files: {main.py: x}}}\nruntime: {language: python}", "expected exactly one, got both: spec.source.inline.code, spec.source.inline.files"},
+	{"absolute path", "source: {inline: {files: {/etc/passwd: x}}}\nruntime: {language: python}", "invalid key name \"/etc/passwd\": spec.source.inline.files\nexpected a relative path"},
+	{"path that leaves the source", "source: {inline: {files: {../evil.py: x}}}\nruntime: {language: python}", "invalid key name \"../evil.py\": spec.source.inline.files\nexpected a path inside the source without '.', '..' and double '/'"},
+	{"path that leaves the source on its way", "source: {inline: {files: {lib/../../evil.py: x}}}\nruntime: {language: python}", "invalid key name \"lib/../../evil.py\": spec.source.inline.files\nexpected a path inside the source without '.', '..' and double '/'"},
+	{"path of the source itself", "source: {inline: {files: {.: x}}}\nruntime: {language: python}", "invalid key name \".\": spec.source.inline.files\nexpected a path such as main.py"},
+	{"path with a double slash", "source: {inline: {files: {lib//a.py: x}}}\nruntime: {language: python}", "invalid key name \"lib//a.py\": spec.source.inline.files\nexpected a path inside the source without '.', '..' and double '/'"},
+	{"path of a folder", "source: {inline: {files: {lib/: x}}}\nruntime: {language: python}", "invalid key name \"lib/\": spec.source.inline.files\nexpected a path inside the source without '.', '..' and double '/'"},
+	{"path of another system", "source: {inline: {files: {'lib\\\\a.py': x}}}\nruntime: {language: python}", "invalid key name \"lib\\\\\\\\a.py\": spec.source.inline.files\nexpected a path of at most 255 characters with '/' between its parts"},
+	{"empty path", "source: {inline: {files: {'': x}}}\nruntime: {language: python}", "invalid key name \"\": spec.source.inline.files\nexpected a path such as main.py"},
+	{"several bad paths", "source: {inline: {files: {/a: x, main.py: x, ../b: x}}}\nruntime: {language: python}", "invalid key name \"../b\": spec.source.inline.files\nexpected a path inside the source without '.', '..' and double '/'\ninvalid key name \"/a\": spec.source.inline.files\nexpected a relative path"},
+	{"image without a repository", `source: {image: {tag: v1}}`, "missing field(s): spec.source.image.repository"},
+	{"image by tag and digest", `source: {image: {repository: r.test/own, tag: v1, digest: 'sha256:0000000000000000000000000000000000000000000000000000000000000000'}}`, "expected exactly one, got both: spec.source.image.digest, spec.source.image.tag"},
+	{"image's tag in its repository", `source: {image: {repository: 'r.test/own:v1'}}`, "invalid value: r.test/own:v1: spec.source.image.repository\nexpected an image's repository without tag or digest"},
+	{"image with a bad tag", `source: {image: {repository: r.test/own, tag: 'v 1'}}`, "invalid value: v 1: spec.source.image.tag\nexpected a tag of letters, digits, '.', '_' and '-'"},
+	{"image with a bad digest", `source: {image: {repository: r.test/own, digest: 'sha256:1'}}`, "invalid value: sha256:1: spec.source.image.digest\nexpected sha256:<64 hexadecimal digits>"},
+	{"image's port too high", `source: {image: {repository: r.test/own, port: 65536}}`, "expected 1 <= 65536 <= 65535: spec.source.image.port"},
+	{"image's port negative", `source: {image: {repository: r.test/own, port: -1}}`, "expected 1 <= -1 <= 65535: spec.source.image.port"},
+	{"image's port is Knative's own", `source: {image: {repository: r.test/own, port: 9090}}`, "invalid value: 9090: spec.source.image.port\nKnative Serving listens there itself: choose another port"},
+	{"image's language that no label can carry", "source: {image: {repository: r.test/own}}\nruntime: {language: C++}", "invalid value: C++: spec.runtime.language\n" + notALabel},
+	{"no language", `source: {inline: {code: x}}`, "missing field(s): spec.runtime.language"},
+	{"unknown language", "source: {inline: {code: x}}\nruntime: {language: cobol}", "invalid value: cobol: spec.runtime.language\nexpected one of python, shell"},
+	{"unknown version", "source: {inline: {code: x}}\nruntime: {language: python, version: '2.7'}", "invalid value: 2.7: spec.runtime.version\nexpected one of 3.9, 3.11, 3.13"},
+	{"handler that is no name", "source: {inline: {code: x}}\nruntime: {language: python, handler: 'a b'}", "invalid value: a b: spec.runtime.handler\nexpected a name such as main.handler"},
+	{"timeout that is no duration", "source: {inline: {code: x}}\nruntime: {language: python, timeout: soon}", "invalid value: soon: spec.runtime.timeout\nexpected a duration such as 90s or 5m"},
+	{"timeout without a unit", "source: {inline: {code: x}}\nruntime: {language: python, timeout: '60'}", "invalid value: 60: spec.runtime.timeout\nexpected a duration such as 90s or 5m"},
+	{"timeout too short", "source: {inline: {code: x}}\nruntime: {language: python, timeout: 10ms}", "expected 1s <= 10ms <= 5m0s: spec.runtime.timeout"},
+	{"timeout too long for the configuration", "source: {inline: {code: x}}\nruntime: {language: python, timeout: 6m}", "expected 1s <= 6m0s <= 5m0s: spec.runtime.timeout"},
+	{"timeout of an image too long", "source: {image: {repository: r.test/own}}\nruntime: {timeout: 6m}", "expected 1s <= 6m0s <= 5m0s: spec.runtime.timeout"},
+	{"dependencies of a language without a manifest", "source: {inline: {code: x, dependencies: y}}\nruntime: {language: shell}", "shell has no manifest of dependencies in config-runtimes: spec.source.inline.dependencies"},
+	{"dependencies twice", "source: {inline: {files: {main.py: x, requirements.txt: y}, dependencies: y}}\nruntime: {language: python}", "expected exactly one, got both: spec.source.inline.dependencies, spec.source.inline.files[requirements.txt]"},
+	{"build timeout that is no duration", python + `build: {timeout: 5 minutes}`, "invalid value: 5 minutes: spec.build.timeout\nexpected a duration such as 90s or 5m"},
+	{"build timeout too long for the configuration", python + `build: {timeout: 31m}`, "expected 1s <= 31m0s <= 30m0s: spec.build.timeout"},
+	{"unknown strategy", python + `build: {strategy: magic}`, "invalid value: magic: spec.build.strategy\nexpected auto or kaniko"},
+	{"registry with a path", python + `build: {registry: r.test/team}`, "invalid value: r.test/team: spec.build.registry\nexpected a registry as host or host:port"},
+	{"registry with a scheme", python + `build: {registry: 'https://r.test'}`, "invalid value: https://r.test: spec.build.registry\nexpected a registry as host or host:port"},
+	{"repository in capitals", python + `build: {repository: Team/Functions}`, "invalid value: Team/Functions: spec.build.repository\nexpected a path of lower-case letters, digits, '.', '_', '-' and '/'"},
+	{"repository with a tag", python + `build: {repository: 'team/f:v1'}`, "invalid value: team/f:v1: spec.build.repository\nexpected a path of lower-case letters, digits, '.', '_', '-' and '/'"},
+	{"insecure, which the configuration is not", python + `build: {registry: other.test, insecure: true}`, "invalid value: true: spec.build.insecure\nconfig-build says false of registry \"other.test\": leave it out, or ask the cluster's administrator to change insecure-registries"},
+	{"secure, which the configuration is not", python + `build: {insecure: false}`, "invalid value: false: spec.build.insecure\nconfig-build says true of registry \"r.test:5000\": leave it out, or ask the cluster's administrator to change insecure-registries"},
+	{"argument that is no name", python + `build: {args: [{name: A, value: '1'}, {name: A-B}]}`, "invalid value: A-B: spec.build.args[1].name\nexpected a name of letters, digits and '_'"},
+	{"argument twice", python + `build: {args: [{name: A, value: '1'}, {name: A, value: '2'}]}`, "\"A\" is there twice: spec.build.args[1].name"},
+	{"pull secret that is no name", python + `build: {imagePullSecret: No_Name}`, "invalid value: No_Name: spec.build.imagePullSecret\n" + notAName},
+	{"push secret that is no name", python + `build: {pushSecretRef: {name: No_Name}}`, "invalid value: No_Name: spec.build.pushSecretRef.name\n" + notAName},
+	{"push secret without a name", python + `build: {pushSecretRef: {}}`, "missing field(s): spec.build.pushSecretRef.name"},
+	{"negative replicas", python + `scaling: {minReplicas: -1}`, "expected 0 <= -1 <= 10000: spec.scaling.minReplicas"},
+	{"too many replicas", python + `scaling: {maxReplicas: 10001}`, "expected 0 <= 10001 <= 10000: spec.scaling.maxReplicas"},
+	{"more replicas at least than at most", python + `scaling: {minReplicas: 3, maxReplicas: 2}`, "invalid value: 3: spec.scaling.minReplicas\nmust be no more than maxReplicas (2)"},
+	{"negative initial scale", python + `scaling: {initialScale: -1}`, "expected 0 <= -1 <= 10000: spec.scaling.initialScale"},
+	{"no target concurrency", python + `scaling: {targetConcurrency: 0}`, "invalid value: 0: spec.scaling.targetConcurrency\nmust be at least 1"},
+	{"no target", python + `scaling: {target: 0, metric: rps}`, "invalid value: 0: spec.scaling.target\nmust be at least 1"},
+	{"two targets", python + `scaling: {target: 1, targetConcurrency: 1}`, "expected exactly one, got both: spec.scaling.target, spec.scaling.targetConcurrency"},
+	{"target concurrency of another metric", python + `scaling: {targetConcurrency: 1, metric: rps}`, "invalid value: rps: spec.scaling.metric\ntargetConcurrency goes with concurrency; use target for other metrics"},
+	{"unknown metric", python + `scaling: {metric: mood}`, "invalid value: mood: spec.scaling.metric\nexpected concurrency, rps, cpu or memory"},
+	{"container concurrency too high", python + `scaling: {containerConcurrency: 1001}`, "expected 0 <= 1001 <= 1000: spec.scaling.containerConcurrency"},
+	{"window too short", python + `scaling: {window: 5s}`, "expected 6s <= 5s <= 1h0m0s: spec.scaling.window"},
+	{"window too long", python + `scaling: {window: 61m}`, "expected 6s <= 1h1m0s <= 1h0m0s: spec.scaling.window"},
+	{"window of parts of a second", python + `scaling: {window: 6500ms}`, "invalid value: 6500ms: spec.scaling.window\nexpected whole seconds"},
+	{"grace period that is no duration", python + `scaling: {scaleToZeroGracePeriod: never}`, "invalid value: never: spec.scaling.scaleToZeroGracePeriod\nexpected a duration such as 90s or 5m"},
+	{"grace period too long", python + `scaling: {scaleToZeroGracePeriod: 2h}`, "expected 0s <= 2h0m0s <= 1h0m0s: spec.scaling.scaleToZeroGracePeriod"},
+	{"environment without a name", python + `env: [{value: x}]`, "missing field(s): spec.env[0].name"},
+	{"environment that is no name", python + `env: [{name: 'A=B', value: x}]`, "invalid value: A=B: spec.env[0].name\n" + notAVariable},
+	{"environment PORT", python + `env: [{name: A, value: x}, {name: PORT, value: '1'}]`, "invalid value: PORT: spec.env[1].name\nthe platform sets PORT, K_* and LAMBDA_* itself: choose another name"},
+	{"environment K_", python + `env: [{name: K_SINK, value: x}]`, "invalid value: K_SINK: spec.env[0].name\nthe platform sets PORT, K_* and LAMBDA_* itself: choose another name"},
+	{"environment LAMBDA_", python + `env: [{name: LAMBDA_HANDLER, value: x}]`, "invalid value: LAMBDA_HANDLER: spec.env[0].name\nthe platform sets PORT, K_* and LAMBDA_* itself: choose another name"},
+	{"environment from nowhere", python + `envFrom: [{prefix: A_}]`, "expected exactly one of: spec.envFrom[0].configMapRef, spec.envFrom[0].secretRef"},
+	{"environment from two", python + `envFrom: [{configMapRef: {name: a}, secretRef: {name: b}}]`, "expected exactly one of: spec.envFrom[0].configMapRef, spec.envFrom[0].secretRef"},
+	{"service account that is no name", python + `serviceAccountName: No_Name`, "invalid value: No_Name: spec.serviceAccountName\n" + notAName},
+	{"volume twice", python + `volumes: [{name: v, secret: {secretName: s}}, {name: v, configMap: {name: c}}]`, "\"v\" is there twice: spec.volumes[1].name"},
+	{"volume of nothing", python + `volumes: [{name: v}]`, "expected exactly one of: spec.volumes[0].configMap, spec.volumes[0].projected, spec.volumes[0].secret"},
+	{"volume of the node", python + `volumes: [{name: v, hostPath: {path: /}}]`, "expected exactly one of: spec.volumes[0].configMap, spec.volumes[0].projected, spec.volumes[0].secret"},
+	{"volume of two", python + `volumes: [{name: v, configMap: {name: c}, secret: {secretName: s}}]`, "expected exactly one of: spec.volumes[0].configMap, spec.volumes[0].projected, spec.volumes[0].secret"},
+	{"volume of one that may be and one that may not", python + `volumes: [{name: v, configMap: {name: c}, emptyDir: {}}]`, "expected exactly one of: spec.volumes[0].configMap, spec.volumes[0].projected, spec.volumes[0].secret"},
+	{"mount of no volume", python + `volumeMounts: [{name: v, mountPath: /v}]`, "invalid value: v: spec.volumeMounts[0].name\nexpected the name of one of volumes"},
+	{"mount over the runtime", python + "volumes: [{name: v, secret: {secretName: s}}]\nvolumeMounts: [{name: v, mountPath: /lambda/function}]", "invalid value: /lambda/function: spec.volumeMounts[0].mountPath\n/lambda is the platform's: choose another path"},
+	{"sampling rate too high", python + `observability: {tracing: {samplingRate: 1.5}}`, "invalid value: 1.5: spec.observability.tracing.samplingRate\nexpected a number from 0 to 1"},
+	{"sampling rate that is no number", python + `observability: {tracing: {samplingRate: often}}`, "invalid value: often: spec.observability.tracing.samplingRate\nexpected a number from 0 to 1"},
+	{"tracing endpoint that is no URL", python + `observability: {tracing: {endpoint: 'otel:4317'}}`, "invalid value: otel:4317: spec.observability.tracing.endpoint\nexpected a URL that begins with http:// or https://"},
+	{"unknown log level", python + `observability: {logging: {level: loud}}`, "invalid value: loud: spec.observability.logging.level\nexpected debug, info, warning or error"},
+	{"unknown log format", python + `observability: {logging: {format: prose}}`, "invalid value: prose: spec.observability.logging.format\nexpected json or text"},
+	{"several at once", "source: {inline: {code: x}}\nruntime: {language: cobol, timeout: soon}\nbuild: {strategy: magic}\nscaling: {minReplicas: -1, window: soon}", "expected 0 <= -1 <= 10000: spec.scaling.minReplicas\ninvalid value: cobol: spec.runtime.language\nexpected one of python, shell\ninvalid value: magic: spec.build.strategy\nexpected auto or kaniko\ninvalid value: soon: spec.runtime.timeout, spec.scaling.window\nexpected a duration such as 90s or 5m"},
+}
+
+func TestInvalidFunctions(t *testing.T) {
+	for _, tt := range invalidFunctions {
+		t.Run(tt.name, func(t *testing.T) {
+			f := defaulted(configured(), functionOf(t, tt.spec))
+			refused(t, f, f.Validate(configured()), tt.want)
+		})
+	}
+}
+
+// validFunctions are at the edges of what is right.
+var validFunctions = []string{
+	python,
+	python + "scaling: {minReplicas: 2, maxReplicas: 2, window: 6s, scaleToZeroGracePeriod: 0s}",
+	python + "scaling: {minReplicas: 5, maxReplicas: 0, containerConcurrency: 0, targetConcurrency: 1, metric: concurrency, window: 1h, scaleToZeroGracePeriod: 1h}",
+	python + "scaling: {metric: cpu, target: 80, maxReplicas: 10000, initialScale: 10000, containerConcurrency: 1000}",
+	python + "env: [{name: PORTS, value: x}, {name: KNATIVE, value: x}, {name: LAMBDA, value: x}]\nenvFrom: [{configMapRef: {name: a}}, {secretRef: {name: b}}]",
+	python + "build: {timeout: 30m, strategy: kaniko, registry: 'r.test:5000', repository: team/functions, insecure: true, args: [{name: A_1, value: ''}, {name: _}]}",
+	python + "build: {registry: other.test, insecure: false, imagePullSecret: pull.secret, pushSecretRef: {name: push}}",
+	python + "volumes: [{name: a, configMap: {name: c}}, {name: b, secret: {secretName: s}}, {name: c, projected: {}}]\nvolumeMounts: [{name: a, mountPath: /lambdas}, {name: b, mountPath: /b}]\nserviceAccountName: robot",
+	python + "observability: {tracing: {enabled: true, samplingRate: '1', endpoint: 'https://otel'}, metrics: {enabled: false}, logging: {level: debug, format: text}}",
+	"source: {inline: {files: {main.py: x, lib/..hidden.py: x, .env: ''}, dependencies: requests}}\nruntime: {language: python, version: '3.9', handler: lib/main.handler, timeout: 1s}",
+	"source: {inline: {files: {requirements.txt: x, main.py: x}}}\nruntime: {language: python, timeout: 5m}",
+	"source: {image: {repository: 'localhost:5001/team/own', digest: 'sha256:0000000000000000000000000000000000000000000000000000000000000000'}}",
+	"source: {image: {repository: own, port: 65535}}\nruntime: {language: python, timeout: 5m}",
+}
+
+func TestValidFunctions(t *testing.T) {
+	for _, spec := range validFunctions {
+		if err := defaulted(configured(), functionOf(t, spec)).Validate(configured()); err != nil {
+			t.Errorf("%s\nis refused: %v", spec, err)
+		}
+	}
+}

@@ -1,0 +1,161 @@
+package layer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
+)
+
+// workshop is a Background whose images are made when the test says so.
+type workshop struct {
+	*Background
+	t        *testing.T
+	clock    *clocktesting.FakePassiveClock
+	begun    chan *Request
+	finish   chan build.Outcome
+	enqueued chan types.NamespacedName
+}
+
+func newWorkshop(t *testing.T) *workshop {
+	t.Helper()
+	w := &workshop{t: t, clock: clocktesting.NewFakePassiveClock(time.Unix(1, 0)),
+		begun: make(chan *Request, 100), finish: make(chan build.Outcome), enqueued: make(chan types.NamespacedName, 100)}
+	w.Background = NewBackground(newMaker(noSecrets), func(k types.NamespacedName) { w.enqueued <- k }, w.clock)
+	w.make = func(_ context.Context, r *Request) (build.Outcome, bool) {
+		w.begun <- r
+		return <-w.finish, false
+	}
+	return w
+}
+
+func key(namespace, name string) types.NamespacedName {
+	return types.NamespacedName{Namespace: namespace, Name: name}
+}
+
+func next[T any](t *testing.T, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(10 * time.Second):
+		t.Fatal("it did not come")
+		panic("unreachable")
+	}
+}
+
+func (w *workshop) pending(k types.NamespacedName, r *Request) {
+	w.t.Helper()
+	if _, err := w.Build(k, r); !errors.Is(err, ErrPending) {
+		w.t.Fatalf("Build(%s) = %v, want ErrPending", k, err)
+	}
+}
+
+func TestBackgroundSharesEqualBuilds(t *testing.T) {
+	w := newWorkshop(t)
+	r := &Request{Namespace: "a", Reference: "i:1", Attempt: 1}
+	w.pending(key("a", "1"), r)
+	w.pending(key("a", "2"), &Request{Namespace: "a", Reference: "i:1", Attempt: 1})
+	w.pending(key("a", "1"), r)
+	next(t, w.begun)
+	w.finish <- build.Outcome{Digest: "sha256:1"}
+	if one, two := next(t, w.enqueued), next(t, w.enqueued); one == two {
+		t.Errorf("enqueued %s twice, want both functions", one)
+	}
+	if got, err := w.Build(key("a", "2"), r); err != nil || got.Digest != "sha256:1" {
+		t.Errorf("Build() = %+v, %v, want the image", got, err)
+	}
+	if len(w.begun) > 0 {
+		t.Error("the image is made twice")
+	}
+	// Another namespace has other rights, another Secret too.
+	w.pending(key("b", "1"), &Request{Namespace: "b", Reference: "i:1", Attempt: 1})
+	w.pending(key("a", "3"), &Request{Namespace: "a", Reference: "i:1", PushSecret: "s", Attempt: 1})
+	next(t, w.begun)
+	next(t, w.begun)
+	w.finish <- build.Outcome{}
+	w.finish <- build.Outcome{}
+	next(t, w.enqueued)
+	next(t, w.enqueued)
+}
+
+func TestBackgroundTriesAgain(t *testing.T) {
+	w := newWorkshop(t)
+	w.pending(key("a", "1"), &Request{Namespace: "a", Reference: "i:1", Attempt: 1})
+	next(t, w.begun)
+	w.finish <- build.Outcome{Reason: build.ReasonRegistryUnreachable}
+	next(t, w.enqueued)
+	if got, err := w.Build(key("a", "1"), &Request{Namespace: "a", Reference: "i:1", Attempt: 1}); err != nil || got.Reason != build.ReasonRegistryUnreachable {
+		t.Errorf("Build() = %+v, %v, want the failure told as long as it may not be recorded yet", got, err)
+	}
+	w.pending(key("a", "1"), &Request{Namespace: "a", Reference: "i:1", Attempt: 2})
+	next(t, w.begun)
+	w.finish <- build.Outcome{}
+	next(t, w.enqueued)
+	w.clock.SetTime(w.clock.Now().Add(failedFor))
+	w.pending(key("a", "1"), &Request{Namespace: "a", Reference: "i:1", Attempt: 2})
+	next(t, w.begun)
+	w.finish <- build.Outcome{}
+	next(t, w.enqueued)
+}
+
+// TestBackgroundIsFair: a namespace with many builds leaves room for others, and
+// all together are bounded.
+func TestBackgroundIsFair(t *testing.T) {
+	w := newWorkshop(t)
+	for i := range 20 {
+		w.pending(key("crowd", fmt.Sprint(i)), &Request{Namespace: "crowd", Reference: fmt.Sprint("i:", i), Attempt: 1})
+	}
+	w.pending(key("one", "1"), &Request{Namespace: "one", Reference: "i:1", Attempt: 1})
+	running := map[string]int{}
+	for range parallelPerNamespace + 1 {
+		running[next(t, w.begun).Namespace]++
+	}
+	if running["crowd"] != parallelPerNamespace || running["one"] != 1 || len(w.begun) > 0 {
+		t.Errorf("running: %v, want %d of the crowd beside the one", running, parallelPerNamespace)
+	}
+	for range 21 {
+		w.finish <- build.Outcome{Digest: "sha256:1"}
+		next(t, w.enqueued)
+	}
+	if w.mu.Lock(); w.total != 0 || len(w.running) != 0 || w.line.Len() != 0 {
+		t.Errorf("%d run and %d wait when all is done", w.total, w.line.Len())
+	}
+	w.mu.Unlock()
+}
+
+func TestCacheMakesOnce(t *testing.T) {
+	c := newCache[int](clocktesting.NewFakePassiveClock(time.Unix(1, 0)), 2)
+	made := 0
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			_, _ = c.get("a", time.Minute, func() (int, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				made++
+				return made, nil
+			})
+		})
+	}
+	wg.Wait()
+	if made != 1 {
+		t.Errorf("made %d times, want once", made)
+	}
+	if _, err := c.get("failing", time.Minute, func() (int, error) { return 0, errors.New("no") }); err == nil {
+		t.Error("no error from what failed")
+	}
+	c.put("b", 2, time.Hour)
+	c.put("c", 3, time.Hour)
+	if _, ok := c.look("a"); ok {
+		t.Error("what expires first is kept over the bound")
+	}
+}

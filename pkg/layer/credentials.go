@@ -1,0 +1,62 @@
+package layer
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	kubeauth "github.com/google/go-containerregistry/pkg/authn/kubernetes"
+	corev1 "k8s.io/api/core/v1"
+	apierrs "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
+)
+
+// GetSecret reads a Secret, live: no cache holds what is secret.
+type GetSecret func(ctx context.Context, namespace, name string) (*corev1.Secret, error)
+
+// secretError says that a Secret with credentials is not there.
+type secretError struct{ namespace, name string }
+
+func (e *secretError) Error() string {
+	return fmt.Sprintf("There is no Secret %s in namespace %s, which holds the registry's credentials.", e.name, e.namespace)
+}
+
+// credentials of a build, and a name for them that does not tell them.
+type credentials struct {
+	authn.Keychain
+	id string
+}
+
+// credentials reads the Secrets of a request: those to push with come first.
+func (m *Maker) credentials(ctx context.Context, r *Request) (*credentials, error) {
+	var secrets []corev1.Secret
+	id := sha256.New()
+	for _, name := range []string{r.PushSecret, r.PullSecret} {
+		if name == "" {
+			continue
+		}
+		secret, err := m.secret(ctx, r.Namespace, name)
+		switch {
+		case apierrs.IsNotFound(err):
+			return nil, &secretError{r.Namespace, name}
+		case err != nil:
+			return nil, fmt.Errorf("secret %s: %w", name, err)
+		}
+		text := secret.Data[corev1.DockerConfigJsonKey]
+		if secret.Type != corev1.SecretTypeDockerConfigJson || !json.Valid(text) { // an error might quote the credentials
+			return nil, &source.InvalidError{Message: fmt.Sprintf("Secret %s must be of type %s, and its key %s JSON", name, corev1.SecretTypeDockerConfigJson, corev1.DockerConfigJsonKey)}
+		}
+		id.Write(text)
+		id.Write([]byte{0})
+		secrets = append(secrets, *secret)
+	}
+	keychain, err := kubeauth.NewFromPullSecrets(ctx, secrets)
+	if err != nil {
+		return nil, &source.InvalidError{Message: fmt.Sprintf("Secrets %s %s hold no credentials of registries", r.PushSecret, r.PullSecret)}
+	}
+	return &credentials{authn.NewMultiKeychain(keychain, authn.DefaultKeychain), hex.EncodeToString(id.Sum(nil))}, nil
+}

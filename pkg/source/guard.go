@@ -1,0 +1,162 @@
+package source
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Most bytes that are read from the network.
+const (
+	// maxListing is for finding out what a source is by now: some 200,000 refs.
+	maxListing = 16 << 20
+	// maxDownload is for all of it: git sends history where a server knows no
+	// shallow clones.
+	maxDownload = 2 * MaxBytes
+)
+
+// special networks are not on the public Internet: one's own machine and link
+// (with the metadata services of clouds), private and shared ones (with the
+// pods and Services of a cluster), and those that carry such an address in them.
+var special = prefixes(
+	"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
+	"192.0.0.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4",
+	"::/96", "64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8",
+)
+
+func prefixes(list ...string) (parsed []netip.Prefix) {
+	for _, p := range list {
+		parsed = append(parsed, netip.MustParsePrefix(p))
+	}
+	return parsed
+}
+
+func within(list []netip.Prefix, address netip.Addr) bool {
+	for _, p := range list {
+		if p.Contains(address) {
+			return true
+		}
+	}
+	return false
+}
+
+// network dials what is public or allowed, and reads so many bytes of it at most.
+// The check is of the address that is dialled, after names are resolved: what
+// redirects and DNS servers say makes no difference.
+type network struct {
+	allowed []netip.Prefix
+	most    int64
+	left    atomic.Int64
+	dialer  net.Dialer
+
+	mu      sync.Mutex
+	refused error
+	clients []*http.Transport
+}
+
+func newNetwork(allowed []netip.Prefix, most int64) *network {
+	n := &network{allowed: allowed, most: most}
+	n.left.Store(most)
+	n.dialer = net.Dialer{Timeout: dialTimeout, ControlContext: n.check}
+	return n
+}
+
+// check refuses to connect to an address.
+func (n *network) check(_ context.Context, _, address string, _ syscall.RawConn) error {
+	to, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return n.refuse(because(ReasonAddressForbidden, "%q is no address to connect to", address))
+	}
+	ip := to.Addr().Unmap().WithZone("")
+	if within(special, ip) && !within(n.allowed, ip) {
+		return n.refuse(because(ReasonAddressForbidden,
+			"the source is at %s, which is not on the public Internet: where that is right, an administrator has to list its network in config-build, source-allowed-networks", ip))
+	}
+	return nil
+}
+
+// refuse remembers the first refusal: the error may get lost on its way up.
+func (n *network) refuse(err error) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.refused == nil {
+		n.refused = err
+	}
+	return err
+}
+
+func (n *network) refusal() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.refused
+}
+
+// dial connects, and counts what is read.
+func (n *network) dial(ctx context.Context, protocol, address string) (net.Conn, error) {
+	conn, err := n.dialer.DialContext(ctx, protocol, address)
+	if err != nil {
+		return nil, err
+	}
+	return &metered{Conn: conn, network: n}, nil
+}
+
+// metered is a connection that counts.
+type metered struct {
+	net.Conn
+	network *network
+}
+
+func (m *metered) Read(p []byte) (int, error) {
+	count, err := m.Conn.Read(p)
+	if m.network.left.Add(-int64(count)) < 0 {
+		return 0, m.network.refuse(because(ReasonTooLarge, "the source is too large: more than %s came over the network", mebibytes(m.network.most)))
+	}
+	return count, err
+}
+
+// transport is for HTTP. It knows no proxy, as the address that is checked would
+// be the proxy's, and does not unpack what a server compresses.
+func (n *network) transport(credentials Credentials) (*http.Transport, error) {
+	t := &http.Transport{
+		DialContext:            n.dial,
+		TLSHandshakeTimeout:    dialTimeout,
+		ResponseHeaderTimeout:  ResolveTimeout,
+		IdleConnTimeout:        10 * time.Second,
+		MaxResponseHeaderBytes: 1 << 20,
+		DisableCompression:     true,
+		ForceAttemptHTTP2:      true,
+	}
+	if ca, ok := credentials[keyCA]; ok {
+		roots, err := x509.SystemCertPool()
+		if err != nil {
+			roots = x509.NewCertPool()
+		}
+		if !roots.AppendCertsFromPEM(ca) {
+			return nil, because(ReasonSecretInvalid, "the key %s of the Secret holds no certificate in PEM form", keyCA)
+		}
+		t.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	}
+	n.mu.Lock()
+	n.clients = append(n.clients, t)
+	n.mu.Unlock()
+	return t, nil
+}
+
+// close lets go of connections that wait for more to do.
+func (n *network) close() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, t := range n.clients {
+		t.CloseIdleConnections()
+	}
+}
+
+func mebibytes(n int64) string { return fmt.Sprintf("%d MiB", n>>20) }
