@@ -33,7 +33,7 @@ cluster() {
 # start_cluster begins to bring up the local cluster in the background, unless
 # KUBECONFIG or the current context names another; await_cluster waits until it
 # is there and sets the environment of the cluster to work on. local_cluster tells
-# which it is.
+# which it is, and parts what it has besides Knative Serving.
 start_cluster() {
   local_cluster=0
   local here=${LAMBDA_CLUSTER_DIR:-/var/lib/knative-lambda-cluster}/run/kubeconfig
@@ -48,7 +48,7 @@ start_cluster() {
   was_up=0
   if cluster status >/dev/null 2>&1; then was_up=1; fi
   say "Bringing up the local cluster"
-  bin/cluster up &
+  bin/cluster up ${parts:+--with="$parts"} &
   bringing_up=$!
 }
 

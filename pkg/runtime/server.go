@@ -24,6 +24,7 @@ type Server struct {
 	replies   *sink         // nil: replies go to who asked
 	failures  *outbox       // nil: failures are told only to who asked
 	limit     time.Duration // of an invocation that runs in the request's goroutine; 0: the invoker has its own
+	triggers  triggers      // what their URLs ask for
 	warm      atomic.Bool   // an invocation has come
 }
 
@@ -63,10 +64,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.ctx, x.span, traceparent = s.telemetry.startSpan(r.Context(), x.req.Traceparent, x.req.tracestate)
 	defer x.span.End()
 	x.req.Traceparent = traceparent
+	var filters Filters
+	if problem == nil && x.req.event != nil {
+		filters, problem = s.triggers.filters(r)
+	}
 	switch {
 	case problem != nil:
 		x.end(problem.outcome, problem)
-	case x.req.event != nil && !s.cfg.Filters.pass(x.req.event, x.req.Event):
+	case x.req.event != nil && !(s.cfg.Filters.pass(x.req.event, x.req.Event) && filters.pass(x.req.event, x.req.Event)):
 		w.WriteHeader(http.StatusNoContent) // a broker is not to send it again
 		x.end(outcomeFiltered, nil)
 	case s.limit > 0:

@@ -57,6 +57,8 @@ func parseAny(constructor any, cm *corev1.ConfigMap) (err error) {
 		_, err = f(cm)
 	case func(*corev1.ConfigMap) (*Defaults, error):
 		_, err = f(cm)
+	case func(*corev1.ConfigMap) (*Eventing, error):
+		_, err = f(cm)
 	default:
 		err = fmt.Errorf("unknown constructor %T", constructor)
 	}

@@ -15,6 +15,7 @@ type Config struct {
 	Build    *Build
 	Runtimes *Runtimes
 	Defaults *Defaults
+	Eventing *Eventing
 }
 
 // FromContext returns the configuration of the context, nil where there is
@@ -31,7 +32,7 @@ func FromContextOrDefaults(ctx context.Context) *Config {
 	if cfg := FromContext(ctx); cfg != nil {
 		return cfg
 	}
-	return &Config{Build: defaultBuild(), Defaults: defaultDefaults()}
+	return &Config{Build: defaultBuild(), Defaults: defaultDefaults(), Eventing: defaultEventing()}
 }
 
 // ToContext puts the configuration on the context.
@@ -45,6 +46,7 @@ var Constructors = configmap.Constructors{
 	BuildConfigName:    NewBuildFromConfigMap,
 	RuntimesConfigName: NewRuntimesFromConfigMap,
 	DefaultsConfigName: NewDefaultsFromConfigMap,
+	EventingConfigName: NewEventingFromConfigMap,
 }
 
 // Store keeps the newest configuration that could be parsed.
@@ -65,7 +67,7 @@ func (s *Store) ToContext(ctx context.Context) context.Context {
 
 // Load returns the newest configuration.
 func (s *Store) Load() *Config {
-	cfg := &Config{Build: defaultBuild(), Defaults: defaultDefaults()}
+	cfg := &Config{Build: defaultBuild(), Defaults: defaultDefaults(), Eventing: defaultEventing()}
 	if b, ok := s.UntypedLoad(BuildConfigName).(*Build); ok && b != nil {
 		cfg.Build = b
 	}
@@ -74,6 +76,9 @@ func (s *Store) Load() *Config {
 	}
 	if d, ok := s.UntypedLoad(DefaultsConfigName).(*Defaults); ok && d != nil {
 		cfg.Defaults = d
+	}
+	if e, ok := s.UntypedLoad(EventingConfigName).(*Eventing); ok && e != nil {
+		cfg.Eventing = e
 	}
 	return cfg
 }

@@ -17,6 +17,7 @@ import (
 	"knative.dev/pkg/configmap"
 	"knative.dev/pkg/controller"
 	"knative.dev/pkg/logging"
+	pkgresolver "knative.dev/pkg/resolver"
 	servingclient "knative.dev/serving/pkg/client/injection/client"
 	serviceinformer "knative.dev/serving/pkg/client/injection/informers/serving/v1/service/filtered"
 
@@ -27,6 +28,7 @@ import (
 	functionreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdafunction"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/layer"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/cachetransform"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/optional"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sourcewatch"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/registry"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
@@ -107,6 +109,10 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	jobs.Informer().AddEventHandler(controller.HandleAll(controller.EnsureTypeMeta(impl.Tracker.OnChanged, batchv1.SchemeGroupVersion.WithKind("Job"))))
 	// A pod is owned by a Job or by Knative's ReplicaSet; its label names the function.
 	pods.Informer().AddEventHandler(controller.HandleAll(impl.EnqueueLabelOfNamespaceScopedResource("", lambda.FunctionLabelKey)))
+	r.resolver = pkgresolver.NewURIResolverFromTracker(ctx, impl.Tracker)
+	optional.Run(ctx, r.kube.Discovery(), r.optionalKinds(ctx, impl, func() {
+		impl.FilteredGlobalResync(concerns(config.EventingConfigName), functions.Informer())
+	})...)
 	return impl
 }
 
@@ -146,7 +152,13 @@ func concerns(name string) func(any) bool {
 		if !ok {
 			return false
 		}
-		return name != config.DefaultsConfigName && f.Spec.Source.Image == nil
+		switch name {
+		case config.DefaultsConfigName: // read at admission only
+			return false
+		case config.EventingConfigName:
+			return f.Spec.WantsEvents() || f.Spec.Source.Image == nil
+		}
+		return f.Spec.Source.Image == nil
 	}
 }
 

@@ -114,6 +114,7 @@ func Configure(ctx context.Context, e *env.Env) error {
 			// This machine as pods reach it: MinIO, and the git servers of tests.
 			"source-allowed-networks": env.BridgeIP + "/32", "source-poll-interval": "5s",
 		},
+		"config-eventing": {"rabbitmq-cluster": "rabbitmq/rabbitmq"}, // there with --with=eventing
 		"config-runtimes": runtimesConfig(image),
 	})
 }

@@ -163,11 +163,6 @@ func (s *LambdaFunctionStatus) PropagateService(service *servingv1.Service) {
 	propagateService(functionConditions.Manage(s), FunctionConditionServiceReady, service)
 }
 
-// MarkEventingNotRequested says that the spec asks for no events.
-func (s *LambdaFunctionStatus) MarkEventingNotRequested() {
-	functionConditions.Manage(s).MarkTrueWithReason(FunctionConditionEventingReady, ReasonNotRequested, "The spec asks for no triggers and no eventing.")
-}
-
 // propagateService copies the readiness of a Knative Service to a condition.
 // Where its newest revision has failed, Ready often only says that there is no
 // revision to route to; why, is what the configuration says.

@@ -55,7 +55,7 @@ func MakeService(f *v1alpha1.LambdaFunction, image string, language *config.Lang
 	}
 	service := &servingv1.Service{
 		ObjectMeta: objectMeta(f, names.Service(f)),
-		Spec: servingv1.ServiceSpec{ConfigurationSpec: servingv1.ConfigurationSpec{Template: servingv1.RevisionTemplateSpec{
+		Spec: servingv1.ServiceSpec{RouteSpec: servingv1.RouteSpec{Traffic: traffic(f)}, ConfigurationSpec: servingv1.ConfigurationSpec{Template: servingv1.RevisionTemplateSpec{
 			ObjectMeta: metav1.ObjectMeta{Labels: Labels(f), Annotations: kservice.Annotations(&spec.Scaling)},
 			Spec: servingv1.RevisionSpec{
 				PodSpec: corev1.PodSpec{

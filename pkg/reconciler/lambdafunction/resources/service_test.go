@@ -33,7 +33,7 @@ func TestMakeService(t *testing.T) {
 		}
 	})
 	child := meta("greeter")
-	want := &servingv1.Service{ObjectMeta: child, Spec: servingv1.ServiceSpec{ConfigurationSpec: servingv1.ConfigurationSpec{Template: servingv1.RevisionTemplateSpec{
+	want := &servingv1.Service{ObjectMeta: child, Spec: servingv1.ServiceSpec{RouteSpec: servingv1.RouteSpec{Traffic: []servingv1.TrafficTarget{{LatestRevision: ptr.Bool(true), Percent: ptr.Int64(100)}}}, ConfigurationSpec: servingv1.ConfigurationSpec{Template: servingv1.RevisionTemplateSpec{
 		ObjectMeta: metav1.ObjectMeta{Labels: child.Labels, Annotations: map[string]string{"autoscaling.knative.dev/min-scale": "0", "autoscaling.knative.dev/max-scale": "3"}},
 		Spec: servingv1.RevisionSpec{
 			TimeoutSeconds: ptr.Int64(31 + 5), ContainerConcurrency: ptr.Int64(7),
