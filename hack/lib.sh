@@ -78,7 +78,7 @@ install_operator() {
   rm -f "$manifests"
   if ((local_cluster)); then cluster configure; fi
   local name
-  for name in controller webhook; do
+  for name in controller webhook receiver; do
     kubectl rollout status -n knative-lambda "deployment/knative-lambda-$name" --timeout=180s
   done
 }

@@ -55,6 +55,8 @@ func parseAny(constructor any, cm *corev1.ConfigMap) (err error) {
 		_, err = f(cm)
 	case func(*corev1.ConfigMap) (*Runtimes, error):
 		_, err = f(cm)
+	case func(*corev1.ConfigMap) (*Events, error):
+		_, err = f(cm)
 	case func(*corev1.ConfigMap) (*Defaults, error):
 		_, err = f(cm)
 	case func(*corev1.ConfigMap) (*Eventing, error):

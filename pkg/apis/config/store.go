@@ -16,6 +16,7 @@ type Config struct {
 	Runtimes *Runtimes
 	Defaults *Defaults
 	Eventing *Eventing
+	Events   *Events
 }
 
 // FromContext returns the configuration of the context, nil where there is
@@ -32,7 +33,7 @@ func FromContextOrDefaults(ctx context.Context) *Config {
 	if cfg := FromContext(ctx); cfg != nil {
 		return cfg
 	}
-	return &Config{Build: defaultBuild(), Defaults: defaultDefaults(), Eventing: defaultEventing()}
+	return &Config{Build: defaultBuild(), Defaults: defaultDefaults(), Eventing: defaultEventing(), Events: defaultEvents()}
 }
 
 // ToContext puts the configuration on the context.
@@ -47,6 +48,7 @@ var Constructors = configmap.Constructors{
 	RuntimesConfigName: NewRuntimesFromConfigMap,
 	DefaultsConfigName: NewDefaultsFromConfigMap,
 	EventingConfigName: NewEventingFromConfigMap,
+	EventsConfigName:   NewEventsFromConfigMap,
 }
 
 // Store keeps the newest configuration that could be parsed.
@@ -67,7 +69,7 @@ func (s *Store) ToContext(ctx context.Context) context.Context {
 
 // Load returns the newest configuration.
 func (s *Store) Load() *Config {
-	cfg := &Config{Build: defaultBuild(), Defaults: defaultDefaults(), Eventing: defaultEventing()}
+	cfg := &Config{Build: defaultBuild(), Defaults: defaultDefaults(), Eventing: defaultEventing(), Events: defaultEvents()}
 	if b, ok := s.UntypedLoad(BuildConfigName).(*Build); ok && b != nil {
 		cfg.Build = b
 	}
@@ -79,6 +81,9 @@ func (s *Store) Load() *Config {
 	}
 	if e, ok := s.UntypedLoad(EventingConfigName).(*Eventing); ok && e != nil {
 		cfg.Eventing = e
+	}
+	if e, ok := s.UntypedLoad(EventsConfigName).(*Events); ok && e != nil {
+		cfg.Events = e
 	}
 	return cfg
 }

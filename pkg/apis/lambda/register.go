@@ -44,6 +44,26 @@ const (
 	// RebuildAnnotationKey asks for a new build of unchanged source by a new
 	// value.
 	RebuildAnnotationKey = GroupName + "/rebuild"
+
+	// CancelBuildAnnotationKey ends the build of the image whose tag it names, the
+	// last part of status.build.reference. A rebuild has another tag.
+	CancelBuildAnnotationKey = GroupName + "/cancel-build"
+
+	// CommandsAnnotationKey holds the last commands that have changed a function,
+	// so that none changes it twice.
+	CommandsAnnotationKey = GroupName + "/commands"
+
+	// CreatorAnnotationKey and LastModifierAnnotationKey name who made an object,
+	// and who last changed its spec. Admission writes them.
+	CreatorAnnotationKey      = GroupName + "/creator"
+	LastModifierAnnotationKey = GroupName + "/last-modifier"
+
+	// ToldAnnotationKey holds what the lifecycle sink was last told of an object.
+	ToldAnnotationKey = GroupName + "/told"
+
+	// LifecycleFinalizer keeps an object until the lifecycle sink was told that it
+	// is deleted.
+	LifecycleFinalizer = "lifecycle." + GroupName
 )
 
 var (

@@ -71,7 +71,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	resync = func(name string, _ any) {
 		impl.FilteredGlobalResync(concerns(name), functions.Informer())
 		if name != config.DefaultsConfigName {
-			go prepare(ctx, maker, store.Load())
+			go warmUp(ctx, maker, store.Load())
 		}
 	}
 	store.WatchConfigs(cmw)
@@ -135,9 +135,9 @@ func secretReader(kube kubernetes.Interface) func(ctx context.Context, namespace
 	}
 }
 
-// prepare what the first function of each language needs. Where it fails, that
+// warmUp fetches what the first function of each language needs. Where it fails, that
 // function meets the same failure and says so.
-func prepare(ctx context.Context, maker *layer.Maker, cfg *config.Config) {
+func warmUp(ctx context.Context, maker *layer.Maker, cfg *config.Config) {
 	for _, recipe := range recipes(cfg) {
 		if err := maker.Prepare(ctx, recipe, cfg.Build.Insecure); err != nil {
 			logging.FromContext(ctx).Infow("A base image could not be looked at ahead of time", "image", recipe.Base, "error", err)
@@ -153,7 +153,7 @@ func concerns(name string) func(any) bool {
 			return false
 		}
 		switch name {
-		case config.DefaultsConfigName: // read at admission only
+		case config.DefaultsConfigName, config.EventsConfigName: // read at admission, and where events are sent
 			return false
 		case config.EventingConfigName:
 			return f.Spec.WantsEvents() || f.Spec.Source.Image == nil

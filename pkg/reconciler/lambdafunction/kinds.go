@@ -57,7 +57,7 @@ type informer struct {
 	handler cache.ResourceEventHandler
 }
 
-func prepare(all ...informer) error {
+func listen(all ...informer) error {
 	for _, i := range all {
 		if err := i.SetTransform(cachetransform.Strip); err != nil {
 			return err
@@ -89,7 +89,7 @@ func (r *Reconciler) optionalKinds(ctx context.Context, impl *controller.Impl, r
 			mine := eventinginformers.NewSharedInformerFactoryWithOptions(k.client, controller.GetResyncPeriod(ctx), eventinginformers.WithTweakListOptions(ours))
 			brokers, triggers := all.Eventing().V1().Brokers(), mine.Eventing().V1().Triggers()
 			k.brokers, k.triggers = brokers.Lister(), triggers.Lister()
-			err := prepare(informer{brokers.Informer(), tracked(eventingv1.SchemeGroupVersion.WithKind("Broker"))}, informer{triggers.Informer(), owned})
+			err := listen(informer{brokers.Informer(), tracked(eventingv1.SchemeGroupVersion.WithKind("Broker"))}, informer{triggers.Informer(), owned})
 			if err == nil {
 				err = optional.Sync(ctx, all, all.WaitForCacheSync)
 			}
@@ -114,7 +114,7 @@ func (r *Reconciler) optionalKinds(ctx context.Context, impl *controller.Impl, r
 			configs := brokers.Eventing().V1alpha1().RabbitmqBrokerConfigs()
 			queues, policies := topology.Rabbitmq().V1beta1().Queues(), topology.Rabbitmq().V1beta1().Policies()
 			k.configs, k.queues, k.policies = configs.Lister(), queues.Lister(), policies.Lister()
-			err := prepare(informer{configs.Informer(), tracked(rabbitv1alpha1.SchemeGroupVersion.WithKind("RabbitmqBrokerConfig"))},
+			err := listen(informer{configs.Informer(), tracked(rabbitv1alpha1.SchemeGroupVersion.WithKind("RabbitmqBrokerConfig"))},
 				informer{queues.Informer(), owned}, informer{policies.Informer(), owned})
 			if err == nil {
 				err = optional.Sync(ctx, brokers, brokers.WaitForCacheSync)

@@ -107,6 +107,9 @@ func Configure(ctx context.Context, e *env.Env) error {
 		}
 		return strings.TrimSpace(string(text))
 	}
+	if err := connectReceiver(ctx, e); err != nil {
+		return err
+	}
 	return e.PatchConfig(ctx, "config", "knative-lambda", map[string]map[string]string{
 		"config-build": {
 			"registry": env.Registry, "insecure-registries": env.Registry, "executor-image": image("kaniko"),

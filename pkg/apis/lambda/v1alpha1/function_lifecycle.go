@@ -73,6 +73,8 @@ const (
 	// ReasonBuildRejected says that the API server refused the build Job, for
 	// example by a quota or a Pod Security level.
 	ReasonBuildRejected = "BuildRejected"
+	// ReasonBuildCancelled says that somebody has cancelled the build.
+	ReasonBuildCancelled = "BuildCancelled"
 )
 
 var functionConditions = apis.NewLivingConditionSet(
