@@ -51,7 +51,7 @@ func NewInvoker(handler any, timeout time.Duration, name, namespace string, logg
 		i.input = t.In(in - 1)
 	}
 	i.fails = out > 0 && t.Out(out-1) == errorType
-	i.value = out > 0 && !(out == 1 && i.fails)
+	i.value = out > btoi(i.fails)
 	if out > btoi(i.fails)+1 || i.value && t.Out(0) == errorType {
 		return nil, wrong
 	}

@@ -71,7 +71,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case problem != nil:
 		x.end(problem.outcome, problem)
-	case x.req.event != nil && !(s.cfg.Filters.pass(x.req.event, x.req.Event) && filters.pass(x.req.event, x.req.Event)):
+	case x.req.event != nil && (!s.cfg.Filters.pass(x.req.event, x.req.Event) || !filters.pass(x.req.event, x.req.Event)):
 		w.WriteHeader(http.StatusNoContent) // a broker is not to send it again
 		x.end(outcomeFiltered, nil)
 	case s.limit > 0:

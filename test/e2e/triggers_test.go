@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cloudevents/sdk-go/v2/event"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -101,7 +100,7 @@ func changeTriggers(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunctio
 	go func() {
 		defer sender.Done()
 		for ctx.Err() == nil && failure == nil && sent < 2000 {
-			var e event.Event = newEvent(fmt.Sprintf("during-%d", sent), "order.paid", "/shop")
+			e := newEvent(fmt.Sprintf("during-%d", sent), "order.paid", "/shop")
 			if failure = clients.Publish(context.WithoutCancel(ctx), broker, e); failure == nil {
 				sent++
 			}

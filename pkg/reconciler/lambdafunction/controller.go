@@ -110,7 +110,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	// A pod is owned by a Job or by Knative's ReplicaSet; its label names the function.
 	pods.Informer().AddEventHandler(controller.HandleAll(impl.EnqueueLabelOfNamespaceScopedResource("", lambda.FunctionLabelKey)))
 	r.resolver = pkgresolver.NewURIResolverFromTracker(ctx, impl.Tracker)
-	optional.Run(ctx, r.kube.Discovery(), r.optionalKinds(ctx, impl, func() {
+	optional.Run(ctx, r.kube.Discovery(), r.optionalKinds(impl, func() {
 		impl.FilteredGlobalResync(concerns(config.EventingConfigName), functions.Informer())
 	})...)
 	return impl

@@ -71,7 +71,7 @@ func listen(all ...informer) error {
 
 // optionalKinds are what the reconciler uses where it is there. resync enqueues
 // the functions that want events.
-func (r *Reconciler) optionalKinds(ctx context.Context, impl *controller.Impl, resync func()) []optional.Kinds {
+func (r *Reconciler) optionalKinds(impl *controller.Impl, resync func()) []optional.Kinds {
 	owned := cache.FilteringResourceEventHandler{
 		FilterFunc: controller.FilterController(&v1alpha1.LambdaFunction{}),
 		Handler:    controller.HandleAll(impl.EnqueueControllerOf),

@@ -59,7 +59,7 @@ func python(ctx context.Context, o *options, dir string) ([]*contestant, error) 
 	rival := func(name string, args ...string) *contestant {
 		return &contestant{name: name, rival: true, dir: dir, address: fmt.Sprintf("127.0.0.1:%d", rivalPort),
 			command: append([]string{o.python, "-m", "gunicorn", "--bind", fmt.Sprintf("127.0.0.1:%d", rivalPort), "--log-level", "error", "--workers", strconv.Itoa(o.workers)}, append(args, "app:app")...),
-			request: request("application/json", body), want: compactReply}
+			request: request("application/json"), want: compactReply}
 	}
 	return append(all,
 		rival("Flask, gunicorn with sync workers", "--worker-class", "sync"),
@@ -76,7 +76,7 @@ func nodejs(ctx context.Context, o *options, dir string) ([]*contestant, error) 
 	}
 	return append(all, &contestant{name: "functions-framework for Node.js", rival: true, dir: dir, address: fmt.Sprintf("127.0.0.1:%d", rivalPort),
 		command: []string{"node", "node_modules/.bin/functions-framework", "--target=handler", "--port=" + strconv.Itoa(rivalPort)},
-		env:     []string{"NODE_ENV=production"}, request: request("application/json", body), want: compactReply}), nil
+		env:     []string{"NODE_ENV=production"}, request: request("application/json"), want: compactReply}), nil
 }
 
 func golang(ctx context.Context, o *options, dir string) ([]*contestant, error) {
@@ -93,7 +93,7 @@ func golang(ctx context.Context, o *options, dir string) ([]*contestant, error) 
 	}
 	return append(fronts(dir, compactReply, environment(o, dir), program),
 		&contestant{name: "functions-framework-go", rival: true, dir: dir, command: []string{rival}, env: []string{"PORT=" + strconv.Itoa(rivalPort), "FUNCTION_TARGET=handler"},
-			address: fmt.Sprintf("127.0.0.1:%d", rivalPort), request: request("application/json", body), want: compactReply}), nil
+			address: fmt.Sprintf("127.0.0.1:%d", rivalPort), request: request("application/json"), want: compactReply}), nil
 }
 
 // ours is the runtime in front of workers of a language: plain requests and events.
@@ -124,10 +124,10 @@ func environment(o *options, dir string) []string {
 
 func fronts(dir, want string, env []string, program string) []*contestant {
 	plain := contestant{name: "lambda runtime, plain JSON", command: []string{program}, dir: dir, env: env, address: fmt.Sprintf("127.0.0.1:%d", runtimePort),
-		request: request("application/json", body), want: want}
+		request: request("application/json"), want: want}
 	event := plain
 	event.name = "lambda runtime, CloudEvent (binary)"
-	event.request = request("application/json\r\nCe-Specversion: 1.0\r\nCe-Id: 1\r\nCe-Source: perf\r\nCe-Type: io.example.perf", body)
+	event.request = request("application/json\r\nCe-Specversion: 1.0\r\nCe-Id: 1\r\nCe-Source: perf\r\nCe-Type: io.example.perf")
 	return []*contestant{&plain, &event}
 }
 
@@ -141,7 +141,7 @@ func quietly(ctx context.Context, dir, name string, args ...string) error {
 	return nil
 }
 
-// request is an HTTP request with the body; headers begin with the content type.
-func request(headers, body string) []byte {
+// request is an HTTP request with body; headers begin with the content type.
+func request(headers string) []byte {
 	return fmt.Appendf(nil, "POST / HTTP/1.1\r\nHost: perf\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", headers, len(body), body)
 }
