@@ -66,11 +66,10 @@ install_operator() {
   say "Building and installing the operator"
   command -v ko >/dev/null || ko() { (cd third_party/ko && go build -o "$root/bin/ko" github.com/google/ko) && "$root/bin/ko" "$@"; }
   ko apply --sbom=none --base-import-paths -Rf config/core >/dev/null
+  # The webhook of before may not know keys that this one does.
+  kubectl rollout status -n knative-lambda deployment/knative-lambda-webhook --timeout=180s
   if ((local_cluster)); then cluster configure; fi
-  local name
-  for name in controller webhook; do
-    kubectl rollout status -n knative-lambda "deployment/knative-lambda-$name" --timeout=180s
-  done
+  kubectl rollout status -n knative-lambda deployment/knative-lambda-controller --timeout=180s
 }
 
 # take_down leaves the machine as it was found.
