@@ -65,20 +65,22 @@ use_cluster() { start_cluster; await_cluster; }
 install_operator() {
   say "Building and installing the operator"
   command -v ko >/dev/null || ko() { (cd third_party/ko && go build -o "$root/bin/ko" github.com/google/ko) && "$root/bin/ko" "$@"; }
-  local manifests attempt
+  local manifests name attempt
   manifests=$(mktemp)
   ko resolve --sbom=none --base-import-paths -Rf config/core >"$manifests"
-  # The webhook of an older version refuses configuration that it does not know,
-  # and is asked until its last connection has ended.
-  for attempt in {30..0}; do
+  # The webhook of an older version refuses configuration that it does not know. It
+  # goes when the API server has asked it nothing for 45 s.
+  for attempt in {3..0}; do
     kubectl apply -f "$manifests" >/dev/null && break
     ((attempt)) || die "The operator cannot be applied"
-    sleep 3
+    say "Waiting for the webhook of before to go"
+    kubectl rollout status -n knative-lambda deployment/knative-lambda-webhook --timeout=180s
+    sleep 50
   done
   rm -f "$manifests"
+  kubectl rollout status -n knative-lambda deployment/knative-lambda-webhook --timeout=180s
   if ((local_cluster)); then cluster configure; fi
-  local name
-  for name in controller webhook receiver; do
+  for name in controller receiver; do
     kubectl rollout status -n knative-lambda "deployment/knative-lambda-$name" --timeout=180s
   done
 }
