@@ -73,11 +73,11 @@ kubectl wait -n knative-lambda --for=condition=Ready ksvc/bare --timeout=300s
 bare=$(since "$begin")
 
 say "What it cost"
-if [[ -n $(field build.jobName) ]]; then
-  build="of it the build $(($(date -d "$(field build.completionTime)" +%s) - $(date -d "$(field build.startTime)" +%s))) s"
-else
-  build="without a build: the registry had the image"
-fi
+case $(field build.strategy) in
+layer) build="its image made without a pod" ;;
+kaniko) build="of it the build $(($(date -d "$(field build.completionTime)" +%s) - $(date -d "$(field build.startTime)" +%s))) s" ;;
+*) build="without a build: the registry had the image" ;;
+esac
 printf '  %-48s %s\n' \
   'apply to Ready' "$ready, $build" \
   'apply to Ready of the bare Service, image there' "$bare" \

@@ -163,9 +163,16 @@ var kanikoErrors = []struct {
 	{regexp.MustCompile(`(?i)(failed to execute command|error building stage|parsing dockerfile|dockerfile parse error)`), StepBuild, ReasonBuildStepFailed, UserFault, ""},
 }
 
+// kanikosOwn begins the line that Kaniko ends with.
+const kanikosOwn = "error "
+
 func kanikoFailure(t *corev1.ContainerStateTerminated) Outcome {
 	o := Outcome{Step: StepBuild, Reason: ReasonBuildFailed, Fault: InfrastructureFault, Message: lastLine(t.Message), Log: strings.TrimSpace(t.Message)}
 	last := lastLine(t.Message)
+	if said := userMessage(t.Message + "\n" + kanikosOwn); !strings.HasPrefix(last, kanikosOwn) && said != strings.TrimSpace(kanikosOwn) {
+		// A busy node may lose the end of a log. What is there is a tool's complaint.
+		o.Reason, o.Fault, o.Message = ReasonBuildStepFailed, UserFault, said
+	}
 	for _, e := range kanikoErrors {
 		if !e.pattern.MatchString(last) {
 			continue
@@ -182,7 +189,7 @@ func kanikoFailure(t *corev1.ContainerStateTerminated) Outcome {
 }
 
 // errorLine is a line in which a tool says what is wrong with the source.
-var errorLine = regexp.MustCompile(`(?i)^\s*(\*\*\* error |\w*(error|exception)\b.*:|error:|npm err!|fatal:)`)
+var errorLine = regexp.MustCompile(`(?i)^\s*(\*\*\* error |\w*(error|exception)\b.*:|error:|npm (err!|error)|fatal:|\S*\.go:\d+:\d+: |\S*go\.mod:\d+: )`)
 
 // userMessage picks from a log the lines in which a person sees what is wrong
 // with the code, with Kaniko's own last line where there are none.

@@ -113,6 +113,9 @@ func KanikoArgs(o KanikoOptions) []string {
 		"--push-retry=2",
 		"--image-fs-extract-retry=2",
 	}
+	if o.Dockerfile != "" {
+		args = append(args, "--ignore-var-run=false") // where the image with the runtime has the workers
+	}
 	for _, a := range o.Args {
 		args = append(args, "--build-arg="+a.Name+"="+strings.ReplaceAll(a.Value, "$", "$$")) // Kubernetes expands $(…) in arguments
 	}

@@ -3,6 +3,7 @@ package layer
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 	"time"
 
@@ -31,6 +32,8 @@ type Builder interface {
 	// returns ErrPending; the key is enqueued when there is a result. Equal
 	// requests share one build.
 	Build(key types.NamespacedName, r *Request) (Result, error)
+	// Lost says that the registry does not have the reference any more.
+	Lost(reference string)
 }
 
 // How many are made at once, and how long a result is kept for who asks again.
@@ -95,6 +98,13 @@ func (b *Background) Build(key types.NamespacedName, r *Request) (Result, error)
 	b.line.Join(k, k.namespace)
 	b.start()
 	return Result{}, ErrPending
+}
+
+// Lost implements Builder.
+func (b *Background) Lost(reference string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	maps.DeleteFunc(b.tasks, func(k taskKey, t *task) bool { return k.reference == reference && t.done })
 }
 
 // start lets run who may.

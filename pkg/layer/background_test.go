@@ -75,6 +75,11 @@ func TestBackgroundSharesEqualBuilds(t *testing.T) {
 	if len(w.begun) > 0 {
 		t.Error("the image is made twice")
 	}
+	w.Lost("i:1")
+	w.pending(key("a", "1"), r)
+	next(t, w.begun)
+	w.finish <- build.Outcome{Digest: "sha256:1"}
+	next(t, w.enqueued)
 	// Another namespace has other rights, another Secret too.
 	w.pending(key("b", "1"), &Request{Namespace: "b", Reference: "i:1", Attempt: 1})
 	w.pending(key("a", "3"), &Request{Namespace: "a", Reference: "i:1", PushSecret: "s", Attempt: 1})

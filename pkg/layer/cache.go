@@ -29,7 +29,7 @@ func newCache[T any](clock clock.PassiveClock, most int) *cache[T] {
 }
 
 // get returns what is kept by the key, or makes it. A failure is not kept.
-func (c *cache[T]) get(key string, goodFor time.Duration, make func() (T, error)) (T, error) {
+func (c *cache[T]) get(key string, goodFor time.Duration, produce func() (T, error)) (T, error) {
 	if v, ok := c.look(key); ok {
 		return v, nil
 	}
@@ -37,7 +37,7 @@ func (c *cache[T]) get(key string, goodFor time.Duration, make func() (T, error)
 		if v, ok := c.look(key); ok {
 			return v, nil // made a moment ago
 		}
-		v, err := make()
+		v, err := produce()
 		if err == nil {
 			c.put(key, v, goodFor)
 		}

@@ -43,12 +43,15 @@ func (m *Maker) credentials(ctx context.Context, r *Request) (*credentials, erro
 		switch {
 		case apierrs.IsNotFound(err):
 			return nil, &secretError{r.Namespace, name}
+		case apierrs.IsForbidden(err):
+			return nil, &source.InvalidError{Reason: source.ReasonAccessDenied,
+				Message: fmt.Sprintf("The operator may not read Secret %s in namespace %s: allow it to, or set spec.build.strategy to kaniko, whose pod reads it itself", name, r.Namespace)}
 		case err != nil:
 			return nil, fmt.Errorf("secret %s: %w", name, err)
 		}
 		text := secret.Data[corev1.DockerConfigJsonKey]
 		if secret.Type != corev1.SecretTypeDockerConfigJson || !json.Valid(text) { // an error might quote the credentials
-			return nil, &source.InvalidError{Message: fmt.Sprintf("Secret %s must be of type %s, and its key %s JSON", name, corev1.SecretTypeDockerConfigJson, corev1.DockerConfigJsonKey)}
+			return nil, &source.InvalidError{Reason: source.ReasonSecretInvalid, Message: fmt.Sprintf("Secret %s must be of type %s, and its key %s JSON", name, corev1.SecretTypeDockerConfigJson, corev1.DockerConfigJsonKey)}
 		}
 		id.Write(text)
 		id.Write([]byte{0})
@@ -56,7 +59,7 @@ func (m *Maker) credentials(ctx context.Context, r *Request) (*credentials, erro
 	}
 	keychain, err := kubeauth.NewFromPullSecrets(ctx, secrets)
 	if err != nil {
-		return nil, &source.InvalidError{Message: fmt.Sprintf("Secrets %s %s hold no credentials of registries", r.PushSecret, r.PullSecret)}
+		return nil, &source.InvalidError{Reason: source.ReasonSecretInvalid, Message: fmt.Sprintf("Secrets %s %s hold no credentials of registries", r.PushSecret, r.PullSecret)}
 	}
 	return &credentials{authn.NewMultiKeychain(keychain, authn.DefaultKeychain), hex.EncodeToString(id.Sum(nil))}, nil
 }

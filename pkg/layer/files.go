@@ -4,6 +4,8 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +21,10 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
+// MaxSource is how many bytes of files a source may have to be made into a layer
+// here, in the memory of a process that makes several.
+const MaxSource = 16 << 20
+
 // File is one of a source: a regular file by its path in it.
 type File struct {
 	Path       string
@@ -27,11 +33,12 @@ type File struct {
 	Open       func() (io.ReadCloser, error)
 }
 
-// Inline are files whose text is at hand.
+// Inline are files whose text is at hand. What says which program runs it is one
+// itself.
 func Inline(texts map[string]string) []File {
 	files := make([]File, 0, len(texts))
 	for name, text := range texts {
-		files = append(files, File{Path: name, Size: int64(len(text)), Open: func() (io.ReadCloser, error) {
+		files = append(files, File{Path: name, Executable: strings.HasPrefix(text, "#!"), Size: int64(len(text)), Open: func() (io.ReadCloser, error) {
 			return io.NopCloser(strings.NewReader(text)), nil
 		}})
 	}
@@ -144,21 +151,21 @@ type layer struct {
 
 // newLayer makes a layer, equal bytes for equal entries.
 func newLayer(entries map[string]entry) (*layer, error) {
-	var plain, compressed bytes.Buffer
+	var compressed bytes.Buffer
+	plain := sha256.New()
 	z := gzip.NewWriter(&compressed)
-	if err := archive(io.MultiWriter(&plain, z), entries); err != nil {
+	if err := archive(io.MultiWriter(plain, z), entries); err != nil {
 		return nil, err
 	}
 	if err := z.Close(); err != nil {
 		return nil, err
 	}
-	l := &layer{compressed: compressed.Bytes()}
-	var err error
-	if l.diffID, _, err = v1.SHA256(&plain); err != nil {
-		return nil, err
-	}
-	l.digest, _, err = v1.SHA256(bytes.NewReader(l.compressed))
-	return l, err
+	digest := sha256.Sum256(compressed.Bytes())
+	return &layer{
+		compressed: compressed.Bytes(),
+		digest:     v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(digest[:])},
+		diffID:     v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(plain.Sum(nil))},
+	}, nil
 }
 
 // as is the layer in an image of that manifest type.

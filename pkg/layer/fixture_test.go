@@ -170,9 +170,7 @@ ENTRYPOINT ["/lambda/runtime"]
 	}
 	r := &Request{
 		Namespace: namespace, Reference: w.host + "/" + namespace + "/python:" + tag, Recipe: recipe, Handler: "main.handler", File: "main.py",
-		Files: func(context.Context) ([]File, error) {
-			return Inline(map[string]string{"main.py": "code of " + tag, "lib/util.py": ""}), nil
-		},
+		Files: Inline(map[string]string{"main.py": "code of " + tag, "lib/util.py": ""}), Dependencies: "requirements.txt",
 		Insecure: func(string) bool { return true }, Timeout: 10 * time.Second, Attempt: 1,
 	}
 	for _, c := range change {

@@ -22,7 +22,6 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
 )
 
 // Request is an image to be made.
@@ -33,8 +32,13 @@ type Request struct {
 	Reference string
 	// Recipe of the image.
 	Recipe *build.Recipe
-	// Files of the source.
-	Files func(context.Context) ([]File, error)
+	// Files of the source; nil where it has to be fetched.
+	Files []File
+	// Fetch writes the source's files into a folder, which is removed afterwards.
+	Fetch func(ctx context.Context, dir string) error
+	// Dependencies is the manifest of the language: a fetched source that has it,
+	// and so has something to install, takes a pod.
+	Dependencies string
 	// Salt asks anew what the base image is.
 	Salt string
 	// Handler that the source must have, and the language's main file.
@@ -73,11 +77,13 @@ const (
 	mostLayers  = 16
 	placeFor    = time.Hour
 	mostPlaces  = 1024
+
+	prepareTimeout = 2 * time.Minute
 )
 
 // NewMaker returns a Maker that reads credentials with secret.
 func NewMaker(secret GetSecret, clock clock.PassiveClock) *Maker {
-	t := remote.DefaultTransport.(*http.Transport).Clone() //nolint:errcheck,forcetypeassert // it is documented to be one
+	t := remote.DefaultTransport.(*http.Transport).Clone() // it is documented to be one
 	t.DialContext = (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext
 	return &Maker{
 		secret: secret, transport: t,
@@ -122,21 +128,40 @@ func (m *Maker) Make(ctx context.Context, r *Request) (o build.Outcome, found bo
 }
 
 func (m *Maker) make(ctx context.Context, r *Request) (v1.Hash, bool, error) {
-	c, err := m.credentials(ctx, r)
+	w, err := m.begin(ctx, r)
 	if err != nil {
 		return v1.Hash{}, false, in(build.StepPush, err)
 	}
-	s, err := m.session(c)
-	if err != nil {
-		return v1.Hash{}, false, err
-	}
-	w := &work{Maker: m, Request: r, credentials: c, session: s}
 	digest, found, err := w.run(ctx)
 	if err != nil {
 		// It may hold a failed handshake, or blobs that are gone by now.
-		m.sessions.drop(c.id)
+		m.sessions.drop(w.id)
 	}
 	return digest, found, err
+}
+
+func (m *Maker) begin(ctx context.Context, r *Request) (*work, error) {
+	c, err := m.credentials(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	s, err := m.session(c)
+	return &work{Maker: m, Request: r, credentials: c, session: s}, err
+}
+
+// Prepare keeps what images of the recipe need, but for the function itself: the
+// first of them takes no longer than others then. Nothing is pushed.
+func (m *Maker) Prepare(ctx context.Context, recipe *build.Recipe, insecure func(string) bool) error {
+	ctx, cancel := context.WithTimeout(ctx, prepareTimeout)
+	defer cancel()
+	w, err := m.begin(ctx, &Request{Recipe: recipe, Insecure: insecure})
+	if err == nil {
+		_, err = w.variants(ctx, nil, name.Registry{})
+	}
+	if err != nil && w != nil {
+		m.sessions.drop(w.id)
+	}
+	return err
 }
 
 // work is the making of one image.
@@ -159,10 +184,8 @@ func (w *work) run(ctx context.Context) (v1.Hash, bool, error) {
 	case !errors.As(err, &answered):
 		return v1.Hash{}, false, in(build.StepPush, err) // nobody there to push to
 	}
-	files, err := w.Files(ctx)
-	if err == nil {
-		err = source.CheckHandlerIn(paths(files), w.Handler, w.File)
-	}
+	files, remove, err := w.source(ctx)
+	defer remove()
 	if err != nil {
 		return v1.Hash{}, false, in(build.StepSource, err)
 	}

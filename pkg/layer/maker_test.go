@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -130,6 +132,26 @@ func TestWhatIsPushed(t *testing.T) {
 	}
 }
 
+func TestPrepare(t *testing.T) {
+	w := newWorld(t).single()
+	m := newMaker(noSecrets)
+	r := w.request("team", "1")
+	if err := m.Prepare(t.Context(), r.Recipe, r.Insecure); err != nil {
+		t.Fatal(err)
+	}
+	if n := w.requests("/v2/team/"); n != 0 {
+		t.Errorf("%d requests to a function's repository before there is a function", n)
+	}
+	w.makes(m, r)
+	if n := w.requests("/v2/runtime/"); n != 0 {
+		t.Errorf("%d requests for the runtime of the first function, want what is prepared used", n)
+	}
+	r.Recipe.Base = w.host + "/base:9"
+	if err := m.Prepare(t.Context(), r.Recipe, r.Insecure); err == nil {
+		t.Error("no error of a base image that is not there")
+	}
+}
+
 func TestFound(t *testing.T) {
 	w := newWorld(t).single()
 	digest := w.makes(newMaker(noSecrets), w.request("team", "1"))
@@ -229,11 +251,13 @@ func TestFailures(t *testing.T) {
 		"no file of the handler": {change: func(_ *world, r *Request) { r.Handler = "app.handler" },
 			want: build.Outcome{Step: build.StepSource, Reason: build.ReasonSourceInvalid, Fault: build.UserFault}, says: []string{`"app.handler"`, "app.py", "main.py"}},
 		"no source": {change: func(_ *world, r *Request) {
-			r.Files = func(context.Context) ([]File, error) { return nil, &source.InvalidError{Message: "the branch is gone"} }
-		}, want: build.Outcome{Step: build.StepSource, Reason: build.ReasonSourceInvalid, Fault: build.UserFault}, says: []string{"the branch is gone"}},
+			r.Files, r.Fetch = nil, func(context.Context, string) error {
+				return &source.InvalidError{Reason: source.ReasonObjectNotFound, Message: "the object is gone"}
+			}
+		}, want: build.Outcome{Step: build.StepSource, Reason: source.ReasonObjectNotFound, Fault: build.UserFault}, says: []string{"the object is gone"}},
 		"a source that cannot be read": {change: func(_ *world, r *Request) {
-			r.Files = func(context.Context) ([]File, error) { return nil, errors.New("disk full") }
-		}, want: build.Outcome{Step: build.StepSource, Reason: build.ReasonBuildFailed, Fault: build.InfrastructureFault}, says: []string{"disk full"}},
+			r.Files, r.Fetch = nil, func(context.Context, string) error { return errors.New("disk full") }
+		}, want: build.Outcome{Step: build.StepSource, Reason: source.ReasonUnreachable, Fault: build.InfrastructureFault}, says: []string{"disk full"}},
 		"no Secret": {change: func(_ *world, r *Request) { r.PushSecret = "nowhere" },
 			want: build.Outcome{Step: build.StepPush, Reason: build.ReasonSecretNotFound, Fault: build.InfrastructureFault}, says: []string{"no Secret nowhere in namespace team"}},
 		"a registry that does not answer": {world: func(w *world) {
@@ -262,6 +286,49 @@ func TestFailures(t *testing.T) {
 				t.Errorf("found %t, (-want, +got): %s", found, diff)
 			}
 		})
+	}
+}
+
+// fetches files instead of having them.
+func fetches(files map[string]string) func(*Request) {
+	return func(r *Request) {
+		r.Files, r.Fetch = nil, func(_ context.Context, dir string) error {
+			for name, text := range files {
+				if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
+					return err
+				}
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+					return err
+				}
+			}
+			return os.Chmod(filepath.Join(dir, "main.py"), 0o755)
+		}
+	}
+}
+
+// TestFetchedSource: an image is the same wherever its source comes from, but for
+// what takes a pod; nothing of it is left on the disk.
+func TestFetchedSource(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	w := newWorld(t).single()
+	m := newMaker(noSecrets)
+	r := w.request("team", "1", fetches(map[string]string{"main.py": "#!", "lib/util.py": ""}))
+	w.makes(m, r)
+	files := listing(t, w.get(r.Reference, "amd64"))
+	if got := files["lambda/function/main.py"]; got != "755 0:0 0 #!" || !strings.HasPrefix(files["lambda/function/lib/util.py"], "644 ") {
+		t.Errorf("fetched files are %q", files)
+	}
+	for name, files := range map[string]map[string]string{
+		"dependencies": {"main.py": "", "requirements.txt": "cowsay"},
+		"large":        {"main.py": strings.Repeat("x", MaxSource+1)},
+	} {
+		if o, _ := m.Make(t.Context(), w.request("team", name, fetches(files))); o.Reason != ReasonNeedsPod {
+			t.Errorf("%s: %+v, want it to take a pod", name, o)
+		}
+	}
+	w.makes(m, w.request("team", "empty", fetches(map[string]string{"main.py": "", "requirements.txt": ""})))
+	if left, err := os.ReadDir(os.Getenv("TMPDIR")); err != nil || len(left) > 0 {
+		t.Errorf("left on the disk: %v (%v)", left, err)
 	}
 }
 

@@ -45,16 +45,18 @@ func outcome(err error) build.Outcome {
 	switch {
 	case errors.As(err, &secret):
 		o.Reason, o.Message = build.ReasonSecretNotFound, secret.Error()
+	case errors.Is(err, errNeedsPod):
+		o.Reason, o.Message = ReasonNeedsPod, err.Error()
 	case errors.As(err, &invalid):
-		o.Reason, o.Fault, o.Message = build.ReasonSourceInvalid, build.UserFault, invalid.Error()
+		o.Reason, o.Fault, o.Message = invalid.Reason, build.UserFault, invalid.Error()
 	case errors.As(err, &missing):
 		o.Reason, o.Fault, o.Message = build.ReasonBaseImageNotFound, build.ConfigurationFault, "The runtime cannot be taken out of its image: "+missing.Error()
+	case o.Step == build.StepSource:
+		o.Reason, o.Message = source.ReasonUnreachable, err.Error()
 	case errors.As(err, &answered):
 		refused(&o, answered)
 	case errors.Is(err, context.DeadlineExceeded):
 		o.Message = "A registry did not answer within the build's timeout: " + err.Error()
-	case o.Step == build.StepSource:
-		o.Reason, o.Message = build.ReasonBuildFailed, err.Error()
 	}
 	return o
 }

@@ -122,7 +122,7 @@ func (p *pulled) image(ctx context.Context, puller *remote.Puller, v variant) (v
 
 // core implements partial.CompressedImageCore.
 type core struct {
-	ctx        context.Context //nolint:containedctx // of one build; v1.Layer has none to pass
+	ctx        context.Context // of one build: a v1.Layer is given none
 	puller     *remote.Puller
 	repository name.Repository
 	variant

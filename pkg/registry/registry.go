@@ -31,6 +31,8 @@ type Checker interface {
 	Remember(reference, digest string)
 	// Forget that the registry did not have the reference: it may by now.
 	Forget(reference string)
+	// Lost says that the registry does not have the reference any more.
+	Lost(reference string)
 }
 
 // Errors of Check.
@@ -103,6 +105,15 @@ func (r *Resolver) Forget(reference string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if known := r.results[reference]; known != nil && !known.pending && known.err != nil {
+		delete(r.results, reference)
+	}
+}
+
+// Lost implements Checker.
+func (r *Resolver) Lost(reference string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if known := r.results[reference]; known != nil && !known.pending {
 		delete(r.results, reference)
 	}
 }

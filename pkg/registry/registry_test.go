@@ -34,7 +34,7 @@ type server struct {
 func newServer(t *testing.T, hold chan struct{}, status int) (s *server, host string) {
 	t.Helper()
 	s = &server{}
-	real := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	actual := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodHead && strings.Contains(r.URL.Path, "/manifests/") {
 			s.asked.Add(1)
@@ -46,7 +46,7 @@ func newServer(t *testing.T, hold chan struct{}, status int) (s *server, host st
 				return
 			}
 		}
-		real.ServeHTTP(w, r)
+		actual.ServeHTTP(w, r)
 	}))
 	t.Cleanup(s.Close)
 	return s, strings.TrimPrefix(s.URL, "http://")
@@ -177,9 +177,15 @@ func TestForgetAndRemember(t *testing.T) {
 	}
 	r.Forget(reference)
 	ask()
-	r.Forget(reference) // what is there is not forgotten
+	r.Forget(reference) // what is there is not forgotten, unless it is lost
 	if got, err := r.Check(one, reference, true); got != digest || err != nil {
 		t.Errorf("Check() = %q, %v, want %q", got, err, digest)
+	}
+
+	r.Lost(reference)
+	ask()
+	if n := s.asked.Load(); n != 3 {
+		t.Errorf("the registry was asked %d times, want again after what it had was lost", n)
 	}
 
 	other := host + "/team/python:built"
@@ -187,7 +193,7 @@ func TestForgetAndRemember(t *testing.T) {
 	if got, err := r.Check(two, other, true); got != "sha256:abc" || err != nil {
 		t.Errorf("Check() = %q, %v, want what is remembered", got, err)
 	}
-	if n := s.asked.Load(); n != 2 {
-		t.Errorf("the registry was asked %d times, want twice", n)
+	if n := s.asked.Load(); n != 3 {
+		t.Errorf("the registry was asked %d times, want not for what is remembered", n)
 	}
 }

@@ -59,6 +59,8 @@ func parseAny(constructor any, cm *corev1.ConfigMap) (err error) {
 		_, err = f(cm)
 	case func(*corev1.ConfigMap) (*Defaults, error):
 		_, err = f(cm)
+	case func(*corev1.ConfigMap) (*Eventing, error):
+		_, err = f(cm)
 	default:
 		err = fmt.Errorf("unknown constructor %T", constructor)
 	}
@@ -104,6 +106,7 @@ func TestBuildErrors(t *testing.T) {
 		{"bad network", "source-allowed-networks", "10.0.0.0/8, minio", `config-build: source-allowed-networks: expected networks such as 10.0.0.0/8 or fd00::/8, got "minio"`},
 		{"address for a network", "source-allowed-networks", "10.0.0.1/8", "config-build: source-allowed-networks: expected networks"},
 		{"bad interval", "source-poll-interval", "1s", "config-build: source-poll-interval: expected a duration from 5s"},
+		{"bad queue", "kueue-queue", "Team.Queue", "config-build: kueue-queue: expected the name of a LocalQueue"},
 		{"bad secret", "push-secret", "No_Secret", "config-build: push-secret: expected the name of a Secret"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -131,6 +134,10 @@ func TestRuntimesErrors(t *testing.T) {
 		{"template and dockerfile", "ruby", good + "dockerfile: FROM x\n", "expected exactly one of template, dockerfile"},
 		{"path", "ruby", strings.Replace(good, "file: f", "file: ../f", 1), "file: expected the name of a file such as main.py"},
 		{"no worker", "ruby", strings.Replace(good, "worker: [w]", "", 1), "worker: missing"},
+		{"compiled without worker", "ruby", strings.Replace(good, "worker: [w]", "compiled: true", 1), ""},
+		{"protocol", "ruby", good + "protocol: smoke\n", `protocol: expected frames or aws-lambda, got "smoke"`},
+		{"name of a build argument", "ruby", good + "env: {\"1 2\": x}\n", `env: expected names of environment variables, got "1 2"`},
+		{"run image", "ruby", strings.Replace(good, "baseImage: base", "baseImage: base, runImage: B:A:D", 1), "config-runtimes: ruby: versions[1].runImage: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := NewRuntimesFromConfigMap(&corev1.ConfigMap{Data: map[string]string{tt.key: tt.value}})

@@ -53,9 +53,11 @@ const (
 	// so that none changes it twice.
 	CommandsAnnotationKey = GroupName + "/commands"
 
-	// CreatorAnnotationKey and LastModifierAnnotationKey name who made an object,
-	// and who last changed its spec. Admission writes them.
-	CreatorAnnotationKey      = GroupName + "/creator"
+	// CreatorAnnotationKey names who made an object. Admission writes it.
+	CreatorAnnotationKey = GroupName + "/creator"
+
+	// LastModifierAnnotationKey names who last changed an object's spec. Admission
+	// writes it.
 	LastModifierAnnotationKey = GroupName + "/last-modifier"
 
 	// ToldAnnotationKey holds what the lifecycle sink was last told of an object.

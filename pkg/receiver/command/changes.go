@@ -109,7 +109,7 @@ func object(f *v1alpha1.LambdaFunction) metav1.Object {
 // commands have changed: they are all the same manager's, which Kubernetes keeps
 // apart by the way of the change.
 func onlyOwnConflicts(err error) bool {
-	status, ok := err.(apierrs.APIStatus) //nolint:errorlint // the client returns it as it is
+	status, ok := err.(apierrs.APIStatus)
 	if !ok || !apierrs.IsConflict(err) || status.Status().Details == nil {
 		return false
 	}

@@ -68,8 +68,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := &command{Event: *e, kind: h.Config().Command(e.Type())}
-	status, answer := http.StatusOK, (*event.Event)(nil)
-	if answer, err = h.handle(r.Context(), c, r); err != nil {
+	status := http.StatusOK
+	answer, err := h.handle(r.Context(), c, r)
+	if err != nil {
 		refused := refusalOf(err)
 		status, answer = refused.status, problem(e, c, refused)
 		slog.InfoContext(r.Context(), "a command was refused", "type", e.Type(), "id", e.ID(), "source", e.Source(), "function", c.target.String(), "status", status, "reason", refused.Error())

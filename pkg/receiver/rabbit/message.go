@@ -91,9 +91,7 @@ func read(d *amqp.Delivery) (*event.Event, error) {
 		return nil, errors.New("the message has no header specversion")
 	}
 	for name, value := range attributes {
-		if err := setAttribute(&e, name, value); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
+		setAttribute(&e, name, value)
 	}
 	if e.DataContentType() == "" && d.ContentType != "" {
 		e.SetDataContentType(d.ContentType)
@@ -102,7 +100,7 @@ func read(d *amqp.Delivery) (*event.Event, error) {
 	return &e, nil
 }
 
-func setAttribute(e *event.Event, name, value string) error {
+func setAttribute(e *event.Event, name, value string) {
 	switch name {
 	case "specversion":
 		e.SetSpecVersion(value)
@@ -129,7 +127,6 @@ func setAttribute(e *event.Event, name, value string) error {
 			e.SetExtension(name, value)
 		}
 	}
-	return nil
 }
 
 // text of a header; false where it is a table or a list, as RabbitMQ's own are.

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	clientgotesting "k8s.io/client-go/testing"
+	"knative.dev/pkg/ptr"
 	rtesting "knative.dev/pkg/reconciler/testing"
 	"knative.dev/serving/pkg/apis/serving"
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
@@ -215,11 +216,20 @@ func TestReconcileService(t *testing.T) {
 	})
 	repaired := drifted.DeepCopy()
 	repaired.Spec.Template.Spec.Containers[0].Image = imageOf(f)
+	targets := []servingv1.TrafficTarget{{RevisionName: "greeter-00001", LatestRevision: ptr.Bool(false), Percent: ptr.Int64(50)}, {LatestRevision: ptr.Bool(true), Percent: ptr.Int64(50), Tag: "next"}}
+	split := func(f *v1alpha1.LambdaFunction) { f.Spec.Traffic = targets }
+	halves := service(f, revision("greeter-00001", "greeter-00001"), func(s *servingv1.Service) { s.Spec.Traffic = targets })
 	crashing := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "greeter-00002-x", Labels: map[string]string{serving.RevisionLabelKey: "greeter-00002"}},
 		Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "user-container",
 			LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Message: "handler \"main.nobody\" not found\n"}}}}},
 	}
+	unfound := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "greeter-00001-x", Labels: map[string]string{serving.RevisionLabelKey: "greeter-00001"}},
+		Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "user-container",
+			State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: "failed to resolve reference: not found"}}}}},
+	}
+	lost := "The registry does not have image " + imageOf(f) + " any more. It is built again."
 	ltesting.Table{{
 		Name: "steady", Key: theKey, Ctx: in(absent),
 		Objects: ltesting.Objects(function(servedBy(upToDate, built(false))), upToDate),
@@ -237,11 +247,34 @@ func TestReconcileService(t *testing.T) {
 		WantUpdates: []clientgotesting.UpdateActionImpl{{Object: repaired}},
 		WantEvents:  []string{ltesting.Normal("Updated", `Updated Service "`+name+`"`)},
 	}, {
+		Name: "splits traffic", Key: theKey, Ctx: in(absent),
+		Objects:     ltesting.Objects(function(servedBy(upToDate, built(false)), split), upToDate),
+		WantUpdates: []clientgotesting.UpdateActionImpl{{Object: halves}},
+		WantEvents:  []string{ltesting.Normal("Updated", `Updated Service "`+name+`"`)},
+	}, {
+		Name: "takes a split away that is dropped", Key: theKey, Ctx: in(absent),
+		Objects:     ltesting.Objects(function(servedBy(halves, built(false))), halves),
+		WantUpdates: []clientgotesting.UpdateActionImpl{{Object: upToDate}},
+		WantEvents:  []string{ltesting.Normal("Updated", `Updated Service "`+name+`"`)},
+	}, {
 		Name: "tells at once why the container ends", Key: theKey, Ctx: in(absent),
 		Objects: ltesting.Objects(function(servedBy(upToDate, built(false))), starting, crashing),
 		WantStatusUpdates: status(function(servedBy(starting, built(false)), func(f *v1alpha1.LambdaFunction) {
 			f.Status.MarkServiceFailed(kservice.ReasonContainerFailed, `Container failed with: handler "main.nobody" not found`)
 		})),
+	}, {
+		Name: "builds an image again that the registry has lost", Key: theKey, Ctx: in(absent),
+		Objects: ltesting.Objects(function(servedBy(upToDate, built(false))), upToDate, unfound),
+		WantStatusUpdates: status(function(servedBy(upToDate, built(false)), func(f *v1alpha1.LambdaFunction) {
+			f.Status.MarkBuildPending(v1alpha1.ReasonImageLost, lost)
+			f.Status.Build = nil
+		})),
+		WantEvents: []string{ltesting.Warning(v1alpha1.ReasonImageLost, lost)},
+		// The second pass builds it: one is enough here.
+		WithReactors: []clientgotesting.ReactionFunc{func(clientgotesting.Action) (bool, runtime.Object, error) { return false, nil, nil }},
+	}, {
+		Name: "does not build what the registry has", Key: theKey, Ctx: in(present),
+		Objects: ltesting.Objects(function(servedBy(upToDate, built(false))), upToDate, unfound),
 	}, {
 		Name: "says what serves while the new source is built", Key: theKey, Ctx: in(absent),
 		Objects: ltesting.Objects(function(building), job(f, 1), input(f, 1), upToDate),

@@ -2,7 +2,10 @@ package lambdafunction
 
 import (
 	"context"
+	"errors"
+	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	pkgreconciler "knative.dev/pkg/reconciler"
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 
@@ -14,18 +17,20 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/kservice"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources/names"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/registry"
 )
 
 // reconcileService runs the image as a Knative Service. As long as there is no
 // image of the newest spec, what ran before runs on.
 func (r *Reconciler) reconcileService(ctx context.Context, p *pass) pkgreconciler.Event {
-	if p.image == "" {
+	if p.image == "" || p.sinkErr != nil {
 		return r.keepService(p)
 	}
 	set := child.Set[*servingv1.Service]{
 		Kind: "Service", Lister: r.services.Services(p.Namespace), Client: r.serving.ServingV1().Services(p.Namespace),
 	}
 	desired := resources.MakeService(p.LambdaFunction, p.image, p.language)
+	resources.AddSinks(desired, p.LambdaFunction, p.sink, p.cfg.Eventing)
 	service, err := set.Ensure(ctx, p.LambdaFunction, desired, kservice.Mutate)
 	switch {
 	case child.IsNotOwned(err):
@@ -41,6 +46,9 @@ func (r *Reconciler) reconcileService(ctx context.Context, p *pass) pkgreconcile
 		return err
 	}
 	p.Status.PropagateService(service)
+	if lost, err := r.imageLost(p, service); lost || err != nil {
+		return r.buildAgain(ctx, p, err)
+	}
 	reason, message, err := kservice.Trouble(r.pods, service)
 	if reason != "" {
 		p.Status.MarkServiceFailed(reason, message)
@@ -48,18 +56,53 @@ func (r *Reconciler) reconcileService(ctx context.Context, p *pass) pkgreconcile
 	return err
 }
 
-// keepService says what serves while there is no image of the newest spec.
+// imageLost tells whether the registry has deleted the image that was built: asked
+// only where a pod does not find it.
+func (r *Reconciler) imageLost(p *pass, service *servingv1.Service) (bool, error) {
+	if p.Status.Build == nil || p.Spec.Source.Image != nil {
+		return false, nil
+	}
+	missed, err := kservice.MissesImage(r.pods, service)
+	if err != nil || !missed {
+		return false, err
+	}
+	host, _, _ := strings.Cut(p.image, "/")
+	_, err = r.registry.Check(key(p), p.image, p.cfg.Build.Insecure(host))
+	return errors.Is(err, registry.ErrNotFound), nil
+}
+
+// buildAgain forgets the image that is lost; what has changed of the status
+// enqueues.
+func (r *Reconciler) buildAgain(ctx context.Context, p *pass, err error) pkgreconciler.Event {
+	if err != nil {
+		return err
+	}
+	message := "The registry does not have image " + p.image + " any more. It is built again."
+	controller.GetEventRecorder(ctx).Event(p.LambdaFunction, corev1.EventTypeWarning, v1alpha1.ReasonImageLost, message)
+	r.registry.Forget(p.image) // a build of the same files gives the same image
+	r.registry.Lost(p.Status.Build.Reference)
+	r.layers.Lost(p.Status.Build.Reference)
+	p.Status.Build = nil
+	p.Status.MarkBuildPending(v1alpha1.ReasonImageLost, message)
+	return nil
+}
+
+// keepService says what serves while there is no image of the newest spec, or no
+// sink for its replies.
 func (r *Reconciler) keepService(p *pass) pkgreconciler.Event {
-	const waiting = "There is no image of the newest source yet."
+	reason, waiting := v1alpha1.ReasonWaitingForBuild, "There is no image of the newest source yet."
+	if p.image != "" {
+		reason, waiting = v1alpha1.ReasonSinkNotResolved, "The sink of the replies has no address yet."
+	}
 	service, err := r.services.Services(p.Namespace).Get(names.Service(p))
 	if err != nil && !apierrs.IsNotFound(err) {
 		return err
 	}
 	if err == nil && service.Status.LatestReadyRevisionName != "" {
 		p.Status.PropagateService(service)
-		p.Status.MarkServiceWaiting(v1alpha1.ReasonWaitingForBuild, waiting+" Revision "+service.Status.LatestReadyRevisionName+" serves on.")
+		p.Status.MarkServiceWaiting(reason, waiting+" Revision "+service.Status.LatestReadyRevisionName+" serves on.")
 		return nil
 	}
-	p.Status.MarkServiceWaiting(v1alpha1.ReasonWaitingForBuild, waiting)
+	p.Status.MarkServiceWaiting(reason, waiting)
 	return nil
 }

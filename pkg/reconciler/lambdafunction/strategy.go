@@ -3,8 +3,11 @@ package lambdafunction
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrs "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"knative.dev/pkg/controller"
 	pkgreconciler "knative.dev/pkg/reconciler"
@@ -13,6 +16,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/layer"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
 )
 
 // strategy is a way to make an image.
@@ -41,7 +45,7 @@ const secretPatience = 15 * time.Second
 
 func (l *layered) reconcile(ctx context.Context, p *pass, b *resources.Build) pkgreconciler.Event {
 	s := p.Status.Build
-	result, err := l.layers.Build(key(p), layerRequest(p, b))
+	result, err := l.layers.Build(key(p), l.request(p, b))
 	switch {
 	case errors.Is(err, layer.ErrPending):
 		if s.StartTime == nil || s.Failure != nil {
@@ -55,7 +59,9 @@ func (l *layered) reconcile(ctx context.Context, p *pass, b *resources.Build) pk
 	case result.Found:
 		s.Strategy, s.Attempts, s.StartTime, s.CompletionTime = "", 0, nil, nil
 		return l.built(ctx, p, b, result.Digest)
-	case result.Reason == build.ReasonSecretNotFound:
+	case result.Reason == layer.ReasonNeedsPod:
+		return l.inPod(ctx, p, b)
+	case result.Reason == build.ReasonSecretNotFound && result.Fault == build.InfrastructureFault:
 		p.Status.MarkBuildPending(v1alpha1.ReasonWaitingForSecret, result.Message)
 		return controller.NewRequeueAfter(secretPatience)
 	}
@@ -74,12 +80,43 @@ func seconds(t time.Time) *metav1.Time {
 	return &rounded
 }
 
-func layerRequest(p *pass, b *resources.Build) *layer.Request {
-	return &layer.Request{
+// inPod goes on with Kaniko: the source has shown what a pod has to do. The
+// reference in the status remembers it.
+func (l *layered) inPod(ctx context.Context, p *pass, b *resources.Build) pkgreconciler.Event {
+	b.Recipe, b.Input.Layer = nil, false
+	p.Status.Build = nil
+	nameBuild(p, b)
+	p.Status.Build = &v1alpha1.BuildStatus{Reference: b.Reference, Rebuild: b.Input.Salt, Settings: settings(p)}
+	return l.strategyOf(b).reconcile(ctx, p, b)
+}
+
+func (l *layered) request(p *pass, b *resources.Build) *layer.Request {
+	r := &layer.Request{
 		Namespace: p.Namespace, Reference: b.Reference, Recipe: b.Recipe, Salt: b.Input.Salt,
-		Files:   func(context.Context) ([]layer.File, error) { return layer.Inline(b.Files), nil },
+		Files: layer.Inline(b.Files), Dependencies: b.Language.DependenciesFile,
 		Handler: p.Spec.Runtime.Handler, File: b.Language.File,
 		PushSecret: resources.PushSecret(p.LambdaFunction, p.cfg.Build), PullSecret: p.Spec.Build.ImagePullSecret,
 		Insecure: p.cfg.Build.Insecure, Timeout: resources.Timeout(p.LambdaFunction, p.cfg.Build), Attempt: b.Attempt,
+	}
+	if b.Source != nil {
+		r.Files, r.Fetch = nil, l.fetch(p.Namespace, p.Spec.Source.SecretRef(), b.Source)
+	}
+	return r
+}
+
+// fetch brings a resolved source into a folder, with the credentials of now.
+func (l *layered) fetch(namespace string, ref *corev1.LocalObjectReference, from *source.Resolved) func(context.Context, string) error {
+	return func(ctx context.Context, dir string) error {
+		var credentials source.Credentials
+		if ref != nil {
+			secret, err := secretReader(l.kube)(ctx, namespace, ref.Name)
+			if apierrs.IsNotFound(err) {
+				return &source.InvalidError{Reason: source.ReasonSecretNotFound, Message: fmt.Sprintf("the Secret %q is not there", ref.Name)}
+			} else if err != nil {
+				return err
+			}
+			credentials = secret.Data
+		}
+		return source.Fetch(ctx, from, credentials, dir)
 	}
 }

@@ -14,7 +14,9 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/layer"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sourcewatch"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
 	ltesting "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/testing"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
 )
 
 // auto leaves it to the operator how the image is made.
@@ -130,7 +132,7 @@ func TestReconcileLayer(t *testing.T) {
 		WantStatusUpdates: status(function(layeredAs(3, unreachable))),
 		WantEvents:        []string{ltesting.Warning(unreachable.Reason, `Build step "push" failed: `+unreachable.Message)},
 	}, {
-		Name: "waits for a Secret", Key: theKey, Ctx: in(absent, layers(result(build.Outcome{Reason: build.ReasonSecretNotFound, Message: "There is no Secret s."}))), WantErr: true,
+		Name: "waits for a Secret", Key: theKey, Ctx: in(absent, layers(result(build.Outcome{Reason: build.ReasonSecretNotFound, Fault: build.InfrastructureFault, Message: "There is no Secret s."}))), WantErr: true,
 		Objects: ltesting.Objects(function(layering(1))),
 		WantStatusUpdates: status(function(layering(1), func(f *v1alpha1.LambdaFunction) {
 			f.Status.MarkBuildPending(v1alpha1.ReasonWaitingForSecret, "There is no Secret s.")
@@ -197,6 +199,20 @@ func TestStrategyOf(t *testing.T) {
 	}
 }
 
+func TestRecipes(t *testing.T) {
+	cfg := testConfig()
+	cfg.Runtimes.Languages["c"] = &config.Language{Versions: map[string]config.Version{"1": {BaseImage: "gcc"}}, Dockerfile: "FROM {{.BaseImage}}\nRUN make\n"}
+	cfg.Runtimes.Languages["gone"] = &config.Language{Versions: map[string]config.Version{"1": {BaseImage: "x"}}, Template: "gone"}
+	got := recipes(cfg)
+	if len(got) != 1 || got[0].Base != "python.test/python:3.11" {
+		t.Errorf("recipes() = %v, want Python's alone", got)
+	}
+	// It is that of functions: what is prepared is what they need.
+	if diff := cmp.Diff(buildOf(function(auto)).Recipe, got[0]); diff != "" {
+		t.Error("(-function's, +prepared):", diff)
+	}
+}
+
 func TestLayerRequest(t *testing.T) {
 	f := function(auto, func(f *v1alpha1.LambdaFunction) {
 		f.Spec.Build.Timeout, f.Spec.Build.ImagePullSecret = v1alpha1.NewDuration(time.Minute), "puller"
@@ -204,14 +220,86 @@ func TestLayerRequest(t *testing.T) {
 	cfg := testConfig()
 	cfg.Build.PushSecret = "pusher"
 	b := attemptOf(f, 2)
-	r := layerRequest(&pass{LambdaFunction: f, cfg: cfg}, b)
-	files, err := r.Files(t.Context())
-	if err != nil || len(files) != 1 || files[0].Path != "main.py" || r.Recipe != b.Recipe || r.Insecure("registry.test") {
-		t.Errorf("the request has files %v (%v), recipe %v", files, err, r.Recipe)
+	r := (&layered{}).request(&pass{LambdaFunction: f, cfg: cfg}, b)
+	if len(r.Files) != 1 || r.Files[0].Path != "main.py" || r.Fetch != nil || r.Recipe != b.Recipe || r.Insecure("registry.test") {
+		t.Errorf("the request has files %v, recipe %v", r.Files, r.Recipe)
 	}
 	r.Files, r.Insecure, r.Recipe = nil, nil, nil
-	want := &layer.Request{Namespace: namespace, Reference: b.Reference, Handler: "main.handler", File: "main.py", PushSecret: "pusher", PullSecret: "puller", Timeout: time.Minute, Attempt: 2}
+	want := &layer.Request{Namespace: namespace, Reference: b.Reference, Handler: "main.handler", File: "main.py", Dependencies: "requirements.txt", PushSecret: "pusher", PullSecret: "puller", Timeout: time.Minute, Attempt: 2}
 	if diff := cmp.Diff(want, r); diff != "" {
 		t.Error("(-want, +got):", diff)
 	}
+}
+
+// object of so many bytes that a source has resolved to.
+func object(size int64) *source.Resolved {
+	return &source.Resolved{Request: source.Request{Object: &source.Object{Endpoint: "https://s3.amazonaws.com", Bucket: "b", Key: "f.zip"}}, Digest: digest, ETag: "e", Size: size}
+}
+
+func fromBucket(f *v1alpha1.LambdaFunction) {
+	auto(f)
+	f.Spec.Source = v1alpha1.FunctionSource{Type: v1alpha1.SourceS3, S3: &v1alpha1.ObjectSource{Bucket: "b", Key: "f.zip"}}
+}
+
+// fetched is the build of a function whose source has resolved so.
+func fetched(t *testing.T, f *v1alpha1.LambdaFunction, kind v1alpha1.SourceType, from *source.Resolved) *resources.Build {
+	t.Helper()
+	f.Status.Source = resources.SourceStatus(kind, from)
+	b, err := desiredBuild(&pass{LambdaFunction: f, cfg: testConfig(), resolved: from, language: testConfig().Runtimes.Languages["python"], version: "3.11"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestStrategyOfFetchedSources: what is fetched into the controller is small, and
+// what has proved to take a pod is not fetched again to see.
+func TestStrategyOfFetchedSources(t *testing.T) {
+	small := fetched(t, function(fromBucket), v1alpha1.SourceS3, object(100))
+	inPod := fetched(t, function(fromBucket, func(f *v1alpha1.LambdaFunction) { f.Spec.Build.Strategy = v1alpha1.BuildKaniko }), v1alpha1.SourceS3, object(100))
+	known := fetched(t, function(fromBucket, func(f *v1alpha1.LambdaFunction) {
+		f.Status.Build = &v1alpha1.BuildStatus{Reference: inPod.Reference}
+	}), v1alpha1.SourceS3, object(100))
+	large := fetched(t, function(fromBucket), v1alpha1.SourceS3, object(layer.MaxSource+1))
+	git := fetched(t, function(fromGit, auto), v1alpha1.SourceGit, commit("1"))
+	for name, tt := range map[string]struct {
+		build   *resources.Build
+		layered bool
+	}{"small": {small, true}, "kaniko asked for": {inPod, false}, "known to take a pod": {known, false}, "large": {large, false}, "git": {git, false}} {
+		if got := tt.build.Recipe != nil; got != tt.layered {
+			t.Errorf("%s: made as a layer: %t, want %t", name, got, tt.layered)
+		}
+	}
+	if known.Reference != inPod.Reference || small.Reference == inPod.Reference {
+		t.Errorf("references %s, %s and %s: want the image of a pod named the same however that came", small.Reference, inPod.Reference, known.Reference)
+	}
+}
+
+// TestFilesThatTakeAPod: Kaniko goes on where the files show what the spec does not.
+func TestFilesThatTakeAPod(t *testing.T) {
+	f := function(fromBucket)
+	before := fetched(t, f.DeepCopy(), v1alpha1.SourceS3, object(100))
+	inPod := fetched(t, function(fromBucket, func(f *v1alpha1.LambdaFunction) { f.Spec.Build.Strategy = v1alpha1.BuildKaniko }), v1alpha1.SourceS3, object(100))
+	resolvedAs := func(mark func(*v1alpha1.LambdaFunction)) option {
+		return func(f *v1alpha1.LambdaFunction) {
+			fromBucket(f)
+			f.Status.InitializeConditions()
+			f.Status.ObservedGeneration = f.Generation
+			f.Status.Source = resources.SourceStatus(v1alpha1.SourceS3, object(100))
+			f.Status.MarkSourceResolved()
+			mark(f)
+			noImage(f)
+		}
+	}
+	ltesting.Table{{
+		Name: "needs a pod", Key: theKey, Ctx: in(pending, saying(object(100), nil), layers(result(build.Outcome{Reason: layer.ReasonNeedsPod}))),
+		Objects: ltesting.Objects(function(resolvedAs(func(f *v1alpha1.LambdaFunction) {
+			f.Status.Build = &v1alpha1.BuildStatus{Reference: before.Reference, Strategy: v1alpha1.BuildLayer, Attempts: 1, StartTime: &metav1.Time{Time: now}}
+			f.Status.MarkBuildPending(v1alpha1.ReasonBuilding, "The image is made and pushed to "+before.Reference+".")
+		}))),
+		WantStatusUpdates: status(function(resolvedAs(func(f *v1alpha1.LambdaFunction) {
+			f.Status.Build = &v1alpha1.BuildStatus{Reference: inPod.Reference}
+			f.Status.MarkBuildPending(v1alpha1.ReasonCheckingRegistry, "Asking the registry whether it has "+inPod.Reference+".")
+		}))),
+	}}.Test(t, newReconciler)
 }

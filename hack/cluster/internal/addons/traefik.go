@@ -117,13 +117,7 @@ func Configure(ctx context.Context, e *env.Env) error {
 			// This machine as pods reach it: MinIO, and the git servers of tests.
 			"source-allowed-networks": env.BridgeIP + "/32", "source-poll-interval": "5s",
 		},
-		"config-runtimes": {"python": fmt.Sprintf(`versions:
-  "3.11": {baseImage: %q}
-handler: main.handler
-file: main.py
-dependenciesFile: requirements.txt
-template: python
-worker: ["python3", "-u", "/lambda/worker/worker.py"]
-`, image("python-3.11"))},
+		"config-eventing": {"rabbitmq-cluster": "rabbitmq/rabbitmq"}, // there with --with=eventing
+		"config-runtimes": runtimesConfig(image),
 	})
 }

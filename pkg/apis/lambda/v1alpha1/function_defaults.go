@@ -13,7 +13,7 @@ import (
 // SetDefaults implements apis.Defaultable. What depends on the cluster comes
 // from the configuration on the context.
 func (f *LambdaFunction) SetDefaults(ctx context.Context) {
-	f.Spec.SetDefaults(apis.WithinSpec(ctx))
+	f.Spec.SetDefaults(apis.WithinSpec(apis.WithinParent(ctx, f.ObjectMeta)))
 	if old, ok := apis.GetBaseline(ctx).(*LambdaFunction); ok && old != nil {
 		recordUser(ctx, f, old, !equality.Semantic.DeepEqual(old.Spec, f.Spec))
 	} else {
@@ -36,6 +36,8 @@ func (s *LambdaFunctionSpec) SetDefaults(ctx context.Context) {
 		s.Scaling.MaxReplicas = atLeast(cfg.Defaults.FunctionMaxReplicas, *s.Scaling.MinReplicas)
 	}
 	defaultResources(&s.Resources, cfg.Defaults.FunctionResources)
+	s.defaultEventing(ctx)
+	s.defaultTraffic(ctx)
 }
 
 func (s *FunctionSource) setDefaults() {

@@ -50,6 +50,9 @@ const (
 	// ReasonWaitingForSecret says that a Secret with the registry's credentials is
 	// not there yet.
 	ReasonWaitingForSecret = "WaitingForSecret"
+	// ReasonImageLost says that the registry has deleted the image, which is built
+	// again.
+	ReasonImageLost = "ImageLost"
 	// ReasonRetrying says that the build failed by the infrastructure's fault
 	// and will be tried again.
 	ReasonRetrying = "BuildRetrying"
@@ -160,11 +163,6 @@ func (s *LambdaFunctionStatus) PropagateService(service *servingv1.Service) {
 	s.LatestReadyRevisionName = service.Status.LatestReadyRevisionName
 	s.Traffic = service.Status.Traffic
 	propagateService(functionConditions.Manage(s), FunctionConditionServiceReady, service)
-}
-
-// MarkEventingNotRequested says that the spec asks for no events.
-func (s *LambdaFunctionStatus) MarkEventingNotRequested() {
-	functionConditions.Manage(s).MarkTrueWithReason(FunctionConditionEventingReady, ReasonNotRequested, "The spec asks for no triggers and no eventing.")
 }
 
 // propagateService copies the readiness of a Knative Service to a condition.

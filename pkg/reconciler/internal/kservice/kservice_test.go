@@ -162,6 +162,10 @@ func probed(probe *corev1.Probe) func(*servingv1.Service) {
 	return func(s *servingv1.Service) { container(s).ReadinessProbe = probe }
 }
 
+func root(s *servingv1.Service) {
+	container(s).SecurityContext = &corev1.SecurityContext{RunAsNonRoot: ptr.Bool(false)}
+}
+
 func TestMutate(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -195,6 +199,7 @@ func TestMutate(t *testing.T) {
 			stored(func(s *servingv1.Service) { container(s).ReadinessProbe = container(desired()).ReadinessProbe })},
 		{"no probe wanted: Knative's default stays", stored(probed(tcp)), desired(probed(nil)), stored(probed(tcp))},
 		{"no probe wanted any more", stored(), desired(probed(nil)), stored(probed(nil))},
+		{"root allowed by now", stored(), desired(root), stored(root)},
 		{"a container by hand", stored(func(s *servingv1.Service) {
 			s.Spec.Template.Spec.Containers = append(s.Spec.Template.Spec.Containers, corev1.Container{Name: "spy"})
 		}), desired(), stored(func(s *servingv1.Service) { s.Spec.Template.Spec.Containers = desired().Spec.Template.Spec.Containers })},

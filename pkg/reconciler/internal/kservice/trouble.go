@@ -2,6 +2,7 @@ package kservice
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -42,6 +43,30 @@ func Trouble(pods corelisters.PodLister, service *servingv1.Service) (reason, me
 	}
 	return "", "", nil
 }
+
+// MissesImage tells whether a pod of the newest revision does not find its image in
+// the registry, be it one of the first or one that was started for more requests.
+func MissesImage(pods corelisters.PodLister, service *servingv1.Service) (bool, error) {
+	if service.Status.LatestCreatedRevisionName == "" || service.Generation != service.Status.ObservedGeneration {
+		return false, nil
+	}
+	mine, err := pods.Pods(service.Namespace).List(labels.SelectorFromSet(labels.Set{serving.RevisionLabelKey: service.Status.LatestCreatedRevisionName}))
+	if err != nil {
+		return false, fmt.Errorf("failed to list the pods of revision %q: %w", service.Status.LatestCreatedRevisionName, err)
+	}
+	for _, pod := range mine {
+		for i := range pod.Status.ContainerStatuses {
+			c := &pod.Status.ContainerStatuses[i]
+			if w := c.State.Waiting; w != nil && c.Name != queueProxy && notFound.MatchString(w.Message) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
+// notFound is how container runtimes say that a registry does not have an image.
+var notFound = regexp.MustCompile(`(?i)not found|manifest unknown`)
 
 func troubleOf(c *corev1.ContainerStatus) (reason, message string) {
 	if c.Name == queueProxy || c.Ready {

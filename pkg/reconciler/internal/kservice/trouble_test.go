@@ -12,6 +12,31 @@ import (
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 )
 
+func TestMissesImage(t *testing.T) {
+	service := &servingv1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Generation: 2}}
+	service.Status.ObservedGeneration, service.Status.LatestCreatedRevisionName = 2, "new"
+	for name, tt := range map[string]struct {
+		revision, container, message string
+		want                         bool
+	}{
+		"containerd's words":         {"new", "user-container", "failed to pull and unpack image: failed to resolve reference \"r.test/x@sha256:1\": r.test/x@sha256:1: not found", true},
+		"a registry's":               {"new", "user-container", "MANIFEST_UNKNOWN: manifest unknown", true},
+		"refused":                    {"new", "user-container", "401 Unauthorized", false},
+		"of another revision":        {"old", "user-container", "not found", false},
+		"of Knative's own container": {"new", "queue-proxy", "not found", false},
+	} {
+		pods := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
+		if err := pods.Add(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "p", Labels: map[string]string{serving.RevisionLabelKey: tt.revision}},
+			Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: tt.container,
+				State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ErrImagePull", Message: tt.message}}}}}}); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := MissesImage(corelisters.NewPodLister(pods), service); got != tt.want || err != nil {
+			t.Errorf("%s: MissesImage() = %t, %v, want %t", name, got, err, tt.want)
+		}
+	}
+}
+
 func TestTrouble(t *testing.T) {
 	starting := func(change ...func(*servingv1.Service)) *servingv1.Service {
 		s := &servingv1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Generation: 2}}

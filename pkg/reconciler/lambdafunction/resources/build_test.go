@@ -1,6 +1,7 @@
 package resources
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -151,6 +152,37 @@ func TestBuildSettings(t *testing.T) {
 		f.Spec.Build.PushSecretRef = &corev1.LocalObjectReference{Name: "own-push"}
 	}), wanted(), cfg).Spec.Template.Spec
 	same(t, "the function's own secret", "own-push", own.Volumes[3].Secret.SecretName)
+}
+
+// TestKueue: the Job waits for Kueue, its pod is not queued a second time.
+func TestKueue(t *testing.T) {
+	cfg := buildConfig()
+	cfg.KueueQueue = "all"
+	job := MakeBuildJob(function(), wanted(), cfg)
+	same(t, "suspended", ptr.Bool(true), job.Spec.Suspend)
+	same(t, "queue", "all", job.Labels["kueue.x-k8s.io/queue-name"])
+	same(t, "queue of the pod", "", job.Spec.Template.Labels["kueue.x-k8s.io/queue-name"])
+	own := MakeBuildJob(function(func(f *v1alpha1.LambdaFunction) {
+		f.Labels = map[string]string{"kueue.x-k8s.io/queue-name": "own"}
+	}), wanted(), cfg)
+	same(t, "the function's own queue", "own", own.Labels["kueue.x-k8s.io/queue-name"])
+}
+
+// TestOwnDockerfile: it comes with the source, and its build is told where it
+// starts from.
+func TestOwnDockerfile(t *testing.T) {
+	b := wanted()
+	b.Input.Dockerfile, b.Input.Template = "docker/Dockerfile", ""
+	input, err := MakeBuildInput(function(), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, has := input.Data[build.DockerfileFile]; has || !strings.Contains(input.Data[build.PlanFile], `"dockerfile": "docker/Dockerfile"`) {
+		t.Errorf("input %v, want a plan with the path and no Dockerfile", input.Data)
+	}
+	got := kanikoOptions(function(), b, buildConfig())
+	same(t, "path", "docker/Dockerfile", got.Dockerfile)
+	same(t, "arguments", []build.Arg{{Name: "BASE_IMAGE", Value: b.Input.BaseImage}, {Name: "RUNTIME_IMAGE", Value: b.Input.RuntimeImage}, {Name: "A", Value: "1"}}, got.Args)
 }
 
 func TestInlineFiles(t *testing.T) {
