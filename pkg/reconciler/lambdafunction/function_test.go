@@ -70,6 +70,11 @@ func TestReconcileBuild(t *testing.T) {
 	unreachable := build.Outcome{Step: build.StepPush, Reason: build.ReasonRegistryUnreachable, Fault: build.InfrastructureFault,
 		Message: "A registry cannot be reached. dial tcp: connect: connection refused", Log: "dial tcp: connect: connection refused"}
 	retrying := "Attempt 1 of 3 failed: " + unreachable.Message
+	cancelled := build.Outcome{Reason: v1alpha1.ReasonBuildCancelled, Fault: build.UserFault,
+		Message: "The build was cancelled. A new value of the annotation lambda.knative.io/rebuild starts another."}
+	cancelling := func(f *v1alpha1.LambdaFunction) {
+		f.Annotations = map[string]string{lambda.CancelBuildAnnotationKey: tag(buildOf(f).Reference)}
+	}
 
 	ltesting.Table{{
 		Name: "bad key", Key: "too/many/parts",
@@ -153,6 +158,15 @@ func TestReconcileBuild(t *testing.T) {
 		Objects:           ltesting.Objects(function(building), job(f, 1, ended(batchv1.JobFailed, batchv1.JobReasonDeadlineExceeded)), input(f, 1)),
 		WantStatusUpdates: status(function(failedBuild(1, build.Timeout()))),
 		WantEvents:        []string{ltesting.Warning(build.ReasonTimeout, `Build step "build" failed: `+build.Timeout().Message)},
+	}, {
+		Name: "cancels the build that somebody asked to cancel", Key: theKey, Ctx: in(absent),
+		Objects:           ltesting.Objects(function(building, cancelling), job(f, 1), input(f, 1)),
+		WantDeletes:       removed(first),
+		WantStatusUpdates: status(function(failedBuild(1, cancelled), cancelling)),
+		WantEvents:        removedEvents(first),
+	}, {
+		Name: "starts no build that was cancelled", Key: theKey, Ctx: in(absent, later(time.Hour)),
+		Objects: ltesting.Objects(function(failedBuild(1, cancelled), cancelling)),
 	}, {
 		Name: "cancels the build of a spec that has moved on", Key: theKey, Ctx: in(absent),
 		Objects:           ltesting.Objects(edited, job(f, 1), input(f, 1)),
