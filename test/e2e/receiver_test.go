@@ -203,6 +203,24 @@ func optIn(ctx context.Context, t *testing.T, namespace string, source string, v
 	}
 }
 
+// applySample applies all objects of a sample in another namespace.
+func applySample(ctx context.Context, t *testing.T, name, namespace string) {
+	t.Helper()
+	text, err := os.ReadFile("../../config/samples/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, manifest := range bytes.Split(bytes.ReplaceAll(text, []byte("knative-"+strings.TrimSuffix("lambda-"+name, ".yaml")), []byte(namespace)), []byte("\n---\n")) {
+		o, err := test.Parse(manifest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := clients.Apply(ctx, o); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func newCommand(kind, id, source, subject string, data any) event.Event {
 	e := event.New()
 	e.SetID(id)
@@ -230,7 +248,7 @@ func TestCommands(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	namespace := clients.Namespace(ctx, t)
-	optIn(ctx, t, namespace, "/ci/*", "get", "create", "patch", "delete")
+	applySample(ctx, t, "commands.yaml", namespace)
 	subject := namespace + "/shop"
 	key := types.NamespacedName{Namespace: namespace, Name: "shop"}
 
