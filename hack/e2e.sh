@@ -2,6 +2,7 @@
 # Runs the tests that need a cluster against the operator that is installed in
 # that of KUBECONFIG, or in the local one.
 source "$(dirname "$0")/lib.sh"
+parts=eventing,minio
 use_cluster
 for suite in conformance e2e; do
   say "Running test/$suite"

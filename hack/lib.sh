@@ -33,7 +33,7 @@ cluster() {
 # start_cluster begins to bring up the local cluster in the background, unless
 # KUBECONFIG or the current context names another; await_cluster waits until it
 # is there and sets the environment of the cluster to work on. local_cluster tells
-# which it is.
+# which it is, and parts what it has besides Knative Serving.
 start_cluster() {
   local_cluster=0
   local here=${LAMBDA_CLUSTER_DIR:-/var/lib/knative-lambda-cluster}/run/kubeconfig
@@ -48,7 +48,7 @@ start_cluster() {
   was_up=0
   if cluster status >/dev/null 2>&1; then was_up=1; fi
   say "Bringing up the local cluster"
-  bin/cluster up &
+  bin/cluster up ${parts:+--with="$parts"} &
   bringing_up=$!
 }
 
@@ -65,11 +65,24 @@ use_cluster() { start_cluster; await_cluster; }
 install_operator() {
   say "Building and installing the operator"
   command -v ko >/dev/null || ko() { (cd third_party/ko && go build -o "$root/bin/ko" github.com/google/ko) && "$root/bin/ko" "$@"; }
-  ko apply --sbom=none --base-import-paths -Rf config/core >/dev/null
-  # The webhook of before may not know keys that this one does.
+  local manifests name attempt
+  manifests=$(mktemp)
+  ko resolve --sbom=none --base-import-paths -Rf config/core >"$manifests"
+  # The webhook of an older version refuses configuration that it does not know. It
+  # goes when the API server has asked it nothing for 45 s.
+  for attempt in {3..0}; do
+    kubectl apply -f "$manifests" >/dev/null && break
+    ((attempt)) || die "The operator cannot be applied"
+    say "Waiting for the webhook of before to go"
+    kubectl rollout status -n knative-lambda deployment/knative-lambda-webhook --timeout=180s
+    sleep 50
+  done
+  rm -f "$manifests"
   kubectl rollout status -n knative-lambda deployment/knative-lambda-webhook --timeout=180s
   if ((local_cluster)); then cluster configure; fi
-  kubectl rollout status -n knative-lambda deployment/knative-lambda-controller --timeout=180s
+  for name in controller receiver; do
+    kubectl rollout status -n knative-lambda "deployment/knative-lambda-$name" --timeout=180s
+  done
 }
 
 # take_down leaves the machine as it was found.

@@ -2,7 +2,8 @@
 # Every test of this repository, on a fresh machine too. The local cluster comes
 # up while the tests that need none run.
 source "$(dirname "$0")/lib.sh"
-need python3=python3 gcc=gcc git=git curl=curl diff=diffutils
+parts=eventing,minio
+need python3=python3 node=nodejs npm=npm gcc=gcc git=git curl=curl diff=diffutils
 
 before=$(mktemp)
 cleanup() {

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Writes everything that is generated: deep copies, clients, listers, informers,
-# injection with its reconcilers, the CRDs and the checksums of the
-# configuration's examples. The tools are pinned by go.mod and by
+# injection with its reconcilers, the CRDs, the checksums of the configuration's
+# examples, the module that functions in Go are built with and the documentation of
+# events. The tools are pinned by go.mod and by
 # third_party/controller-gen/go.mod.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -49,5 +50,11 @@ done)
 
 echo "Writing checksums of the configuration's examples"
 go run ./hack/checksum config/core/configmaps/*.yaml
+
+echo "Writing the module that functions in Go are built with"
+hack/update-sdk.sh
+echo "Writing the documentation of events"
+go run ./hack/eventdocs >docs/events.md.new
+mv docs/events.md.new docs/events.md
 
 gofmt -l pkg/client pkg/apis

@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	eventingclientset "knative.dev/eventing/pkg/client/clientset/versioned"
 	servingclientset "knative.dev/serving/pkg/client/clientset/versioned"
 
 	lambdaclientset "github.com/brunovlucena/knative-lambda-operator/pkg/client/clientset/versioned"
@@ -34,6 +35,7 @@ type Clients struct {
 	Kube      kubernetes.Interface
 	Lambda    lambdaclientset.Interface
 	Serving   servingclientset.Interface
+	Eventing  eventingclientset.Interface
 	Dynamic   dynamic.Interface
 	Discovery discovery.DiscoveryInterface
 	// HTTP reaches the URLs of functions, whatever their host names resolve to.
@@ -54,12 +56,13 @@ func NewClients() (*Clients, error) {
 	cfg.QPS, cfg.Burst = 100, 200
 	cfg.WarningHandler = rest.NoWarnings{} // of kinds that Inventory lists
 	c := &Clients{Config: cfg, HTTP: newHTTPClient(os.Getenv("LAMBDA_INGRESS"))}
-	var errs [4]error
+	var errs [5]error
 	var kube *kubernetes.Clientset
 	kube, errs[0] = kubernetes.NewForConfig(cfg)
 	c.Lambda, errs[1] = lambdaclientset.NewForConfig(cfg)
 	c.Serving, errs[2] = servingclientset.NewForConfig(cfg)
 	c.Dynamic, errs[3] = dynamic.NewForConfig(cfg)
+	c.Eventing, errs[4] = eventingclientset.NewForConfig(cfg)
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}

@@ -22,11 +22,11 @@ import (
 func main() {
 	log.SetFlags(0)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
 	err := layout(ctx, paths{
 		input: build.InputDir, workspace: build.WorkspaceDir, source: build.SourceSecretDir,
 		push: build.PushSecretDir, pull: build.PullSecretDir, docker: build.DockerConfigDir,
 	})
+	stop()
 	if err == nil {
 		return
 	}

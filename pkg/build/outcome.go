@@ -189,7 +189,7 @@ func kanikoFailure(t *corev1.ContainerStateTerminated) Outcome {
 }
 
 // errorLine is a line in which a tool says what is wrong with the source.
-var errorLine = regexp.MustCompile(`(?i)^\s*(\*\*\* error |\w*(error|exception)\b.*:|error:|npm err!|fatal:)`)
+var errorLine = regexp.MustCompile(`(?i)^\s*(\*\*\* error |\w*(error|exception)\b.*:|error:|npm (err!|error)|fatal:|\S*\.go:\d+:\d+: |\S*go\.mod:\d+: )`)
 
 // userMessage picks from a log the lines in which a person sees what is wrong
 // with the code, with Kaniko's own last line where there are none.

@@ -32,6 +32,10 @@ func TestRead(t *testing.T) {
 		step      = "error building image: error building stage: failed to execute command: "
 		exit      = step + "waiting for process to exit: exit status 1"
 		pip       = "INFO[0002] RUN python3 -m pip install\nERROR: Could not find a version that satisfies the requirement nosuch==1\nERROR: No matching distribution found for nosuch==1\n" + exit
+		npm       = "INFO[0004] RUN npm install\nnpm error code E404\nnpm error 404 Not Found - GET https://r.test/nosuch - Not found\n" + exit
+		npm9      = "npm WARN old lockfile\nnpm ERR! code ETARGET\nnpm ERR! notarget No matching version found for a@99.\n" + exit
+		golang    = "INFO[0003] Running: [go run]\ngo: downloading example.com/x v1.0.0\n# function\n./handler.go:5:13: cannot use \"text\" (untyped string constant) as int value in variable declaration\n./handler.go:9:2: undefined: y\n" + exit
+		gomod     = "go: errors parsing go.mod:\n/lambda/source/go.mod:2: unknown directive: nonsense\n" + exit
 		compiling = "*** Error compiling '/lambda/function/main.py'...\n  File \"/lambda/function/main.py\", line 1\n    def handler(event\nSyntaxError: '(' was never closed\n\n" + exit
 	)
 	for _, tt := range []struct {
@@ -58,6 +62,19 @@ func TestRead(t *testing.T) {
 		"a dependency that does not exist", kanikoEnd(pip),
 		Outcome{Step: StepBuild, Reason: ReasonBuildStepFailed, Fault: UserFault, Log: pip,
 			Message: "ERROR: Could not find a version that satisfies the requirement nosuch==1\nERROR: No matching distribution found for nosuch==1"},
+	}, {
+		"a package of npm that does not exist", kanikoEnd(npm),
+		Outcome{Step: StepBuild, Reason: ReasonBuildStepFailed, Fault: UserFault, Log: npm, Message: "npm error code E404\nnpm error 404 Not Found - GET https://r.test/nosuch - Not found"},
+	}, {
+		"a version of npm's packages that does not exist", kanikoEnd(npm9),
+		Outcome{Step: StepBuild, Reason: ReasonBuildStepFailed, Fault: UserFault, Log: npm9, Message: "npm ERR! code ETARGET\nnpm ERR! notarget No matching version found for a@99."},
+	}, {
+		"Go that does not compile", kanikoEnd(golang),
+		Outcome{Step: StepBuild, Reason: ReasonBuildStepFailed, Fault: UserFault, Log: golang,
+			Message: "./handler.go:5:13: cannot use \"text\" (untyped string constant) as int value in variable declaration\n./handler.go:9:2: undefined: y"},
+	}, {
+		"a malformed go.mod", kanikoEnd(gomod),
+		Outcome{Step: StepBuild, Reason: ReasonBuildStepFailed, Fault: UserFault, Log: gomod, Message: "/lambda/source/go.mod:2: unknown directive: nonsense"},
 	}, {
 		"a step that may not run", kanikoEnd(step + "starting command: fork/exec /bin/sh: permission denied"),
 		Outcome{Step: StepBuild, Reason: ReasonBuildStepFailed, Fault: UserFault, Message: step + "starting command: fork/exec /bin/sh: permission denied", Log: step + "starting command: fork/exec /bin/sh: permission denied"},
@@ -177,6 +194,13 @@ func TestDockerfile(t *testing.T) {
 	got, err := Dockerfile(in)
 	if want := "FROM base\nARG A\nARG B\nCOPY --from=run /r /r\nRUN install deps\n"; err != nil || got != want {
 		t.Errorf("Dockerfile() = %q, %v, want %q", got, err, want)
+	}
+	in.Template, in.Handler = "{{.BaseImage}} {{.RunImage}} {{.Handler}}", "H"
+	for run, want := range map[string]string{"": "base base H", "tiny": "base tiny H"} {
+		in.RunImage = run
+		if got, err := Dockerfile(in); got != want || err != nil {
+			t.Errorf("with run image %q the Dockerfile is %q, %v, want %q", run, got, err, want)
+		}
 	}
 	for _, template := range []string{"{{.Nothing}}", "{{"} {
 		in.Template = template

@@ -21,8 +21,13 @@ type Input struct {
 	Version  string `json:"version"`
 	// BaseImage that the image is made from.
 	BaseImage string `json:"baseImage"`
+	// RunImage that it runs on, where that is another.
+	RunImage string `json:"runImage,omitempty"`
 	// RuntimeImage that the lambda runtime comes from.
 	RuntimeImage string `json:"runtimeImage"`
+	// Handler of a function that is compiled, which its program calls; empty for
+	// others, whose images do not depend on it.
+	Handler string `json:"handler,omitempty"`
 	// Template of the Dockerfile.
 	Template string `json:"template"`
 	// Dependencies is the name of the dependencies' manifest in the source,
@@ -68,7 +73,7 @@ func Hash(text string) string {
 
 // dockerfileData is what a Dockerfile template may use.
 type dockerfileData struct {
-	BaseImage, RuntimeImage, Dependencies string
+	BaseImage, RunImage, RuntimeImage, Dependencies, Handler string
 	// Layer leaves out what need not be run.
 	Layer bool
 	// Args are the names of the build arguments.
@@ -81,7 +86,10 @@ func Dockerfile(in Input) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("the Dockerfile template of %s: %w", in.Language, err)
 	}
-	data := dockerfileData{BaseImage: in.BaseImage, RuntimeImage: in.RuntimeImage, Dependencies: in.Dependencies, Layer: in.Layer}
+	data := dockerfileData{BaseImage: in.BaseImage, RunImage: in.RunImage, RuntimeImage: in.RuntimeImage, Dependencies: in.Dependencies, Handler: in.Handler, Layer: in.Layer}
+	if data.RunImage == "" {
+		data.RunImage = in.BaseImage
+	}
 	for _, a := range in.Args {
 		data.Args = append(data.Args, a.Name)
 	}

@@ -1,17 +1,85 @@
-// Package events holds the CloudEvents types of the platform:
-// io.knative.lambda.<category>.<entity>.<action>.
+// Package events holds the CloudEvents types of the platform,
+// io.knative.lambda.<category>.<entity>.<action>, and the data of each. It is
+// linked into function images, so it imports nothing; the JSON schemas of the
+// data are in its sub-package schema.
 package events
 
-const prefix = "io.knative.lambda."
+// Prefix of every type of the platform.
+const Prefix = "io.knative.lambda."
 
-// Types of the events with which functions answer.
+// Types of the commands that the receiver carries out.
+const (
+	CommandFunctionDeploy   = Prefix + "command.function.deploy"
+	CommandFunctionRollback = Prefix + "command.function.rollback"
+	CommandFunctionDelete   = Prefix + "command.function.delete"
+
+	CommandBuildStart  = Prefix + "command.build.start"
+	CommandBuildCancel = Prefix + "command.build.cancel"
+	CommandBuildRetry  = Prefix + "command.build.retry"
+
+	CommandServiceCreate = Prefix + "command.service.create"
+	CommandServiceUpdate = Prefix + "command.service.update"
+	CommandServiceDelete = Prefix + "command.service.delete"
+
+	CommandDeadLetterList   = Prefix + "command.deadletter.list"
+	CommandDeadLetterReplay = Prefix + "command.deadletter.replay"
+	CommandDeadLetterPurge  = Prefix + "command.deadletter.purge"
+)
+
+// Types of the events with which the controller tells what became of functions
+// and agents.
+const (
+	LifecycleFunctionCreated  = Prefix + "lifecycle.function.created"
+	LifecycleFunctionUpdated  = Prefix + "lifecycle.function.updated"
+	LifecycleFunctionDeleted  = Prefix + "lifecycle.function.deleted"
+	LifecycleFunctionReady    = Prefix + "lifecycle.function.ready"
+	LifecycleFunctionDegraded = Prefix + "lifecycle.function.degraded"
+
+	LifecycleAgentCreated  = Prefix + "lifecycle.agent.created"
+	LifecycleAgentUpdated  = Prefix + "lifecycle.agent.updated"
+	LifecycleAgentDeleted  = Prefix + "lifecycle.agent.deleted"
+	LifecycleAgentReady    = Prefix + "lifecycle.agent.ready"
+	LifecycleAgentDegraded = Prefix + "lifecycle.agent.degraded"
+
+	LifecycleBuildStarted     = Prefix + "lifecycle.build.started"
+	LifecycleBuildProgressing = Prefix + "lifecycle.build.progressing"
+	LifecycleBuildCompleted   = Prefix + "lifecycle.build.completed"
+	LifecycleBuildFailed      = Prefix + "lifecycle.build.failed"
+	LifecycleBuildTimeout     = Prefix + "lifecycle.build.timeout"
+	LifecycleBuildCancelled   = Prefix + "lifecycle.build.cancelled"
+
+	LifecycleServiceCreated = Prefix + "lifecycle.service.created"
+	LifecycleServiceUpdated = Prefix + "lifecycle.service.updated"
+	LifecycleServiceDeleted = Prefix + "lifecycle.service.deleted"
+	LifecycleServiceReady   = Prefix + "lifecycle.service.ready"
+	LifecycleServiceScaled  = Prefix + "lifecycle.service.scaled"
+)
+
+// Types of events to functions. Any other type invokes a function as well.
+const (
+	InvokeSync      = Prefix + "invoke.sync"
+	InvokeAsync     = Prefix + "invoke.async"
+	InvokeScheduled = Prefix + "invoke.scheduled"
+	InvokeRetry     = Prefix + "invoke.retry"
+)
+
+// Types of the events with which functions answer, and the receiver a command.
 const (
 	// ResponseSuccess carries what a handler returned.
-	ResponseSuccess = prefix + "response.success"
+	ResponseSuccess = Prefix + "response.success"
 	// ResponseError carries an Error: the handler failed.
-	ResponseError = prefix + "response.error"
+	ResponseError = Prefix + "response.error"
 	// ResponseTimeout carries an Error: the handler took too long.
-	ResponseTimeout = prefix + "response.timeout"
+	ResponseTimeout = Prefix + "response.timeout"
+)
+
+// Types of notifications.
+const (
+	NotificationAlertCritical = Prefix + "notification.alert.critical"
+	NotificationAlertWarning  = Prefix + "notification.alert.warning"
+	NotificationAlertInfo     = Prefix + "notification.alert.info"
+	NotificationAuditAccess   = Prefix + "notification.audit.access"
+	NotificationAuditChange   = Prefix + "notification.audit.change"
 )
 
 // Extension attributes of the platform.
@@ -21,25 +89,33 @@ const (
 	HopsExtension = "lambdahops"
 	// CausationExtension is the id of the event that an event answers.
 	CausationExtension = "causationid"
+	// RetryExtension is on a dead letter that is sent again: how often its event
+	// has been so.
+	RetryExtension = "lambdaretry"
+
+	// ErrorCodeExtension of a dead letter is the HTTP status that the function
+	// answered, or -1 where it did not answer.
+	ErrorCodeExtension = "lambdaerrorcode"
+	// ErrorReasonExtension of a dead letter is why it could not be delivered.
+	ErrorReasonExtension = "lambdaerrorreason"
+	// AttemptsExtension of a dead letter is how often it was sent.
+	AttemptsExtension = "lambdaattempts"
+	// OriginExtension of a dead letter is where it was sent to.
+	OriginExtension = "lambdaorigin"
+	// DeadTimeExtension of a dead letter is when it became one.
+	DeadTimeExtension = "lambdadeadtime"
 )
 
 // MaxHops that an event may have; one more and it is refused, so that functions
 // that answer each other do not do so for ever.
 const MaxHops = 10
 
-// Error is the data of ResponseError and ResponseTimeout.
-type Error struct {
-	// Type of the error, in the words of the function's language.
-	Type string `json:"type"`
-	// Message of the error.
-	Message string `json:"message"`
-	// Permanent errors come again with each retry.
-	Permanent bool `json:"permanent"`
-	// Stack trace, where the function's owner turned it on.
-	Stack string `json:"stack,omitempty"`
-}
-
-// Source of the events that a function emits.
+// Source of the events that a component, a function or an agent emits.
 func Source(component, namespace, name string) string {
 	return "io.knative.lambda/" + component + "/" + namespace + "/" + name
+}
+
+// DeadLetterQueue is the name of a function's dead letter queue in RabbitMQ.
+func DeadLetterQueue(namespace, function string) string {
+	return "lambda.dlq." + namespace + "." + function
 }

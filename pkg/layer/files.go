@@ -33,11 +33,12 @@ type File struct {
 	Open       func() (io.ReadCloser, error)
 }
 
-// Inline are files whose text is at hand.
+// Inline are files whose text is at hand. What says which program runs it is one
+// itself.
 func Inline(texts map[string]string) []File {
 	files := make([]File, 0, len(texts))
 	for name, text := range texts {
-		files = append(files, File{Path: name, Size: int64(len(text)), Open: func() (io.ReadCloser, error) {
+		files = append(files, File{Path: name, Executable: strings.HasPrefix(text, "#!"), Size: int64(len(text)), Open: func() (io.ReadCloser, error) {
 			return io.NopCloser(strings.NewReader(text)), nil
 		}})
 	}

@@ -34,7 +34,7 @@ type server struct {
 func newServer(t *testing.T, hold chan struct{}, status int) (s *server, host string) {
 	t.Helper()
 	s = &server{}
-	real := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	actual := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodHead && strings.Contains(r.URL.Path, "/manifests/") {
 			s.asked.Add(1)
@@ -46,7 +46,7 @@ func newServer(t *testing.T, hold chan struct{}, status int) (s *server, host st
 				return
 			}
 		}
-		real.ServeHTTP(w, r)
+		actual.ServeHTTP(w, r)
 	}))
 	t.Cleanup(s.Close)
 	return s, strings.TrimPrefix(s.URL, "http://")

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	goruntime "runtime"
 	"slices"
 	"strconv"
@@ -25,6 +26,9 @@ type Config struct {
 	Namespace    string
 	EventSource  string // source of the events that the function emits
 	ErrorStack   bool   // whether error bodies carry stack traces
+	Filters      Filters
+	ReplySink    string // URL that gets the replies to events, instead of the sender
+	ResponseSink string // URL that gets the events of failed invocations
 	LogLevel     string
 	LogFormat    string
 }
@@ -35,12 +39,21 @@ type PoolConfig struct {
 	Handler      string
 	TaskRoot     string // the folder of the function's code
 	Command      []string
+	Protocol     string // that the workers speak
+	Function     string // its name
+	Namespace    string
 	Workers      int
 	Queue        int           // requests that may wait for a worker
 	Timeout      time.Duration // of one invocation, from when a worker has it
 	StartTimeout time.Duration // for loading the handler
 	MaxBody      int           // longest reply, in bytes
 }
+
+// Protocols that workers may speak.
+const (
+	protocolFrames = "frames"     // docs/worker-protocol.md
+	protocolAWS    = "aws-lambda" // the runtime API of AWS Lambda
+)
 
 // ConfigFromEnv reads the front's configuration. The error names every variable
 // that is wrong and what would be right.
@@ -55,6 +68,9 @@ func ConfigFromEnv(getenv func(string) string) (*Config, error) {
 		Namespace:    e.text("LAMBDA_FUNCTION_NAMESPACE", ""),
 		EventSource:  e.text("LAMBDA_EVENT_SOURCE", "io.knative.lambda/function"),
 		ErrorStack:   e.boolean("LAMBDA_ERROR_STACK", false),
+		Filters:      e.filters("LAMBDA_FILTERS"),
+		ReplySink:    e.url("LAMBDA_REPLY_SINK"),
+		ResponseSink: e.url("LAMBDA_RESPONSE_SINK"),
 		LogLevel:     e.oneOf("LAMBDA_LOG_LEVEL", "info", "debug", "warning", "error"),
 		LogFormat:    e.oneOf("LAMBDA_LOG_FORMAT", "json", "text"),
 	}
@@ -74,9 +90,12 @@ func PoolConfigFromEnv(getenv func(string) string) (*PoolConfig, error) {
 	cfg := &PoolConfig{
 		Handler:      e.text("LAMBDA_HANDLER", ""),
 		TaskRoot:     e.text("LAMBDA_TASK_ROOT", "/lambda/function"),
+		Protocol:     e.oneOf("LAMBDA_WORKER_PROTOCOL", protocolFrames, protocolAWS),
+		Function:     e.text("LAMBDA_FUNCTION_NAME", "function"),
+		Namespace:    e.text("LAMBDA_FUNCTION_NAMESPACE", ""),
 		Workers:      e.number("LAMBDA_WORKERS", max(2, goruntime.GOMAXPROCS(0)), 1, 1000),
 		Queue:        e.number("LAMBDA_QUEUE", 1000, 0, 1_000_000),
-		Timeout:      e.duration("LAMBDA_TIMEOUT", 5*time.Minute),
+		Timeout:      e.timeout(),
 		StartTimeout: e.duration("LAMBDA_START_TIMEOUT", 2*time.Minute),
 		MaxBody:      e.maxBody(),
 	}
@@ -88,6 +107,12 @@ func PoolConfigFromEnv(getenv func(string) string) (*PoolConfig, error) {
 		e.fail(`LAMBDA_WORKER_COMMAND: expected a JSON array such as ["python3","/lambda/worker/worker.py"], got %q`, command)
 	}
 	return cfg, e.err()
+}
+
+// TimeoutFromEnv is how long one invocation may take.
+func TimeoutFromEnv(getenv func(string) string) (time.Duration, error) {
+	e := env{get: getenv}
+	return e.timeout(), e.err()
 }
 
 // env reads variables and collects what is wrong with them.
@@ -118,6 +143,8 @@ func (e *env) number(key string, fallback, least, most int) int {
 	return n
 }
 
+func (e *env) timeout() time.Duration { return e.duration("LAMBDA_TIMEOUT", 5*time.Minute) }
+
 func (e *env) maxBody() int { return e.number("LAMBDA_MAX_BODY", 16<<20, 1024, 1<<30) }
 
 func (e *env) duration(key string, fallback time.Duration) time.Duration {
@@ -143,6 +170,27 @@ func (e *env) oneOf(key string, choices ...string) string {
 	text := e.text(key, choices[0])
 	if !slices.Contains(choices, text) {
 		e.fail("%s: expected one of %s, got %q", key, strings.Join(choices, ", "), text)
+	}
+	return text
+}
+
+func (e *env) filters(key string) Filters {
+	text := e.get(key)
+	if text == "" {
+		return nil
+	}
+	filters, err := ParseFilters(text)
+	if err != nil {
+		e.fail("%s: %w", key, err)
+	}
+	return filters
+}
+
+// url reads an absolute URL that may be missing.
+func (e *env) url(key string) string {
+	text := e.get(key)
+	if u, err := url.Parse(text); text != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		e.fail("%s: expected a URL such as http://broker.example.svc/, got %q", key, text)
 	}
 	return text
 }

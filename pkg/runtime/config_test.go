@@ -60,7 +60,7 @@ func TestConfigFromEnvRefuses(t *testing.T) {
 
 func TestPoolConfigFromEnv(t *testing.T) {
 	got, err := PoolConfigFromEnv(lookup("LAMBDA_HANDLER=main.handler", `LAMBDA_WORKER_COMMAND=["python3","-u","w.py"]`, "LAMBDA_WORKERS=3", "LAMBDA_TIMEOUT=10s"))
-	want := PoolConfig{Handler: "main.handler", TaskRoot: "/lambda/function", Command: []string{"python3", "-u", "w.py"}, Workers: 3, Queue: 1000,
+	want := PoolConfig{Protocol: "frames", Function: "function", Handler: "main.handler", TaskRoot: "/lambda/function", Command: []string{"python3", "-u", "w.py"}, Workers: 3, Queue: 1000,
 		Timeout: 10 * time.Second, StartTimeout: 2 * time.Minute, MaxBody: 16 << 20}
 	if diff := cmp.Diff(&want, got); err != nil || diff != "" {
 		t.Errorf("%v (-want, +got):\n%s", err, diff)

@@ -40,6 +40,7 @@ type header struct {
 	Stack     string `json:"stack,omitempty"`
 	Permanent bool   `json:"permanent,omitempty"`
 	BadInput  bool   `json:"badInput,omitempty"`
+	Last      bool   `json:"last,omitempty"`
 }
 
 // appendHead writes a frame but its body into buf: the lengths of header and
@@ -87,13 +88,17 @@ func readFrame(r *bufio.Reader, maxBody int) (*header, []byte, error) {
 		if _, err := io.CopyN(io.Discard, r, int64(bodyLength)); err != nil {
 			return nil, nil, brokenOff(err)
 		}
-		return &h, nil, fmt.Errorf("%w: the handler returned %d bytes, expected at most %d", ErrReplyTooLong, bodyLength, maxBody)
+		return &h, nil, replyTooLong(bodyLength, maxBody)
 	}
 	body := make([]byte, bodyLength)
 	if _, err := io.ReadFull(r, body); err != nil {
 		return nil, nil, brokenOff(err)
 	}
 	return &h, body, nil
+}
+
+func replyTooLong(length, most int) error {
+	return fmt.Errorf("%w: the handler returned %d bytes, expected at most %d", ErrReplyTooLong, length, most)
 }
 
 func brokenOff(err error) error {

@@ -33,8 +33,9 @@ func python(t testing.TB) string {
 // function is a running function.
 type function struct {
 	*httptest.Server
-	pool *Pool
-	logs *logs
+	server *Server
+	pool   *Pool
+	logs   *logs
 }
 
 type settings struct {
@@ -102,7 +103,8 @@ func launch(t *testing.T, code string, change ...func(*settings)) *function {
 	}
 	f := &function{logs: &logs{}}
 	f.pool = NewPool(&s.PoolConfig, telemetry, f.logs, f.logs)
-	f.Server = httptest.NewServer(NewServer(&s.Config, f.pool, telemetry))
+	f.server = NewServer(&s.Config, f.pool, telemetry)
+	f.Server = httptest.NewServer(f.server)
 	t.Cleanup(func() {
 		f.Close()
 		f.pool.Close()
@@ -126,6 +128,24 @@ func (a *answer) value(t *testing.T) map[string]any {
 		t.Fatalf("the body %q is no JSON object: %v", a.body, err)
 	}
 	return v
+}
+
+// fields makes one map of an event in either mode.
+func (a *answer) fields(t *testing.T) map[string]any {
+	t.Helper()
+	if strings.HasPrefix(a.header.Get("Content-Type"), typeStructured) {
+		return a.value(t)
+	}
+	fields := map[string]any{}
+	for k, v := range a.header {
+		if name, ok := strings.CutPrefix(k, "Ce-"); ok {
+			fields[strings.ToLower(name)] = v[0]
+		}
+	}
+	if len(a.body) > 0 {
+		fields["data"], fields["datacontenttype"] = string(a.body), a.header.Get("Content-Type")
+	}
+	return fields
 }
 
 // send posts the body with headers, given in turns with their values.
@@ -212,3 +232,5 @@ func eventually(t *testing.T, what string, condition func() bool) {
 		}
 	}
 }
+
+const echo = "def handler(event, context):\n    return {\"got\": repr(event)}\n"

@@ -22,5 +22,5 @@ func NewLogger(cfg *Config, w io.Writer) *slog.Logger {
 		}
 		return a
 	}}
-	return slog.New(slog.NewJSONHandler(w, options)).With("logger", "runtime")
+	return slog.New(slog.NewJSONHandler(w, options))
 }

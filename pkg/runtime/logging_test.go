@@ -93,7 +93,7 @@ func TestFrontLogsAlike(t *testing.T) {
 		t.Errorf("%v has no timestamp", line)
 	}
 	delete(line, "timestamp")
-	if diff := cmp.Diff(map[string]any{"severity": "WARNING", "logger": "runtime", "message": "careful", "k": "v"}, line); diff != "" {
+	if diff := cmp.Diff(map[string]any{"severity": "WARNING", "message": "careful", "k": "v"}, line); diff != "" {
 		t.Errorf("(-want, +got):\n%s", diff)
 	}
 	buf.Reset()

@@ -158,10 +158,13 @@ func (p *Pool) attend(w *worker) {
 	}
 }
 
+// heads are buffers for what a frame has before its body.
+var heads = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
 // Invoke implements Invoker.
 func (p *Pool) Invoke(ctx context.Context, in *Invocation) (*Result, error) {
 	h := header{Kind: kindInvoke, ID: p.ids.Add(1), TimeoutMillis: p.cfg.Timeout.Milliseconds(), Event: in.Event, ContentType: in.ContentType,
-		Method: in.Method, Path: in.Path, Headers: in.Headers, Traceparent: in.Traceparent}
+		Method: in.Method, Path: in.Path, Headers: in.Headers(), Traceparent: in.Traceparent}
 	head := heads.Get().(*bytes.Buffer)
 	defer heads.Put(head)
 	head.Reset()
@@ -172,8 +175,10 @@ func (p *Pool) Invoke(ctx context.Context, in *Invocation) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	reply, body, err := w.invoke(head.Bytes(), in.Body, h.ID, time.Now().Add(p.cfg.Timeout), p.cfg.MaxBody)
-	if err == nil || errors.Is(err, ErrReplyTooLong) {
+	reply, body, err := w.link.invoke(w, &call{Invocation: in, id: h.ID, head: head.Bytes(), deadline: time.Now().Add(p.cfg.Timeout), maxBody: p.cfg.MaxBody})
+	if reply != nil && reply.Last {
+		go w.stop() // it ends by itself; this is for one that does not
+	} else if err == nil || errors.Is(err, ErrReplyTooLong) {
 		w.free <- struct{}{}
 	}
 	switch {
@@ -181,7 +186,7 @@ func (p *Pool) Invoke(ctx context.Context, in *Invocation) (*Result, error) {
 		return nil, err
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		w.kill()
-		return nil, fmt.Errorf("%w: more than %v (spec.runtime.timeout)", ErrTimeout, p.cfg.Timeout)
+		return nil, TimedOut(p.cfg.Timeout)
 	case err != nil && p.ctx.Err() != nil:
 		return nil, fmt.Errorf("%w: the runtime is shutting down", ErrWorkerDied)
 	case err != nil:

@@ -21,21 +21,37 @@ import (
 
 // writeResult answers with what the handler returned. With a problem nothing
 // has been written.
-func (s *Server) writeResult(w http.ResponseWriter, req *request, result *Result) *problem {
+func (s *Server) writeResult(ctx context.Context, w http.ResponseWriter, req *request, result *Result) *problem {
 	switch {
 	case result.Event != nil:
 		e, err := s.returned(req, result)
 		if err != nil {
 			return invalidReply("the handler returned a CloudEvent that is not valid: " + strings.TrimSpace(err.Error()))
 		}
-		writeEvent(w, req, e, http.StatusOK)
+		return s.reply(ctx, w, req, e)
 	case result.ContentType == "":
 		w.WriteHeader(http.StatusNoContent)
 	case req.event == nil:
 		writeBody(w, http.StatusOK, result.ContentType, result.Body)
 	default:
-		writeEvent(w, req, s.answer(req, events.ResponseSuccess, result.ContentType, result.Body), http.StatusOK)
+		return s.reply(ctx, w, req, s.answer(req, events.ResponseSuccess, result.ContentType, result.Body))
 	}
+	return nil
+}
+
+// reply answers with an event. Where replies to events have a sink, the sender is
+// answered once the sink has taken it, so that nothing is lost: a broker sends
+// the event again until then.
+func (s *Server) reply(ctx context.Context, w http.ResponseWriter, req *request, e *event.Event) *problem {
+	if s.replies == nil || req.event == nil {
+		writeEvent(w, req, e, http.StatusOK)
+		return nil
+	}
+	if err := s.replies.post(ctx, e, replyAttempts); err != nil {
+		return &problem{status: http.StatusBadGateway, outcome: outcomeUndelivered, eventType: events.ResponseError,
+			data: events.Error{Type: "ReplyUndelivered", Message: "the sink did not take the reply: " + err.Error()}}
+	}
+	w.WriteHeader(http.StatusAccepted)
 	return nil
 }
 
@@ -52,7 +68,11 @@ func (s *Server) writeProblem(w http.ResponseWriter, req *request, p *problem) {
 		writeBody(w, p.status, typeJSON, data)
 		return
 	}
-	writeEvent(w, req, s.answer(req, p.eventType, typeJSON, data), p.status)
+	e := s.answer(req, p.eventType, typeJSON, data)
+	writeEvent(w, req, e, p.status)
+	if p.outcome != outcomeBusy && p.outcome != outcomeCancelled { // nothing was invoked then
+		s.failures.add(e) // a broker drops what comes with an error's status
+	}
 }
 
 func writeBody(w http.ResponseWriter, status int, contentType string, body []byte) {

@@ -52,17 +52,22 @@ func (r *request) release() {
 // readRequest takes a request apart. It returns a request with a problem too:
 // the answer's form depends on it.
 func readRequest(w http.ResponseWriter, r *http.Request, maxBody int) (*request, *problem) {
-	req := &request{Invocation: Invocation{Method: r.Method, Path: r.URL.RequestURI(), Headers: headers(r)}}
+	req := &request{Invocation: Invocation{Method: r.Method, Path: r.URL.RequestURI(), request: r}}
 	req.Traceparent, req.tracestate = r.Header.Get("Traceparent"), r.Header.Get("Tracestate")
 	contentType := r.Header.Get("Content-Type")
-	media, _, _ := mime.ParseMediaType(contentType)
+	media := contentType
+	if media != typeJSON { // the usual case
+		media, _, _ = mime.ParseMediaType(contentType)
+	}
 	switch {
 	case strings.HasPrefix(media, typeBatch):
 		return req, badRequest(http.StatusUnsupportedMediaType, "batches of CloudEvents are not supported: send each event in a request of its own")
 	case media != typeStructured && strings.HasPrefix(media, typeOther):
 		return req, badRequest(http.StatusUnsupportedMediaType, fmt.Sprintf("CloudEvents as %s are not supported: send %s or the binary mode", media, typeStructured))
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, int64(maxBody))
+	if r.ContentLength < 0 || r.ContentLength > int64(maxBody) { // else it is no longer than it says
+		r.Body = http.MaxBytesReader(w, r.Body, int64(maxBody))
+	}
 	if media == typeStructured || r.Header.Get("Ce-Specversion") != "" {
 		req.structured = media == typeStructured
 		return req, req.readEvent(r)
@@ -87,7 +92,7 @@ func (r *request) readEvent(in *http.Request) *problem {
 	} else if err != nil {
 		return badRequest(http.StatusBadRequest, "not a valid CloudEvent: "+strings.TrimSpace(err.Error()))
 	}
-	r.event, r.Event = e, attributes(e)
+	r.event, r.CloudEvent, r.Event = e, e, Attributes(e)
 	r.Body, r.ContentType = e.Data(), e.DataContentType()
 	if r.ContentType == "" && r.structured {
 		r.ContentType = typeJSON // as the JSON format of CloudEvents has it
@@ -128,8 +133,8 @@ func bodyProblem(err error) *problem {
 	return badRequest(http.StatusBadRequest, "the body cannot be read: "+err.Error())
 }
 
-// attributes of an event, its extensions among them.
-func attributes(e *event.Event) map[string]any {
+// Attributes of an event by their names, its extensions among them.
+func Attributes(e *event.Event) map[string]any {
 	a := make(map[string]any, 8+len(e.Extensions()))
 	for k, v := range e.Extensions() {
 		a[k] = v
@@ -150,17 +155,4 @@ func attributes(e *event.Event) map[string]any {
 		a["time"] = t.Format(time.RFC3339Nano)
 	}
 	return a
-}
-
-// headers are the request's headers but those that the event's attributes
-// repeat.
-func headers(r *http.Request) map[string]string {
-	h := make(map[string]string, len(r.Header)+1)
-	h["host"] = r.Host
-	for k, v := range r.Header {
-		if !strings.HasPrefix(k, "Ce-") {
-			h[strings.ToLower(k)] = strings.Join(v, ", ")
-		}
-	}
-	return h
 }

@@ -21,13 +21,29 @@ type Server struct {
 	cfg       *Config
 	invoker   Invoker
 	telemetry *Telemetry
-	warm      atomic.Bool // an invocation has come
+	replies   *sink         // nil: replies go to who asked
+	failures  *outbox       // nil: failures are told only to who asked
+	limit     time.Duration // of an invocation that runs in the request's goroutine; 0: the invoker has its own
+	triggers  triggers      // what their URLs ask for
+	warm      atomic.Bool   // an invocation has come
 }
 
 // NewServer returns a server in front of the invoker.
 func NewServer(cfg *Config, invoker Invoker, telemetry *Telemetry) *Server {
-	return &Server{cfg: cfg, invoker: invoker, telemetry: telemetry}
+	s := &Server{cfg: cfg, invoker: invoker, telemetry: telemetry,
+		replies: newSink(cfg.ReplySink), failures: newOutbox(newSink(cfg.ResponseSink), telemetry)}
+	if i, ok := invoker.(interface{ Limit() time.Duration }); ok {
+		s.limit = i.Limit()
+	}
+	return s
 }
+
+// closeTimeout is how long the events of failed invocations may take to be sent
+// at the end.
+const closeTimeout = 5 * time.Second
+
+// Close sends what has not been sent yet. No request may come any more.
+func (s *Server) Close() { s.failures.close(closeTimeout) }
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -37,33 +53,94 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	start := time.Now()
+	x := exchange{server: s, w: w, start: time.Now()}
 	if !s.warm.Swap(true) && !s.invoker.Ready() {
 		s.telemetry.coldStarted(r.Context())
 	}
-	req, problem := readRequest(w, r, s.cfg.MaxBody)
-	defer req.release()
-	ctx, span, traceparent := s.telemetry.startSpan(r.Context(), req.Traceparent, req.tracestate)
-	defer span.End()
-	req.Traceparent = traceparent
-	if problem == nil {
-		problem = s.invoke(ctx, w, req)
+	var problem *problem
+	x.req, problem = readRequest(w, r, s.cfg.MaxBody)
+	defer x.req.release()
+	var traceparent string
+	x.ctx, x.span, traceparent = s.telemetry.startSpan(r.Context(), x.req.Traceparent, x.req.tracestate)
+	defer x.span.End()
+	x.req.Traceparent = traceparent
+	var filters Filters
+	if problem == nil && x.req.event != nil {
+		filters, problem = s.triggers.filters(r)
 	}
-	outcome := outcomeSuccess
-	if problem != nil {
-		outcome = problem.outcome
-		s.writeProblem(w, req, problem)
+	switch {
+	case problem != nil:
+		x.end(problem.outcome, problem)
+	case x.req.event != nil && (!s.cfg.Filters.pass(x.req.event, x.req.Event) || !filters.pass(x.req.event, x.req.Event)):
+		w.WriteHeader(http.StatusNoContent) // a broker is not to send it again
+		x.end(outcomeFiltered, nil)
+	case s.limit > 0:
+		x.invokeHere(s.limit)
+	default:
+		x.answer(s.invoker.Invoke(x.ctx, &x.req.Invocation))
 	}
-	describe(span, req, problem)
-	s.telemetry.invoked(ctx, outcome, time.Since(start))
 }
 
-func (s *Server) invoke(ctx context.Context, w http.ResponseWriter, req *request) *problem {
-	result, err := s.invoker.Invoke(ctx, &req.Invocation)
-	if err != nil {
-		return problemOf(err, s.cfg.ErrorStack)
+// exchange is a request on its way to its answer.
+type exchange struct {
+	server *Server
+	w      http.ResponseWriter
+	req    *request
+	ctx    context.Context
+	span   trace.Span
+	start  time.Time
+}
+
+// invokeHere lets the handler run in the goroutine of the request, which costs less
+// than to wait for another. When it takes too long, a timer answers in its stead;
+// what it returns then is dropped.
+func (x *exchange) invokeHere(limit time.Duration) {
+	var taken atomic.Bool
+	answered := make(chan struct{})
+	timer := time.AfterFunc(limit, func() {
+		if !taken.CompareAndSwap(false, true) {
+			return
+		}
+		defer close(answered)
+		x.w.Header().Set("Connection", "close") // it is busy until the handler returns
+		x.answer(nil, TimedOut(limit))
+		_ = http.NewResponseController(x.w).Flush() // who hung up is not answered
+	})
+	result, err := x.server.invoker.Invoke(x.ctx, &x.req.Invocation)
+	timer.Stop()
+	if taken.CompareAndSwap(false, true) {
+		x.answer(result, err)
+	} else {
+		<-answered
 	}
-	return s.writeResult(w, req, result)
+}
+
+// answer tells the client what came of the invocation.
+func (x *exchange) answer(result *Result, err error) {
+	s := x.server
+	if err == nil && len(result.Body) > s.cfg.MaxBody {
+		err = replyTooLong(len(result.Body), s.cfg.MaxBody)
+	}
+	var p *problem
+	if err != nil {
+		p = problemOf(err, s.cfg.ErrorStack)
+	} else {
+		p = s.writeResult(x.ctx, x.w, x.req, result)
+	}
+	if p != nil {
+		x.end(p.outcome, p)
+	} else {
+		x.end(outcomeSuccess, nil)
+	}
+}
+
+// end answers with the problem, if there is one, and counts the exchange.
+func (x *exchange) end(o outcome, p *problem) {
+	if p != nil {
+		x.server.writeProblem(x.w, x.req, p)
+	}
+	describe(x.span, x.req, p)
+	x.server.telemetry.invoked(x.ctx, o, time.Since(x.start))
 }
 
 // describe says on the span what was invoked and how it went, in the words of

@@ -39,9 +39,13 @@ const (
 	outcomeRejected  outcome = "rejected"  // the request was wrong
 	outcomeBusy      outcome = "busy"      // too many requests waited
 	outcomeCancelled outcome = "cancelled" // the client went away before its turn
+	outcomeFiltered  outcome = "filtered"  // no trigger's filters let the event pass
+	// outcomeUndelivered: the sink did not take the reply.
+	outcomeUndelivered outcome = "reply_undelivered"
 )
 
-var outcomes = []outcome{outcomeSuccess, outcomeError, outcomePermanent, outcomeTimeout, outcomeDied, outcomeRejected, outcomeBusy, outcomeCancelled}
+var outcomes = []outcome{outcomeSuccess, outcomeError, outcomePermanent, outcomeTimeout, outcomeDied, outcomeRejected, outcomeBusy, outcomeCancelled,
+	outcomeFiltered, outcomeUndelivered}
 
 // Telemetry holds a runtime's instruments and exports what they measure, until
 // it is shut down.
@@ -51,11 +55,18 @@ type Telemetry struct {
 	coldStarts  metric.Int64Counter
 	loading     metric.Float64Histogram
 	restarts    metric.Int64Counter
-	byOutcome   map[outcome]metric.MeasurementOption
+	responses   metric.Int64Counter
+	byOutcome   map[outcome]*measurement
 
 	tracer     trace.Tracer // nil where nothing is traced
 	propagator propagation.TraceContext
 	shutdown   []func(context.Context) error
+}
+
+// measurement holds what is said with each value, made once.
+type measurement struct {
+	add    []metric.AddOption
+	record []metric.RecordOption
 }
 
 // StartTelemetry exposes metrics to Prometheus on cfg.MetricsPort and sends
@@ -115,7 +126,7 @@ func (t *Telemetry) exposeMetrics(ctx context.Context, port int, service *resour
 }
 
 func (t *Telemetry) instrument(meter metric.Meter) error {
-	var errs [5]error
+	var errs [6]error
 	t.invocations, errs[0] = meter.Int64Counter("lambda.invocations", metric.WithUnit("{invocation}"),
 		metric.WithDescription("Invocations by outcome."))
 	t.duration, errs[1] = meter.Float64Histogram("lambda.invocation.duration", metric.WithUnit("s"),
@@ -128,21 +139,32 @@ func (t *Telemetry) instrument(meter metric.Meter) error {
 		metric.WithExplicitBucketBoundaries(.025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120))
 	t.restarts, errs[4] = meter.Int64Counter("lambda.worker.restarts", metric.WithUnit("{restart}"),
 		metric.WithDescription("Workers that ended, or were ended after a timeout, and were replaced."))
-	t.byOutcome = make(map[outcome]metric.MeasurementOption, len(outcomes))
+	t.responses, errs[5] = meter.Int64Counter("lambda.response.events", metric.WithUnit("{event}"),
+		metric.WithDescription("Events of failed invocations for the response sink: delivered, or lost."))
+	t.byOutcome = make(map[outcome]*measurement, len(outcomes))
 	for _, o := range outcomes {
-		t.byOutcome[o] = metric.WithAttributeSet(attribute.NewSet(attribute.String("outcome", string(o))))
+		option := metric.WithAttributeSet(attribute.NewSet(attribute.String("outcome", string(o))))
+		t.byOutcome[o] = &measurement{add: []metric.AddOption{option}, record: []metric.RecordOption{option}}
 	}
 	return errors.Join(errs[:]...)
 }
 
 func (t *Telemetry) invoked(ctx context.Context, o outcome, d time.Duration) {
-	t.invocations.Add(ctx, 1, t.byOutcome[o])
-	t.duration.Record(ctx, d.Seconds(), t.byOutcome[o])
+	m := t.byOutcome[o]
+	t.invocations.Add(ctx, 1, m.add...)
+	t.duration.Record(ctx, d.Seconds(), m.record...)
 }
 
 func (t *Telemetry) coldStarted(ctx context.Context) { t.coldStarts.Add(ctx, 1) }
 func (t *Telemetry) handlerLoaded(duration time.Duration) {
 	t.loading.Record(context.Background(), duration.Seconds())
+}
+func (t *Telemetry) responseSent(delivered bool) {
+	result := "delivered"
+	if !delivered {
+		result = "lost"
+	}
+	t.responses.Add(context.Background(), 1, metric.WithAttributes(attribute.String("result", result)))
 }
 func (t *Telemetry) workerRestarted() { t.restarts.Add(context.Background(), 1) }
 

@@ -49,7 +49,7 @@ func TestMetrics(t *testing.T) {
 	port := freePort(t)
 	f := launch(t, "import time\ntime.sleep(0.2)\n"+failing, func(s *settings) {
 		s.MetricsPort, s.Workers = port, 1
-		s.Function, s.Namespace = "f", "ns"
+		s.Config.Function, s.Config.Namespace = "f", "ns"
 	})
 	for range 3 {
 		f.sendJSON(t, `{"what": "fine"}`) // the first of them a cold start

@@ -1,24 +1,17 @@
 package runtime
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
-	"strconv"
-	"sync"
 	"syscall"
 	"time"
 )
 
 const (
-	// workerFD is the descriptor on which a worker finds its socket.
-	workerFD = 3
 	// stopGrace is how long a worker whose socket was closed may take to end.
 	stopGrace = time.Second
 	// deathGrace is how long a worker that closed its socket may take to end,
@@ -35,64 +28,65 @@ func (e *LoadError) Error() string { return e.Message }
 // worker is a process that calls the handler, one invocation at a time.
 type worker struct {
 	cmd  *exec.Cmd
-	conn net.Conn
-	r    *bufio.Reader
+	link link
 	free chan struct{} // receives when an invocation has ended
 	gone chan struct{} // closed when the process has ended
 	exit error         // how; to be read after gone
 }
 
+// link is how a worker is talked with: frames, or AWS Lambda's runtime API.
+type link interface {
+	// ready waits until the worker has loaded the handler.
+	ready(w *worker, cfg *PoolConfig) error
+	// invoke sends a call and returns its answer, a result or an error. Errors but
+	// ErrReplyTooLong and a *HandlerError leave the worker unusable;
+	// os.ErrDeadlineExceeded is one of them.
+	invoke(w *worker, c *call) (*header, []byte, error)
+	// Close tells the worker to end.
+	Close() error
+}
+
+// call is an invocation on its way to a worker.
+type call struct {
+	*Invocation
+	id       uint64
+	head     []byte // of the frame
+	deadline time.Time
+	maxBody  int
+}
+
 // startWorker starts the command and waits until it has loaded the handler.
 func startWorker(ctx context.Context, cfg *PoolConfig, stdout, stderr io.Writer) (*worker, error) {
-	conn, theirs, err := socketPair()
-	if err != nil {
-		return nil, err
-	}
 	cmd := exec.Command(cfg.Command[0], cfg.Command[1:]...)
 	cmd.Dir = cfg.TaskRoot
 	cmd.Stdout, cmd.Stderr = stdout, stderr
-	cmd.ExtraFiles = []*os.File{theirs}
-	cmd.Env = append(os.Environ(), "LAMBDA_WORKER_FD="+strconv.Itoa(workerFD), "LAMBDA_HANDLER="+cfg.Handler, "LAMBDA_TASK_ROOT="+cfg.TaskRoot)
+	cmd.Env = append(os.Environ(), "LAMBDA_HANDLER="+cfg.Handler, "LAMBDA_TASK_ROOT="+cfg.TaskRoot)
 	cmd.SysProcAttr = processAttributes()
 	cmd.WaitDelay = time.Second // do not wait for heirs of stdout when it is a pipe
-	err = cmd.Start()
-	theirs.Close() // so that the end of the process is the end of the connection
+	connect := connectFrames
+	if cfg.Protocol == protocolAWS {
+		connect = connectAWS
+	}
+	link, started, err := connect(cmd, cfg)
 	if err != nil {
-		conn.Close()
+		return nil, err
+	}
+	err = cmd.Start()
+	started()
+	if err != nil {
+		_ = link.Close() // nobody uses it
 		return nil, fmt.Errorf("cannot start the worker: %w", err)
 	}
-	w := &worker{cmd: cmd, conn: conn, r: bufio.NewReaderSize(conn, 64<<10), free: make(chan struct{}, 1), gone: make(chan struct{})}
+	w := &worker{cmd: cmd, link: link, free: make(chan struct{}, 1), gone: make(chan struct{})}
 	go w.wait()
 	cancel := context.AfterFunc(ctx, w.kill)
 	defer cancel()
-	if err := w.awaitReady(cfg); err != nil {
+	if err := w.link.ready(w, cfg); err != nil {
 		w.kill()
 		<-w.gone
 		return nil, err
 	}
 	return w, nil
-}
-
-// socketPair returns two ends of a Unix socket, the second to be inherited.
-func socketPair() (net.Conn, *os.File, error) {
-	syscall.ForkLock.RLock()
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
-	if err == nil {
-		syscall.CloseOnExec(fds[0])
-		syscall.CloseOnExec(fds[1])
-	}
-	syscall.ForkLock.RUnlock()
-	if err != nil {
-		return nil, nil, fmt.Errorf("socketpair: %w", err)
-	}
-	ours, theirs := os.NewFile(uintptr(fds[0]), "front"), os.NewFile(uintptr(fds[1]), "worker")
-	defer ours.Close()
-	conn, err := net.FileConn(ours)
-	if err != nil {
-		theirs.Close()
-		return nil, nil, err
-	}
-	return conn, theirs, nil
 }
 
 // wait sees the process off, and whatever it leaves behind.
@@ -112,50 +106,9 @@ func (w *worker) wait() {
 	}
 }
 
-func (w *worker) awaitReady(cfg *PoolConfig) error {
-	if err := w.conn.SetReadDeadline(time.Now().Add(cfg.StartTimeout)); err != nil {
-		return err
-	}
-	h, _, err := readFrame(w.r, cfg.MaxBody)
-	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &LoadError{Message: fmt.Sprintf("handler %q was not loaded within %v: do less when the module is imported", cfg.Handler, cfg.StartTimeout)}
-	case err != nil:
-		return &LoadError{Message: fmt.Sprintf("the worker ended while it loaded handler %q: %s", cfg.Handler, w.death())}
-	case h.Kind == kindFailed:
-		return &LoadError{Message: h.Message}
-	case h.Kind != kindReady:
-		return fmt.Errorf("the worker's first frame is %q, expected %q or %q", h.Kind, kindReady, kindFailed)
-	}
-	return w.conn.SetReadDeadline(time.Time{})
-}
-
-// heads are buffers for what a frame has before its body.
-var heads = sync.Pool{New: func() any { return new(bytes.Buffer) }}
-
-// invoke sends the frame and reads its answer, a result or an error. Errors but
-// ErrReplyTooLong leave the worker unusable; os.ErrDeadlineExceeded is one of them.
-func (w *worker) invoke(head, body []byte, id uint64, deadline time.Time, maxBody int) (*header, []byte, error) {
-	if err := w.conn.SetDeadline(deadline); err != nil {
-		return nil, nil, err
-	}
-	frame := net.Buffers{head, body} // one system call, no copy
-	if _, err := frame.WriteTo(w.conn); err != nil {
-		return nil, nil, err
-	}
-	reply, data, err := readFrame(w.r, maxBody)
-	if reply != nil && reply.ID != id {
-		return nil, nil, fmt.Errorf("the worker answered invocation %d when it was asked %d", reply.ID, id)
-	}
-	if err == nil && reply.Kind != kindResult && reply.Kind != kindError {
-		return nil, nil, fmt.Errorf("the worker answered with %q, expected %q or %q", reply.Kind, kindResult, kindError)
-	}
-	return reply, data, err
-}
-
 // kill ends the process and all that it started.
 func (w *worker) kill() {
-	w.conn.Close()
+	_ = w.link.Close() // it may be closed
 	select {
 	case <-w.gone: // its number may be another's by now
 	default:
@@ -165,7 +118,7 @@ func (w *worker) kill() {
 
 // stop tells the process to end and sees to it that it does.
 func (w *worker) stop() {
-	w.conn.Close()
+	_ = w.link.Close() // it may be closed
 	select {
 	case <-w.gone:
 	case <-time.After(stopGrace):

@@ -5,15 +5,28 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/brunovlucena/knative-lambda-operator/runtimes/go/layout"
 )
 
 // shown is how many files a message names.
 const shown = 20
 
+// javascript are the endings of modules of Node.js. Their names are paths and may
+// have dots.
+var javascript = []string{".js", ".mjs", ".cjs"}
+
 // CheckHandler tells whether dir holds the file of a handler of the form
-// <module>.<function>, where modules have the ending of file. A handler of
+// <module>.<function>, where modules have the ending of file: for Go, the exported
+// function itself; for a file without an ending, that program. A handler of
 // another form is the language's own business.
 func CheckHandler(dir, handler, file string) error {
+	if filepath.Ext(file) == ".go" {
+		if _, err := layout.Find(dir, handler); err != nil {
+			return invalid("%v", err)
+		}
+		return nil
+	}
 	files, err := list(dir)
 	if err != nil {
 		return err
@@ -21,17 +34,26 @@ func CheckHandler(dir, handler, file string) error {
 	return CheckHandlerIn(files, handler, file)
 }
 
-// CheckHandlerIn tells the same of the paths of a source's files.
+// CheckHandlerIn tells the same of the paths of a source's files. Of Go, whose
+// handlers are functions and not files, it knows nothing.
 func CheckHandlerIn(files []string, handler, file string) error {
+	ending := filepath.Ext(file)
 	module, function, ok := cutLast(handler, ".")
-	if !ok || function == "" {
+	switch {
+	case ending == "": // functions are whole programs
+		return checkFile(files, file, "")
+	case ending == ".go", !ok, function == "":
 		return nil
 	}
-	ending := filepath.Ext(file)
-	path := strings.ReplaceAll(module, ".", "/")
-	for _, candidate := range []string{path + ending, path + "/__init__" + ending, path + "/index" + ending} {
-		if slices.Contains(files, candidate) {
-			return nil
+	path, endings := strings.ReplaceAll(module, ".", "/"), []string{ending}
+	if ending == ".js" {
+		path, endings = module, javascript
+	}
+	for _, e := range endings {
+		for _, candidate := range []string{path + e, path + "/__init__" + e, path + "/index" + e} {
+			if slices.Contains(files, candidate) {
+				return nil
+			}
 		}
 	}
 	return invalid("handler %q: no file %s%s in the source, which has %s; set spec.runtime.handler or rename the file",
@@ -41,10 +63,17 @@ func CheckHandlerIn(files []string, handler, file string) error {
 // CheckFile tells whether dir holds a file that a field of the spec names.
 func CheckFile(dir, name, field string) error {
 	files, err := list(dir)
-	if err != nil || slices.Contains(files, name) {
+	if err != nil {
 		return err
 	}
-	return invalid("%s: no file %s in the source, which has %s", field, name, strings.Join(some(files), ", "))
+	return checkFile(files, name, field+": ")
+}
+
+func checkFile(files []string, name, prefix string) error {
+	if slices.Contains(files, name) {
+		return nil
+	}
+	return invalid("%sno file %s in the source, which has %s", prefix, name, strings.Join(some(files), ", "))
 }
 
 // some of the files, for a message.

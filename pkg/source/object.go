@@ -223,19 +223,19 @@ func (s *store) problem(ctx context.Context, err error) error {
 			return because(ReasonBucketNotFound, "%s has no bucket %q", s.host, s.Bucket)
 		}
 		if s.VersionID != "" {
-			return because(ReasonObjectNotFound, "%s has no %s in version %q", s.host, s.Object.name(), s.VersionID)
+			return because(ReasonObjectNotFound, "%s has no %s in version %q", s.host, s.name(), s.VersionID)
 		}
-		return because(ReasonObjectNotFound, "%s has no %s", s.host, s.Object.name())
+		return because(ReasonObjectNotFound, "%s has no %s", s.host, s.name())
 	case "PreconditionFailed":
 		return errChanged
 	}
 	switch answer.StatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return because(ReasonAccessDenied, "%s refuses access to %s (%s): check the Secret and what its user may read", s.host, s.Object.name(), answer.Code)
+		return because(ReasonAccessDenied, "%s refuses access to %s (%s): check the Secret and what its user may read", s.host, s.name(), answer.Code)
 	case http.StatusPreconditionFailed:
 		return errChanged
 	case http.StatusBadRequest:
-		return invalid("%s refuses the request for %s (%s): %s", s.host, s.Object.name(), answer.Code, answer.Message)
+		return invalid("%s refuses the request for %s (%s): %s", s.host, s.name(), answer.Code, answer.Message)
 	}
 	return s.network.unreachable(ctx, s.host, err)
 }

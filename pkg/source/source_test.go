@@ -181,3 +181,42 @@ func TestCheckHandler(t *testing.T) {
 		}
 	}
 }
+
+func TestCheckHandlerOfJavaScript(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"index.js", "module.mjs", "common.cjs", "api/index.js", "lib/v1.2.js"} {
+		if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for handler, found := range map[string]bool{
+		"index.handler": true, "module.handler": true, "common.handler": true, "api.handler": true, "lib/v1.2.handler": true,
+		"main.handler": false, "api.index.handler": false,
+	} {
+		if err := CheckHandler(dir, handler, "index.js"); (err == nil) != found {
+			t.Errorf("CheckHandler(%q) = %v", handler, err)
+		}
+	}
+}
+
+func TestCheckHandlerOfPrograms(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "handler.go"), []byte("package function\n\nfunc Handler() {}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ handler, file, want string }{
+		{"Handler", "handler.go", ""},
+		{"Handlr", "handler.go", `handler "Handlr" not found: package function has Handler; set spec.runtime.handler`},
+		{"any", "handler.go", `handler "any": expected an exported function`},
+		{"any", "bootstrap", "no file bootstrap in the source, which has handler.go"},
+	} {
+		err := CheckHandler(dir, tt.handler, tt.file)
+		var invalid *InvalidError
+		if tt.want == "" && err != nil || tt.want != "" && (!errors.As(err, &invalid) || !strings.HasPrefix(err.Error(), tt.want)) {
+			t.Errorf("CheckHandler(%q, %q) = %v, want %q", tt.handler, tt.file, err, tt.want)
+		}
+	}
+}

@@ -70,7 +70,17 @@ var invalidFunctions = []struct {
 	{"timeout too long", webhook, "", strings.Replace(valid, "language: python", "language: python, timeout: 48h", 1), []string{"spec.runtime.timeout", "48h0m0s", "1s <="}},
 	{"registry with a path", both, "", valid + "build: {registry: example.com/team}", []string{"spec.build.registry", "example.com/team", "host or host:port"}},
 	{"insecure against the configuration", webhook, "", valid + "build: {registry: example.com, insecure: true}", []string{"spec.build.insecure", "config-build", "insecure-registries"}},
-	{"what is not there yet", webhook, "", valid + "triggers: [{broker: default}]", []string{"spec.triggers", "not supported by this version"}},
+	{"traffic that is not 100 percent", both, "", valid + "traffic: [{percent: 90}]", []string{"spec.traffic", "percents must add up to 100"}},
+	{"traffic to a revision and the latest", both, "", valid + "traffic: [{percent: 100, revisionName: f-00001, latestRevision: true}]", []string{"spec.traffic[0]", "latestRevision", "revisionName"}},
+	{"traffic to another function's revision", webhook, "", valid + "traffic: [{percent: 100, revisionName: other-00001}]", []string{"spec.traffic[0].revisionName", "other-00001", "a revision of this function"}},
+	{"filter without a dialect", webhook, "", valid + "triggers: [{broker: b, filters: [{exakt: {type: x}}]}]", []string{"spec.triggers[0].filters[0]", "exact", "cesql"}},
+	{"filter of two dialects", webhook, "", valid + "triggers: [{broker: b, filters: [{exact: {type: x}, prefix: {type: x}}]}]", []string{"spec.triggers[0].filters[0].exact", "spec.triggers[0].filters[0].prefix"}},
+	{"malformed cesql", webhook, "", valid + "triggers: [{broker: b, filters: [{cesql: 'type LIKE'}]}]", []string{"spec.triggers[0].filters[0].cesql", "CloudEvents SQL"}},
+	{"two ways to RabbitMQ", both, "", valid + "eventing: {enabled: true, rabbitmq: {clusterName: a, connectionSecret: {name: b}}}", []string{"spec.eventing.rabbitmq", "clusterName", "connectionSecret"}},
+	{"parallelism and its older name", both, "", valid + "eventing: {enabled: true, rabbitmq: {parallelism: 1, prefetchCount: 1}}", []string{"spec.eventing.rabbitmq", "parallelism", "prefetchCount"}},
+	{"too much parallelism", both, "", valid + "eventing: {enabled: true, rabbitmq: {parallelism: 1001}}", []string{"spec.eventing.rabbitmq.parallelism", "1000"}},
+	{"unknown overflow policy", both, "", valid + "eventing: {enabled: true, dlq: {overflowPolicy: drop}}", []string{"spec.eventing.dlq.overflowPolicy", "drop-head"}},
+	{"malformed time to live", both, "", valid + "eventing: {enabled: true, dlq: {messageTTL: a day}}", []string{"spec.eventing.dlq.messageTTL", "such as 90s"}},
 	{"a word wrongly written", both, "", valid + "scalling: {minReplicas: 1}", []string{`unknown field "spec.scalling"`}},
 }
 

@@ -55,7 +55,11 @@ func parseAny(constructor any, cm *corev1.ConfigMap) (err error) {
 		_, err = f(cm)
 	case func(*corev1.ConfigMap) (*Runtimes, error):
 		_, err = f(cm)
+	case func(*corev1.ConfigMap) (*Events, error):
+		_, err = f(cm)
 	case func(*corev1.ConfigMap) (*Defaults, error):
+		_, err = f(cm)
+	case func(*corev1.ConfigMap) (*Eventing, error):
 		_, err = f(cm)
 	default:
 		err = fmt.Errorf("unknown constructor %T", constructor)
@@ -130,6 +134,10 @@ func TestRuntimesErrors(t *testing.T) {
 		{"template and dockerfile", "ruby", good + "dockerfile: FROM x\n", "expected exactly one of template, dockerfile"},
 		{"path", "ruby", strings.Replace(good, "file: f", "file: ../f", 1), "file: expected the name of a file such as main.py"},
 		{"no worker", "ruby", strings.Replace(good, "worker: [w]", "", 1), "worker: missing"},
+		{"compiled without worker", "ruby", strings.Replace(good, "worker: [w]", "compiled: true", 1), ""},
+		{"protocol", "ruby", good + "protocol: smoke\n", `protocol: expected frames or aws-lambda, got "smoke"`},
+		{"name of a build argument", "ruby", good + "env: {\"1 2\": x}\n", `env: expected names of environment variables, got "1 2"`},
+		{"run image", "ruby", strings.Replace(good, "baseImage: base", "baseImage: base, runImage: B:A:D", 1), "config-runtimes: ruby: versions[1].runImage: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := NewRuntimesFromConfigMap(&corev1.ConfigMap{Data: map[string]string{tt.key: tt.value}})

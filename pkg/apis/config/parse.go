@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"regexp"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -176,6 +178,29 @@ func queueName(text string) error {
 func secretName(text string) error {
 	if errs := validation.IsDNS1123Subdomain(text); len(errs) > 0 {
 		return fmt.Errorf("expected the name of a Secret, got %q: %s", text, errs[0])
+	}
+	return nil
+}
+
+func objectName(text string) error {
+	if errs := validation.IsDNS1123Label(text); len(errs) > 0 {
+		return fmt.Errorf("expected the name of an object, got %q: %s", text, errs[0])
+	}
+	return nil
+}
+
+func oneOf(words ...string) func(string) error {
+	return func(text string) error {
+		if !slices.Contains(words, text) {
+			return fmt.Errorf("expected %s, got %q", strings.Join(words, " or "), text)
+		}
+		return nil
+	}
+}
+
+func httpURL(text string) error {
+	if u, err := url.Parse(text); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return fmt.Errorf("expected a URL that begins with http:// or https://, got %q", text)
 	}
 	return nil
 }

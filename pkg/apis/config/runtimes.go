@@ -37,14 +37,34 @@ type Language struct {
 	Template string `json:"template,omitempty"`
 	// Dockerfile is a template itself, instead of the name of one.
 	Dockerfile string `json:"dockerfile,omitempty"`
-	// Worker is the command that serves the worker protocol in the image.
-	Worker []string `json:"worker"`
+	// Worker is the command that serves the worker protocol in the image; empty
+	// for functions that are programs themselves.
+	Worker []string `json:"worker,omitempty"`
+	// Protocol that the worker speaks; default ProtocolFrames.
+	Protocol string `json:"protocol,omitempty"`
+	// Compiled says that an image is more than a base and the source's files, so
+	// that it takes a build even where there are no dependencies.
+	Compiled bool `json:"compiled,omitempty"`
+	// Env are build arguments of every image of the language, for example where
+	// its packages come from. A function's own have the last word.
+	Env map[string]string `json:"env,omitempty"`
 }
+
+// Protocols that a worker may speak.
+const (
+	// ProtocolFrames is the one of docs/worker-protocol.md.
+	ProtocolFrames = "frames"
+	// ProtocolAWS is the runtime API of AWS Lambda.
+	ProtocolAWS = "aws-lambda"
+)
 
 // Version of a language.
 type Version struct {
 	// BaseImage that function images are made from.
 	BaseImage string `json:"baseImage"`
+	// RunImage that functions run on, where that is not the base image: a
+	// compiled program needs no compiler.
+	RunImage string `json:"runImage,omitempty"`
 }
 
 // Language returns a language and version; an empty version is the newest. The
@@ -166,8 +186,15 @@ func parseLanguage(key, text string) (*Language, error) {
 		return nil, fmt.Errorf("dependenciesFile: expected the name of a file, got %q", l.DependenciesFile)
 	case (l.Template == "") == (l.Dockerfile == ""):
 		return nil, errors.New("expected exactly one of template, dockerfile")
-	case len(l.Worker) == 0:
-		return nil, errors.New("worker: missing")
+	case len(l.Worker) == 0 && !l.Compiled:
+		return nil, errors.New("worker: missing; only a language that is compiled does without")
+	case l.Protocol != "" && l.Protocol != ProtocolFrames && l.Protocol != ProtocolAWS:
+		return nil, fmt.Errorf("protocol: expected %s or %s, got %q", ProtocolFrames, ProtocolAWS, l.Protocol)
+	}
+	for name := range l.Env {
+		if errs := validation.IsEnvVarName(name); len(errs) > 0 {
+			return nil, fmt.Errorf("env: expected names of environment variables, got %q", name)
+		}
 	}
 	for v, version := range l.Versions {
 		if errs := validation.IsValidLabelValue(v); len(errs) > 0 || v == "" {
@@ -178,6 +205,12 @@ func parseLanguage(key, text string) (*Language, error) {
 		}
 		if err := imageReference(version.BaseImage); err != nil {
 			return nil, fmt.Errorf("versions[%s].baseImage: %w", v, err)
+		}
+		if version.RunImage == "" {
+			continue
+		}
+		if err := imageReference(version.RunImage); err != nil {
+			return nil, fmt.Errorf("versions[%s].runImage: %w", v, err)
 		}
 	}
 	return l, nil

@@ -39,7 +39,7 @@ func TestLanguageErrors(t *testing.T) {
 		{"a file that is none", "file: main.rb", "file: ..", `file: expected the name of a file such as main.py, got ".."`},
 		{"a manifest in a folder", "dependenciesFile: Gemfile", "dependenciesFile: /Gemfile", `dependenciesFile: expected the name of a file, got "/Gemfile"`},
 		{"neither template nor dockerfile", "template: ruby", "", "expected exactly one of template, dockerfile"},
-		{"no worker", "worker: [ruby, worker.rb]", "worker: []", "worker: missing"},
+		{"no worker", "worker: [ruby, worker.rb]", "worker: []", "worker: missing; only a language that is compiled does without"},
 		{"a version that no label can carry", `"3.2"`, `"3 2"`, `versions: expected versions such as 3.11, got "3 2"`},
 		{"a version without a name", `"3.2"`, `""`, `versions: expected versions such as 3.11, got ""`},
 		{"no base image", "{baseImage: r.test/ruby:3.2}", "{}", "versions[3.2].baseImage: missing"},

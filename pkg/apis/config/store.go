@@ -15,6 +15,8 @@ type Config struct {
 	Build    *Build
 	Runtimes *Runtimes
 	Defaults *Defaults
+	Eventing *Eventing
+	Events   *Events
 }
 
 // FromContext returns the configuration of the context, nil where there is
@@ -31,7 +33,7 @@ func FromContextOrDefaults(ctx context.Context) *Config {
 	if cfg := FromContext(ctx); cfg != nil {
 		return cfg
 	}
-	return &Config{Build: defaultBuild(), Defaults: defaultDefaults()}
+	return &Config{Build: defaultBuild(), Defaults: defaultDefaults(), Eventing: defaultEventing(), Events: defaultEvents()}
 }
 
 // ToContext puts the configuration on the context.
@@ -45,6 +47,8 @@ var Constructors = configmap.Constructors{
 	BuildConfigName:    NewBuildFromConfigMap,
 	RuntimesConfigName: NewRuntimesFromConfigMap,
 	DefaultsConfigName: NewDefaultsFromConfigMap,
+	EventingConfigName: NewEventingFromConfigMap,
+	EventsConfigName:   NewEventsFromConfigMap,
 }
 
 // Store keeps the newest configuration that could be parsed.
@@ -65,7 +69,7 @@ func (s *Store) ToContext(ctx context.Context) context.Context {
 
 // Load returns the newest configuration.
 func (s *Store) Load() *Config {
-	cfg := &Config{Build: defaultBuild(), Defaults: defaultDefaults()}
+	cfg := &Config{Build: defaultBuild(), Defaults: defaultDefaults(), Eventing: defaultEventing(), Events: defaultEvents()}
 	if b, ok := s.UntypedLoad(BuildConfigName).(*Build); ok && b != nil {
 		cfg.Build = b
 	}
@@ -74,6 +78,12 @@ func (s *Store) Load() *Config {
 	}
 	if d, ok := s.UntypedLoad(DefaultsConfigName).(*Defaults); ok && d != nil {
 		cfg.Defaults = d
+	}
+	if e, ok := s.UntypedLoad(EventingConfigName).(*Eventing); ok && e != nil {
+		cfg.Eventing = e
+	}
+	if e, ok := s.UntypedLoad(EventsConfigName).(*Events); ok && e != nil {
+		cfg.Events = e
 	}
 	return cfg
 }

@@ -44,6 +44,28 @@ const (
 	// RebuildAnnotationKey asks for a new build of unchanged source by a new
 	// value.
 	RebuildAnnotationKey = GroupName + "/rebuild"
+
+	// CancelBuildAnnotationKey ends the build of the image whose tag it names, the
+	// last part of status.build.reference. A rebuild has another tag.
+	CancelBuildAnnotationKey = GroupName + "/cancel-build"
+
+	// CommandsAnnotationKey holds the last commands that have changed a function,
+	// so that none changes it twice.
+	CommandsAnnotationKey = GroupName + "/commands"
+
+	// CreatorAnnotationKey names who made an object. Admission writes it.
+	CreatorAnnotationKey = GroupName + "/creator"
+
+	// LastModifierAnnotationKey names who last changed an object's spec. Admission
+	// writes it.
+	LastModifierAnnotationKey = GroupName + "/last-modifier"
+
+	// ToldAnnotationKey holds what the lifecycle sink was last told of an object.
+	ToldAnnotationKey = GroupName + "/told"
+
+	// LifecycleFinalizer keeps an object until the lifecycle sink was told that it
+	// is deleted.
+	LifecycleFinalizer = "lifecycle." + GroupName
 )
 
 var (

@@ -49,6 +49,8 @@ func (r *Reconciler) reconcileBuild(ctx context.Context, p *pass) pkgreconciler.
 		p.image = status.Image
 		p.Status.MarkBuildSucceeded()
 		return r.cancelBuilds(ctx, p, "")
+	case p.Annotations[lambda.CancelBuildAnnotationKey] == tag(b.Reference):
+		return r.cancelBuild(ctx, p)
 	case status.Failure != nil && !mayRetry(status, p.cfg.Build):
 		p.Status.MarkBuildFailed(status.Failure.Reason, status.Failure.Message)
 		return r.cancelBuilds(ctx, p, status.JobName)
@@ -59,6 +61,19 @@ func (r *Reconciler) reconcileBuild(ctx context.Context, p *pass) pkgreconciler.
 		}
 	}
 	return r.strategyOf(b).reconcile(ctx, p, b)
+}
+
+// cancelBuild ends the build because somebody asked for it.
+func (r *Reconciler) cancelBuild(ctx context.Context, p *pass) pkgreconciler.Event {
+	status := p.Status.Build
+	if status.Failure == nil || status.Failure.Reason != v1alpha1.ReasonBuildCancelled {
+		status.Failure = &v1alpha1.BuildFailure{Reason: v1alpha1.ReasonBuildCancelled, Message: "The build was cancelled. A new value of the annotation " + lambda.RebuildAnnotationKey + " starts another."}
+		if status.JobName != "" {
+			status.CompletionTime = r.now()
+		}
+	}
+	p.Status.MarkBuildFailed(status.Failure.Reason, status.Failure.Message)
+	return r.cancelBuilds(ctx, p, "")
 }
 
 // findOrStart asks the registry for the image and builds it where it is not

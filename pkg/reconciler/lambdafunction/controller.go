@@ -17,6 +17,7 @@ import (
 	"knative.dev/pkg/configmap"
 	"knative.dev/pkg/controller"
 	"knative.dev/pkg/logging"
+	pkgresolver "knative.dev/pkg/resolver"
 	servingclient "knative.dev/serving/pkg/client/injection/client"
 	serviceinformer "knative.dev/serving/pkg/client/injection/informers/serving/v1/service/filtered"
 
@@ -27,6 +28,7 @@ import (
 	functionreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdafunction"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/layer"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/cachetransform"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/optional"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sourcewatch"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/registry"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
@@ -69,7 +71,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	resync = func(name string, _ any) {
 		impl.FilteredGlobalResync(concerns(name), functions.Informer())
 		if name != config.DefaultsConfigName {
-			go prepare(ctx, maker, store.Load())
+			go warmUp(ctx, maker, store.Load())
 		}
 	}
 	store.WatchConfigs(cmw)
@@ -107,6 +109,10 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	jobs.Informer().AddEventHandler(controller.HandleAll(controller.EnsureTypeMeta(impl.Tracker.OnChanged, batchv1.SchemeGroupVersion.WithKind("Job"))))
 	// A pod is owned by a Job or by Knative's ReplicaSet; its label names the function.
 	pods.Informer().AddEventHandler(controller.HandleAll(impl.EnqueueLabelOfNamespaceScopedResource("", lambda.FunctionLabelKey)))
+	r.resolver = pkgresolver.NewURIResolverFromTracker(ctx, impl.Tracker)
+	optional.Run(ctx, r.kube.Discovery(), r.optionalKinds(impl, func() {
+		impl.FilteredGlobalResync(concerns(config.EventingConfigName), functions.Informer())
+	})...)
 	return impl
 }
 
@@ -129,9 +135,9 @@ func secretReader(kube kubernetes.Interface) func(ctx context.Context, namespace
 	}
 }
 
-// prepare what the first function of each language needs. Where it fails, that
+// warmUp fetches what the first function of each language needs. Where it fails, that
 // function meets the same failure and says so.
-func prepare(ctx context.Context, maker *layer.Maker, cfg *config.Config) {
+func warmUp(ctx context.Context, maker *layer.Maker, cfg *config.Config) {
 	for _, recipe := range recipes(cfg) {
 		if err := maker.Prepare(ctx, recipe, cfg.Build.Insecure); err != nil {
 			logging.FromContext(ctx).Infow("A base image could not be looked at ahead of time", "image", recipe.Base, "error", err)
@@ -146,7 +152,13 @@ func concerns(name string) func(any) bool {
 		if !ok {
 			return false
 		}
-		return name != config.DefaultsConfigName && f.Spec.Source.Image == nil
+		switch name {
+		case config.DefaultsConfigName, config.EventsConfigName: // read at admission, and where events are sent
+			return false
+		case config.EventingConfigName:
+			return f.Spec.WantsEvents() || f.Spec.Source.Image == nil
+		}
+		return f.Spec.Source.Image == nil
 	}
 }
 

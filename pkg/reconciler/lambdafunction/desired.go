@@ -3,6 +3,8 @@ package lambdafunction
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
@@ -54,14 +56,15 @@ func desiredInput(p *pass, b *resources.Build) error {
 	spec := &p.Spec
 	b.Input = build.Input{
 		Source: p.Status.Source.Digest, Language: spec.Runtime.Language, Version: p.version,
-		BaseImage: p.language.Versions[p.version].BaseImage, RuntimeImage: p.cfg.Build.RuntimeImage,
+		BaseImage: p.language.Versions[p.version].BaseImage, RunImage: p.language.Versions[p.version].RunImage, RuntimeImage: p.cfg.Build.RuntimeImage,
 		Salt: p.Annotations[lambda.RebuildAnnotationKey], Dockerfile: spec.Build.Dockerfile,
 	}
-	for _, a := range spec.Build.Args {
-		b.Input.Args = append(b.Input.Args, build.Arg{Name: a.Name, Value: a.Value})
-	}
+	b.Input.Args = buildArgs(p.language.Env, spec.Build.Args)
 	if b.Input.Dockerfile != "" {
 		return nil
+	}
+	if p.language.Compiled {
+		b.Input.Handler = spec.Runtime.Handler
 	}
 	if file := p.language.DependenciesFile; p.files[file] != "" {
 		b.Input.Dependencies = file
@@ -71,6 +74,20 @@ func desiredInput(p *pass, b *resources.Build) error {
 		return fmt.Errorf("%s: %s: %w", config.RuntimesConfigName, spec.Runtime.Language, err)
 	}
 	return desiredRecipe(p, b)
+}
+
+// buildArgs are the language's arguments but those that the function sets itself,
+// by name, and the function's in their order.
+func buildArgs(language map[string]string, own []v1alpha1.BuildArg) (args []build.Arg) {
+	for _, name := range slices.Sorted(maps.Keys(language)) {
+		if !slices.ContainsFunc(own, func(a v1alpha1.BuildArg) bool { return a.Name == name }) {
+			args = append(args, build.Arg{Name: name, Value: language[name]})
+		}
+	}
+	for _, a := range own {
+		args = append(args, build.Arg{Name: a.Name, Value: a.Value})
+	}
+	return args
 }
 
 // desiredRecipe is there where the Dockerfile, without what is only done for a

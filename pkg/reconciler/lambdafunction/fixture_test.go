@@ -2,6 +2,7 @@ package lambdafunction
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"text/template"
 	"time"
@@ -12,7 +13,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	clocktesting "k8s.io/utils/clock/testing"
+	rabbitclient "knative.dev/eventing-rabbitmq/pkg/client/injection/client"
+	topologyclient "knative.dev/eventing-rabbitmq/third_party/pkg/client/injection/client"
+	eventingclient "knative.dev/eventing/pkg/client/injection/client"
 	"knative.dev/pkg/apis"
+	duckv1 "knative.dev/pkg/apis/duck/v1"
 	kubeclient "knative.dev/pkg/client/injection/kube/client"
 	"knative.dev/pkg/controller"
 	"knative.dev/pkg/logging"
@@ -58,6 +63,13 @@ func testConfig() *config.Config {
 			Handler:  "main.handler", File: "main.py", DependenciesFile: "requirements.txt", Template: "python", Worker: []string{"python3", "worker.py"},
 		}}},
 		Defaults: &config.Defaults{FunctionTimeout: 5 * time.Minute, MaxFunctionTimeout: 10 * time.Minute, MaxBuildTimeout: time.Hour},
+		Eventing: &config.Eventing{
+			DefaultBroker: "default", RabbitMQCluster: types.NamespacedName{Namespace: "rabbitmq", Name: "rabbitmq"}, QueueType: "quorum", Parallelism: 10,
+			Delivery: config.Delivery{Retry: 5, BackoffPolicy: "exponential", BackoffDelay: time.Second, Timeout: 30 * time.Second},
+			DeadLetters: config.DeadLetters{Enabled: true, MessageTTL: time.Hour, MaxLength: 100, OverflowPolicy: "drop-head",
+				Receiver: types.NamespacedName{Namespace: "knative-lambda", Name: "knative-lambda-receiver"}},
+			TriggerOverlap: 30 * time.Second,
+		},
 	}
 }
 
@@ -77,6 +89,16 @@ func (a answer) Check(types.NamespacedName, string, bool) (string, error) { retu
 func (answer) Remember(string, string)                                    {}
 func (answer) Forget(string)                                              {}
 func (answer) Lost(string)                                                {}
+
+// addresses resolves URLs only.
+type addresses struct{}
+
+func (addresses) URIFromDestinationV1(_ context.Context, dest duckv1.Destination, _ any) (*apis.URL, error) {
+	if dest.Ref != nil {
+		return nil, fmt.Errorf("%s %s/%s not found", dest.Ref.Kind, dest.Ref.Namespace, dest.Ref.Name)
+	}
+	return dest.URI, nil
+}
 
 // said is what the sources say to whoever asks.
 type said struct {
@@ -98,6 +120,8 @@ type rowSettings struct {
 	sources  sourcewatch.Checker
 	layers   layer.Builder
 	now      time.Time
+	// Whether the cluster has what is optional.
+	noEventing, noRabbitMQ bool
 }
 
 // made is what the maker of layers says to whoever asks.
@@ -147,6 +171,13 @@ func newReconciler(ctx context.Context, ls *ltesting.Listers) controller.Reconci
 		services: ls.Services(), jobs: ls.Jobs(), pods: ls.Pods(), configMaps: ls.ConfigMaps(),
 		registry: s.registry, sources: s.sources, layers: s.layers, tracker: &rtesting.FakeTracker{}, clock: clocktesting.NewFakePassiveClock(s.now),
 	}
+	if !s.noEventing {
+		r.eventing.Store(&eventingKinds{client: eventingclient.Get(ctx), brokers: ls.Brokers(), triggers: ls.Triggers()})
+	}
+	if !s.noRabbitMQ {
+		r.rabbitmq.Store(&rabbitKinds{client: rabbitclient.Get(ctx), topology: topologyclient.Get(ctx), configs: ls.BrokerConfigs(), queues: ls.Queues(), policies: ls.Policies()})
+	}
+	r.resolver = addresses{}
 	r.slots = newSlots(func(types.NamespacedName) {}, func() ([]*batchv1.Job, error) { return activeJobs(r.jobs) })
 	return functionreconciler.NewReconciler(ctx, logging.FromContext(ctx), lambdaclient.Get(ctx), ls.LambdaFunctions(),
 		controller.GetEventRecorder(ctx), r, controller.Options{ConfigStore: configStore{s.config}})

@@ -4,11 +4,13 @@ package lambdafunction
 
 import (
 	"context"
+	"sync/atomic"
 
 	"k8s.io/client-go/kubernetes"
 	batchlisters "k8s.io/client-go/listers/batch/v1"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/utils/clock"
+	"knative.dev/pkg/apis"
 	pkgreconciler "knative.dev/pkg/reconciler"
 	"knative.dev/pkg/tracker"
 	servingclientset "knative.dev/serving/pkg/client/clientset/versioned"
@@ -34,6 +36,11 @@ type Reconciler struct {
 	pods       corelisters.PodLister
 	configMaps corelisters.ConfigMapLister
 
+	// What a cluster may not have: nil until it is there.
+	eventing atomic.Pointer[eventingKinds]
+	rabbitmq atomic.Pointer[rabbitKinds]
+
+	resolver destinationResolver
 	sources  sourcewatch.Checker
 	registry registry.Checker
 	layers   layer.Builder
@@ -59,6 +66,10 @@ type pass struct {
 	resolved *source.Resolved
 	// image to run; empty as long as there is none.
 	image string
+	// sink of replies; nil where they go back to whoever asked.
+	sink *apis.URL
+	// sinkErr is why there is no sink although the spec asks for one.
+	sinkErr error
 }
 
 // ReconcileKind implements functionreconciler.Interface.
@@ -69,13 +80,8 @@ func (r *Reconciler) ReconcileKind(ctx context.Context, function *v1alpha1.Lambd
 	return phase.Run(ctx, p,
 		phase.Phase[*pass]{Name: "source", Run: r.reconcileSource},
 		phase.Phase[*pass]{Name: "build", Run: r.reconcileBuild},
+		phase.Phase[*pass]{Name: "sink", Run: r.reconcileSink},
 		phase.Phase[*pass]{Name: "service", Run: r.reconcileService},
 		phase.Phase[*pass]{Name: "eventing", Run: r.reconcileEventing},
 	)
-}
-
-// reconcileEventing: admission refuses whatever would ask for events.
-func (r *Reconciler) reconcileEventing(_ context.Context, p *pass) pkgreconciler.Event {
-	p.Status.MarkEventingNotRequested()
-	return nil
 }

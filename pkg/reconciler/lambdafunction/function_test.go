@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	clientgotesting "k8s.io/client-go/testing"
+	"knative.dev/pkg/ptr"
 	rtesting "knative.dev/pkg/reconciler/testing"
 	"knative.dev/serving/pkg/apis/serving"
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
@@ -215,6 +216,9 @@ func TestReconcileService(t *testing.T) {
 	})
 	repaired := drifted.DeepCopy()
 	repaired.Spec.Template.Spec.Containers[0].Image = imageOf(f)
+	targets := []servingv1.TrafficTarget{{RevisionName: "greeter-00001", LatestRevision: ptr.Bool(false), Percent: ptr.Int64(50)}, {LatestRevision: ptr.Bool(true), Percent: ptr.Int64(50), Tag: "next"}}
+	split := func(f *v1alpha1.LambdaFunction) { f.Spec.Traffic = targets }
+	halves := service(f, revision("greeter-00001", "greeter-00001"), func(s *servingv1.Service) { s.Spec.Traffic = targets })
 	crashing := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "greeter-00002-x", Labels: map[string]string{serving.RevisionLabelKey: "greeter-00002"}},
 		Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "user-container",
@@ -241,6 +245,16 @@ func TestReconcileService(t *testing.T) {
 		Name: "repairs drift and keeps what others set", Key: theKey, Ctx: in(absent),
 		Objects:     ltesting.Objects(function(servedBy(upToDate, built(false))), drifted),
 		WantUpdates: []clientgotesting.UpdateActionImpl{{Object: repaired}},
+		WantEvents:  []string{ltesting.Normal("Updated", `Updated Service "`+name+`"`)},
+	}, {
+		Name: "splits traffic", Key: theKey, Ctx: in(absent),
+		Objects:     ltesting.Objects(function(servedBy(upToDate, built(false)), split), upToDate),
+		WantUpdates: []clientgotesting.UpdateActionImpl{{Object: halves}},
+		WantEvents:  []string{ltesting.Normal("Updated", `Updated Service "`+name+`"`)},
+	}, {
+		Name: "takes a split away that is dropped", Key: theKey, Ctx: in(absent),
+		Objects:     ltesting.Objects(function(servedBy(halves, built(false))), halves),
+		WantUpdates: []clientgotesting.UpdateActionImpl{{Object: upToDate}},
 		WantEvents:  []string{ltesting.Normal("Updated", `Updated Service "`+name+`"`)},
 	}, {
 		Name: "tells at once why the container ends", Key: theKey, Ctx: in(absent),

@@ -23,13 +23,14 @@ import (
 // reconcileService runs the image as a Knative Service. As long as there is no
 // image of the newest spec, what ran before runs on.
 func (r *Reconciler) reconcileService(ctx context.Context, p *pass) pkgreconciler.Event {
-	if p.image == "" {
+	if p.image == "" || p.sinkErr != nil {
 		return r.keepService(p)
 	}
 	set := child.Set[*servingv1.Service]{
 		Kind: "Service", Lister: r.services.Services(p.Namespace), Client: r.serving.ServingV1().Services(p.Namespace),
 	}
 	desired := resources.MakeService(p.LambdaFunction, p.image, p.language)
+	resources.AddSinks(desired, p.LambdaFunction, p.sink, p.cfg.Eventing)
 	service, err := set.Ensure(ctx, p.LambdaFunction, desired, kservice.Mutate)
 	switch {
 	case child.IsNotOwned(err):
@@ -86,18 +87,22 @@ func (r *Reconciler) buildAgain(ctx context.Context, p *pass, err error) pkgreco
 	return nil
 }
 
-// keepService says what serves while there is no image of the newest spec.
+// keepService says what serves while there is no image of the newest spec, or no
+// sink for its replies.
 func (r *Reconciler) keepService(p *pass) pkgreconciler.Event {
-	const waiting = "There is no image of the newest source yet."
+	reason, waiting := v1alpha1.ReasonWaitingForBuild, "There is no image of the newest source yet."
+	if p.image != "" {
+		reason, waiting = v1alpha1.ReasonSinkNotResolved, "The sink of the replies has no address yet."
+	}
 	service, err := r.services.Services(p.Namespace).Get(names.Service(p))
 	if err != nil && !apierrs.IsNotFound(err) {
 		return err
 	}
 	if err == nil && service.Status.LatestReadyRevisionName != "" {
 		p.Status.PropagateService(service)
-		p.Status.MarkServiceWaiting(v1alpha1.ReasonWaitingForBuild, waiting+" Revision "+service.Status.LatestReadyRevisionName+" serves on.")
+		p.Status.MarkServiceWaiting(reason, waiting+" Revision "+service.Status.LatestReadyRevisionName+" serves on.")
 		return nil
 	}
-	p.Status.MarkServiceWaiting(v1alpha1.ReasonWaitingForBuild, waiting)
+	p.Status.MarkServiceWaiting(reason, waiting)
 	return nil
 }

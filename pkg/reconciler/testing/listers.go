@@ -11,6 +11,15 @@ import (
 	fakekubeclientset "k8s.io/client-go/kubernetes/fake"
 	batchv1listers "k8s.io/client-go/listers/batch/v1"
 	corev1listers "k8s.io/client-go/listers/core/v1"
+	rabbitv1alpha1 "knative.dev/eventing-rabbitmq/pkg/apis/eventing/v1alpha1"
+	fakerabbitclientset "knative.dev/eventing-rabbitmq/pkg/client/clientset/versioned/fake"
+	rabbitlisters "knative.dev/eventing-rabbitmq/pkg/client/listers/eventing/v1alpha1"
+	topologyv1beta1 "knative.dev/eventing-rabbitmq/third_party/pkg/apis/rabbitmq.com/v1beta1"
+	faketopologyclientset "knative.dev/eventing-rabbitmq/third_party/pkg/client/clientset/versioned/fake"
+	topologylisters "knative.dev/eventing-rabbitmq/third_party/pkg/client/listers/rabbitmq.com/v1beta1"
+	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	fakeeventingclientset "knative.dev/eventing/pkg/client/clientset/versioned/fake"
+	eventinglisters "knative.dev/eventing/pkg/client/listers/eventing/v1"
 	rtesting "knative.dev/pkg/reconciler/testing"
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 	fakeservingclientset "knative.dev/serving/pkg/client/clientset/versioned/fake"
@@ -31,6 +40,7 @@ func NewListers(objects []runtime.Object) *Listers {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
 		fakekubeclientset.AddToScheme, fakeservingclientset.AddToScheme, fakelambdaclientset.AddToScheme,
+		fakeeventingclientset.AddToScheme, fakerabbitclientset.AddToScheme, faketopologyclientset.AddToScheme,
 	} {
 		utilruntime.Must(add(scheme))
 	}
@@ -49,6 +59,43 @@ func (l *Listers) servingObjects() []runtime.Object {
 
 func (l *Listers) lambdaObjects() []runtime.Object {
 	return l.sorter.ObjectsForSchemeFunc(fakelambdaclientset.AddToScheme)
+}
+
+func (l *Listers) eventingObjects() []runtime.Object {
+	return l.sorter.ObjectsForSchemeFunc(fakeeventingclientset.AddToScheme)
+}
+
+func (l *Listers) rabbitObjects() []runtime.Object {
+	return l.sorter.ObjectsForSchemeFunc(fakerabbitclientset.AddToScheme)
+}
+
+func (l *Listers) topologyObjects() []runtime.Object {
+	return l.sorter.ObjectsForSchemeFunc(faketopologyclientset.AddToScheme)
+}
+
+// Brokers lists Brokers.
+func (l *Listers) Brokers() eventinglisters.BrokerLister {
+	return eventinglisters.NewBrokerLister(l.sorter.IndexerForObjectType(&eventingv1.Broker{}))
+}
+
+// Triggers lists Triggers.
+func (l *Listers) Triggers() eventinglisters.TriggerLister {
+	return eventinglisters.NewTriggerLister(l.sorter.IndexerForObjectType(&eventingv1.Trigger{}))
+}
+
+// BrokerConfigs lists RabbitmqBrokerConfigs.
+func (l *Listers) BrokerConfigs() rabbitlisters.RabbitmqBrokerConfigLister {
+	return rabbitlisters.NewRabbitmqBrokerConfigLister(l.sorter.IndexerForObjectType(&rabbitv1alpha1.RabbitmqBrokerConfig{}))
+}
+
+// Queues lists RabbitMQ's Queues.
+func (l *Listers) Queues() topologylisters.QueueLister {
+	return topologylisters.NewQueueLister(l.sorter.IndexerForObjectType(&topologyv1beta1.Queue{}))
+}
+
+// Policies lists RabbitMQ's Policies.
+func (l *Listers) Policies() topologylisters.PolicyLister {
+	return topologylisters.NewPolicyLister(l.sorter.IndexerForObjectType(&topologyv1beta1.Policy{}))
 }
 
 // LambdaFunctions lists LambdaFunctions.

@@ -12,6 +12,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	clientgotesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/record"
+	fakerabbitclient "knative.dev/eventing-rabbitmq/pkg/client/injection/client/fake"
+	faketopologyclient "knative.dev/eventing-rabbitmq/third_party/pkg/client/injection/client/fake"
+	fakeeventingclient "knative.dev/eventing/pkg/client/injection/client/fake"
 	fakekubeclient "knative.dev/pkg/client/injection/kube/client/fake"
 	"knative.dev/pkg/controller"
 	"knative.dev/pkg/logging"
@@ -70,6 +73,9 @@ func factory(t *testing.T, r *rtesting.TableRow, ctor Ctor) (controller.Reconcil
 	ctx, kube := fakekubeclient.With(ctx, ls.kubeObjects()...)
 	ctx, serving := fakeservingclient.With(ctx, ls.servingObjects()...)
 	ctx, lambda := fakelambdaclient.With(ctx, ls.lambdaObjects()...)
+	ctx, eventing := fakeeventingclient.With(ctx, ls.eventingObjects()...)
+	ctx, rabbit := fakerabbitclient.With(ctx, ls.rabbitObjects()...)
+	ctx, topology := faketopologyclient.With(ctx, ls.topologyObjects()...)
 	recorder := record.NewFakeRecorder(eventBuffer)
 	ctx = controller.WithEventRecorder(ctx, recorder)
 
@@ -84,8 +90,11 @@ func factory(t *testing.T, r *rtesting.TableRow, ctor Ctor) (controller.Reconcil
 		kube.PrependReactor("*", "*", reactor)
 		serving.PrependReactor("*", "*", reactor)
 		lambda.PrependReactor("*", "*", reactor)
+		eventing.PrependReactor("*", "*", reactor)
+		rabbit.PrependReactor("*", "*", reactor)
+		topology.PrependReactor("*", "*", reactor)
 	}
-	return c, rtesting.ActionRecorderList{kube, serving, lambda}, rtesting.EventList{Recorder: recorder}
+	return c, rtesting.ActionRecorderList{kube, serving, lambda, eventing, rabbit, topology}, rtesting.EventList{Recorder: recorder}
 }
 
 // after is what the API server would hold when the recorded writes had been

@@ -1,15 +1,16 @@
-// Command runtime measures the lambda runtime against Flask under gunicorn: the
-// same Python handler, interpreter, number of workers, load and processors, in
-// turns within one run.
+// Command runtime measures the lambda runtime against what functions are served by
+// otherwise: Flask under gunicorn, and the functions frameworks for Node.js and Go.
+// For each language the same handler, interpreter, number of workers, load and
+// processors, in turns within one run.
 //
-//	go run ./test/perf/runtime
+//	go run ./test/perf/runtime [-languages python,nodejs,go]
 //
-// It needs Python with flask and gunicorn (Debian: python3-flask, gunicorn).
+// It needs Python with flask and gunicorn (Debian: python3-flask, gunicorn), Node.js
+// with npm, and Go.
 package main
 
 import (
 	"context"
-	"embed"
 	"errors"
 	"flag"
 	"fmt"
@@ -18,20 +19,19 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
-
-//go:embed testdata/*.py
-var code embed.FS
 
 const (
 	body  = `{"name": "Ada"}`
 	reply = `{"message": "Hello, Ada!"}`
-	// jsonify writes less space.
-	flaskReply = `{"message":"Hello, Ada!"}`
+	// compactReply is what all but Python write: without the space.
+	compactReply = `{"message":"Hello, Ada!"}`
 )
 
 type options struct {
+	languages   string
 	python      string
 	workers     int
 	connections int
@@ -42,8 +42,9 @@ type options struct {
 
 func main() {
 	var o options
-	flag.StringVar(&o.python, "python", "/usr/bin/python3", "the interpreter of both")
-	flag.IntVar(&o.workers, "workers", 2, "worker processes of both")
+	flag.StringVar(&o.languages, "languages", "python,nodejs,go", "the languages to measure")
+	flag.StringVar(&o.python, "python", "/usr/bin/python3", "the interpreter of Python")
+	flag.IntVar(&o.workers, "workers", 2, "worker processes, where there are such")
 	flag.IntVar(&o.connections, "connections", 32, "connections of the load, each with one request at a time")
 	flag.IntVar(&o.rounds, "rounds", 3, "measurements of each, in turns; the median counts")
 	flag.DurationVar(&o.duration, "duration", 4*time.Second, "of a measurement")
@@ -59,70 +60,55 @@ func main() {
 }
 
 func run(ctx context.Context, o *options) error {
-	if err := exec.CommandContext(ctx, o.python, "-c", "import flask, gunicorn").Run(); err != nil {
-		return fmt.Errorf("%s cannot import flask and gunicorn (Debian: apt-get install python3-flask gunicorn): %w", o.python, err)
+	fmt.Printf("%d workers, %d connections, median of %d rounds of %v\n", o.workers, o.connections, o.rounds, o.duration)
+	var errs []error
+	for _, c := range contests {
+		if !slices.Contains(strings.Split(o.languages, ","), c.language) {
+			continue
+		}
+		if err := c.run(ctx, o); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", c.language, err))
+		}
 	}
+	return errors.Join(errs...)
+}
+
+func (c *contest) run(ctx context.Context, o *options) error {
 	dir, err := os.MkdirTemp("", "lambda-perf-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	if err := lay(dir); err != nil {
-		return err
-	}
-	binary := filepath.Join(dir, "runtime")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, "github.com/brunovlucena/knative-lambda-operator/cmd/runtime")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		return fmt.Errorf("build of the runtime: %w", err)
-	}
-	worker, err := filepath.Abs("runtimes/python/worker/worker.py")
-	if err == nil {
-		_, err = os.Stat(worker)
-	}
-	if err != nil {
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join("test/perf/runtime/testdata", c.language))); err != nil {
 		return fmt.Errorf("expected to be run from the root of the repository: %w", err)
 	}
-	return compare(ctx, o, contestants(o, dir, binary, worker))
-}
-
-// lay writes the handler and the Flask application, and compiles both.
-func lay(dir string) error {
-	for _, name := range []string{"main.py", "app.py"} {
-		text, err := code.ReadFile("testdata/" + name)
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
-			return err
-		}
+	all, err := c.prepare(ctx, o, dir)
+	if err != nil {
+		return err
 	}
-	return nil
+	return c.compare(ctx, o, all)
 }
 
 // compare lets all have their turns and prints the median of each.
-func compare(ctx context.Context, o *options, all []*contestant) error {
+func (c *contest) compare(ctx context.Context, o *options, all []*contestant) error {
 	for range o.rounds {
-		for _, c := range all {
-			if err := c.turn(ctx, o); err != nil {
-				return fmt.Errorf("%s: %w", c.name, err)
+		for _, one := range all {
+			if err := one.turn(ctx, o); err != nil {
+				return fmt.Errorf("%s: %w", one.name, err)
 			}
 		}
 	}
-	fmt.Printf("%d workers, %d connections, median of %d rounds of %v\n\n", o.workers, o.connections, o.rounds, o.duration)
-	fmt.Printf("%-44s %10s %9s %9s %12s\n", "", "requests/s", "p50", "p99", "first answer")
-	for _, c := range all {
-		m := c.median()
-		fmt.Printf("%-44s %10.0f %9s %9s %12s\n", c.name, m.rate, round(m.p50), round(m.p99), round(c.medianFirst()))
-	}
-	ours := all[0].median().rate
+	fmt.Printf("\n%-44s %10s %9s %9s %12s\n", c.language, "requests/s", "p50", "p99", "first answer")
 	best := 0.0
-	for _, c := range all {
-		if c.rival {
-			best = max(best, c.median().rate)
+	for _, one := range all {
+		m := one.median()
+		fmt.Printf("%-44s %10.0f %9s %9s %12s\n", one.name, m.rate, round(m.p50), round(m.p99), round(one.medianFirst()))
+		if one.rival {
+			best = max(best, m.rate)
 		}
 	}
-	fmt.Printf("\nratio to the best of Flask: %.2f\n", ours/best)
+	ours := all[0].median().rate
+	fmt.Printf("ratio to %s: %.2f\n", c.rivals, ours/best)
 	if ours/best < o.least {
 		return fmt.Errorf("the ratio is %.2f, expected at least %.2f", ours/best, o.least)
 	}

@@ -2,12 +2,8 @@ package addons
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -108,70 +104,6 @@ func kanikoImage(ctx context.Context, e *env.Env) (string, error) {
 			"kaniko/ssl/certs/ca-certificates.crt": {roots, 0o644}, "workspace/": {nil, 0o777},
 		})
 	})
-}
-
-// runtimeBase is a language's base image made from Debian's packages: on a real
-// cluster it is the language's official one.
-type runtimeBase struct {
-	language, version string
-	packages          string
-}
-
-var runtimeBases = []runtimeBase{
-	{"python", "3.11", "python3,python3-pip,ca-certificates"},
-}
-
-// suite of Debian, whose Python is 3.11.
-const suite = "bookworm"
-
-// recipe changes when what is done with the packages does.
-const recipe = "1"
-
-// unneeded in an image.
-var unneeded = []string{"usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info", "var/cache", "var/lib/apt/lists", "var/log", "proc", "sys", "dev", "run", "tmp"}
-
-func upRuntimes(ctx context.Context, e *env.Env) error {
-	var errs []error
-	for _, r := range runtimeBases {
-		reference, err := r.image(ctx, e)
-		if err == nil {
-			err = e.Write("images/"+r.language+"-"+r.version, reference)
-		}
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
-}
-
-func (r runtimeBase) image(ctx context.Context, e *env.Env) (string, error) {
-	config := v1.Config{Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "HOME=/tmp"}}
-	return push(ctx, e, "runtimes/"+r.language, env.Key(suite, r.packages, recipe), config, func() (v1.Layer, error) {
-		if err := e.Apt(ctx, map[string]string{"/usr/sbin/debootstrap": "debootstrap"}); err != nil {
-			return nil, err
-		}
-		temp, err := os.MkdirTemp(e.Dir, "debootstrap-")
-		if err != nil {
-			return nil, err
-		}
-		defer os.RemoveAll(temp)
-		e.Say("runtimes", "making the base image of %s %s from Debian's packages", r.language, r.version)
-		args := []string{"--variant=minbase", "--include=" + r.packages, suite, temp}
-		if mirror := debianMirror(); mirror != "" {
-			args = append(args, mirror)
-		}
-		if out, err := exec.CommandContext(ctx, "debootstrap", args...).CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("debootstrap: %w\n%s", err, tail(string(out), 1000))
-		}
-		return layerOfTree(temp, map[string]file{"etc/passwd": {[]byte(passwd), 0o644}, "etc/group": {[]byte(group), 0o644}}, unneeded...)
-	})
-}
-
-// debianMirror is the one that this machine's own packages come from.
-func debianMirror() string {
-	out, err := exec.Command("sh", "-c", "apt-cache policy 2>/dev/null | sed -n 's/.* \\(https\\{0,1\\}:[^ ]*\\) "+suite+"\\/main .*/\\1/p' | head -n 1").Output()
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(out))
 }
 
 func tail(text string, most int) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -166,4 +167,24 @@ func upTopology(ctx context.Context, e *env.Env) error {
 	return e.Wait(ctx, "topology", "the topology operator", 30*time.Second, func(ctx context.Context) error {
 		return e.Listens(ctx, "topology", metrics)
 	})
+}
+
+// receiverSecret is the receiver's connection, as the operator of RabbitMQ clusters
+// writes it.
+const receiverSecret = `apiVersion: v1
+kind: Secret
+metadata: {name: knative-lambda-rabbitmq, namespace: knative-lambda}
+stringData: {host: rabbitmq.rabbitmq.svc.cluster.local, port: "5672", username: %q, password: %q}
+`
+
+// connectReceiver gives the receiver its connection, where the cluster has RabbitMQ.
+func connectReceiver(ctx context.Context, e *env.Env) error {
+	if _, err := os.Stat(e.Path("env", "rabbitmq")); err != nil {
+		return nil //nolint:nilerr // RabbitMQ is not switched on
+	}
+	password, err := e.Secret("rabbitmq")
+	if err != nil {
+		return err
+	}
+	return e.Apply(ctx, fmt.Sprintf(receiverSecret, rabbitUser, password))
 }

@@ -107,6 +107,9 @@ func Configure(ctx context.Context, e *env.Env) error {
 		}
 		return strings.TrimSpace(string(text))
 	}
+	if err := connectReceiver(ctx, e); err != nil {
+		return err
+	}
 	return e.PatchConfig(ctx, "config", "knative-lambda", map[string]map[string]string{
 		"config-build": {
 			"registry": env.Registry, "insecure-registries": env.Registry, "executor-image": image("kaniko"),
@@ -114,13 +117,7 @@ func Configure(ctx context.Context, e *env.Env) error {
 			// This machine as pods reach it: MinIO, and the git servers of tests.
 			"source-allowed-networks": env.BridgeIP + "/32", "source-poll-interval": "5s",
 		},
-		"config-runtimes": {"python": fmt.Sprintf(`versions:
-  "3.11": {baseImage: %q}
-handler: main.handler
-file: main.py
-dependenciesFile: requirements.txt
-template: python
-worker: ["python3", "-u", "/lambda/worker/worker.py"]
-`, image("python-3.11"))},
+		"config-eventing": {"rabbitmq-cluster": "rabbitmq/rabbitmq"}, // there with --with=eventing
+		"config-runtimes": runtimesConfig(image),
 	})
 }

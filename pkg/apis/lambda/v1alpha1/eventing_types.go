@@ -9,33 +9,38 @@ import (
 
 // FunctionTrigger delivers events of an existing broker to the function.
 type FunctionTrigger struct {
-	// Broker of the function's namespace.
-	// +kubebuilder:validation:MinLength=1
+	// Broker of the function's namespace; default eventing.broker, else the
+	// cluster's default (config-eventing).
+	// +optional
 	// +kubebuilder:validation:MaxLength=63
-	Broker string `json:"broker"`
+	Broker string `json:"broker,omitempty"`
 
-	// Filter is the attributes that an event must have, exactly.
+	// Filter is the attributes that an event must have, exactly. An empty value
+	// says that any will do.
 	// +optional
 	Filter *eventingv1.TriggerFilter `json:"filter,omitempty"`
 
-	// Filters are filters of the CloudEvents Subscriptions API; all must
-	// match.
+	// Filters are filters of the CloudEvents Subscriptions API; all must match,
+	// and filter too.
 	// +optional
 	// +kubebuilder:validation:MaxItems=64
 	Filters []EventFilter `json:"filters,omitempty"`
 
-	// Delivery overrides how often and how fast a delivery is tried again.
+	// Delivery overrides how often and how fast a delivery is tried again, and
+	// where events go that cannot be delivered.
 	// +optional
 	Delivery *eventingduckv1.DeliverySpec `json:"delivery,omitempty"`
 }
 
 // FunctionEventing gives a function a broker, a dead letter queue and a sink.
 type FunctionEventing struct {
-	// Enabled turns all of it on.
+	// Enabled turns all of it on. A function without triggers then gets the
+	// events io.knative.lambda.invoke.* whose subject is <namespace>/<name>.
 	// +optional
 	Enabled bool `json:"enabled,omitempty"`
 
-	// Broker to use; default the namespace's shared one, made when missing.
+	// Broker to use, made when missing; default the namespace's shared one
+	// (config-eventing).
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
 	Broker string `json:"broker,omitempty"`
@@ -48,19 +53,23 @@ type FunctionEventing struct {
 	// +optional
 	DLQ *DeadLetterSpec `json:"dlq,omitempty"`
 
-	// Sink gets the function's replies; default the broker.
+	// Sink gets the function's replies; default the broker that the event came
+	// from.
 	// +optional
 	Sink *duckv1.Destination `json:"sink,omitempty"`
 }
 
 // RabbitMQSpec says how a broker reaches and uses RabbitMQ.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.clusterName) || size(self.clusterName) == 0 || !has(self.connectionSecret)",message="expected only one of clusterName, connectionSecret"
+// +kubebuilder:validation:XValidation:rule="!has(self.parallelism) || !has(self.prefetchCount)",message="expected only one of parallelism, prefetchCount"
 type RabbitMQSpec struct {
 	// ClusterName of a RabbitmqCluster.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	ClusterName string `json:"clusterName,omitempty"`
 
-	// Namespace of the RabbitmqCluster.
+	// Namespace of the RabbitmqCluster; default the function's.
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
 	Namespace string `json:"namespace,omitempty"`

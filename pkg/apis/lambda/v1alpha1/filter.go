@@ -2,8 +2,13 @@ package v1alpha1
 
 import (
 	"encoding/json"
+	"fmt"
+	"regexp"
 
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	"knative.dev/pkg/apis"
+
+	cesql "github.com/cloudevents/sdk-go/sql/v2/parser"
 )
 
 // EventFilter is a filter of the CloudEvents Subscriptions API: one of the
@@ -24,4 +29,113 @@ func (f EventFilter) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads the filter as Knative Eventing does.
 func (f *EventFilter) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, &f.SubscriptionsAPIFilter)
+}
+
+// Split parts what the trigger asks for into the attributes that an event must
+// have exactly, which every class of broker can tell, and the filters that are
+// left: an event must have the former and match all of the latter.
+func (t *FunctionTrigger) Split() (exact map[string]string, rest []eventingv1.SubscriptionsAPIFilter) {
+	exact = map[string]string{}
+	if t.Filter != nil {
+		for name, value := range t.Filter.Attributes {
+			if value != eventingv1.TriggerAnyFilter {
+				exact[name] = value
+			}
+		}
+	}
+	var add func(eventingv1.SubscriptionsAPIFilter)
+	add = func(f eventingv1.SubscriptionsAPIFilter) {
+		switch {
+		case len(f.All) > 0:
+			for _, inner := range f.All {
+				add(inner)
+			}
+		case len(f.Exact) > 0 && compatible(exact, f.Exact):
+			for name, value := range f.Exact {
+				exact[name] = value
+			}
+		default:
+			rest = append(rest, f)
+		}
+	}
+	for _, f := range t.Filters {
+		add(*f.SubscriptionsAPIFilter.DeepCopy())
+	}
+	return exact, rest
+}
+
+// compatible tells whether an event can have all attributes of both.
+func compatible(a, b map[string]string) bool {
+	for name, value := range b {
+		if other, ok := a[name]; ok && other != value {
+			return false
+		}
+	}
+	return true
+}
+
+var (
+	attributePattern = regexp.MustCompile(`^[a-z][a-z0-9]*$`)
+	dialects         = []string{"exact", "prefix", "suffix", "all", "any", "not", "cesql"}
+)
+
+func validateAttributes(attributes map[string]string, mayBeEmpty bool) (errs *apis.FieldError) {
+	for name, value := range attributes {
+		if !attributePattern.MatchString(name) {
+			errs = errs.Also(apis.ErrInvalidKeyName(name, apis.CurrentField, "expected the name of a CloudEvents attribute: lower-case letters and digits, beginning with a letter"))
+		}
+		if value == "" && !mayBeEmpty {
+			errs = errs.Also(apis.ErrMissingField(apis.CurrentField).ViaKey(name))
+		}
+	}
+	return errs
+}
+
+// validateFilter tells what is wrong with a filter and those in it.
+func validateFilter(f *eventingv1.SubscriptionsAPIFilter) (errs *apis.FieldError) {
+	set := make([]string, 0, 1)
+	for i, is := range []bool{len(f.Exact) > 0, len(f.Prefix) > 0, len(f.Suffix) > 0, len(f.All) > 0, len(f.Any) > 0, f.Not != nil, f.CESQL != ""} {
+		if is {
+			set = append(set, dialects[i])
+		}
+	}
+	switch len(set) {
+	case 1:
+	case 0:
+		return apis.ErrMissingOneOf(dialects...)
+	default:
+		return apis.ErrMultipleOneOf(set...)
+	}
+	errs = validateAttributes(f.Exact, false).ViaField("exact").
+		Also(validateAttributes(f.Prefix, false).ViaField("prefix")).
+		Also(validateAttributes(f.Suffix, false).ViaField("suffix"))
+	for i := range f.All {
+		errs = errs.Also(validateFilter(&f.All[i]).ViaFieldIndex("all", i))
+	}
+	for i := range f.Any {
+		errs = errs.Also(validateFilter(&f.Any[i]).ViaFieldIndex("any", i))
+	}
+	if f.Not != nil {
+		errs = errs.Also(validateFilter(f.Not).ViaField("not"))
+	}
+	if f.CESQL != "" {
+		if err := parseCESQL(f.CESQL); err != nil {
+			errs = errs.Also(apis.ErrInvalidValue(f.CESQL, "cesql", err.Error()))
+		}
+	}
+	return errs
+}
+
+// parseCESQL tells why text is no CloudEvents SQL expression. The parser panics
+// at some text that is none.
+func parseCESQL(text string) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("expected a CloudEvents SQL expression: %v", r)
+		}
+	}()
+	if _, err := cesql.Parse(text); err != nil {
+		return fmt.Errorf("expected a CloudEvents SQL expression: %w", err)
+	}
+	return nil
 }

@@ -12,7 +12,7 @@ import (
 // SetDefaults implements apis.Defaultable. What depends on the cluster comes
 // from the configuration on the context.
 func (f *LambdaFunction) SetDefaults(ctx context.Context) {
-	f.Spec.SetDefaults(apis.WithinSpec(ctx))
+	f.Spec.SetDefaults(apis.WithinSpec(apis.WithinParent(ctx, f.ObjectMeta)))
 }
 
 // SetDefaults fills in what the spec leaves out.
@@ -30,6 +30,8 @@ func (s *LambdaFunctionSpec) SetDefaults(ctx context.Context) {
 		s.Scaling.MaxReplicas = atLeast(cfg.Defaults.FunctionMaxReplicas, *s.Scaling.MinReplicas)
 	}
 	defaultResources(&s.Resources, cfg.Defaults.FunctionResources)
+	s.defaultEventing(ctx)
+	s.defaultTraffic(ctx)
 }
 
 func (s *FunctionSource) setDefaults() {

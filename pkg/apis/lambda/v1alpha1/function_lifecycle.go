@@ -73,6 +73,8 @@ const (
 	// ReasonBuildRejected says that the API server refused the build Job, for
 	// example by a quota or a Pod Security level.
 	ReasonBuildRejected = "BuildRejected"
+	// ReasonBuildCancelled says that somebody has cancelled the build.
+	ReasonBuildCancelled = "BuildCancelled"
 )
 
 var functionConditions = apis.NewLivingConditionSet(
@@ -161,11 +163,6 @@ func (s *LambdaFunctionStatus) PropagateService(service *servingv1.Service) {
 	s.LatestReadyRevisionName = service.Status.LatestReadyRevisionName
 	s.Traffic = service.Status.Traffic
 	propagateService(functionConditions.Manage(s), FunctionConditionServiceReady, service)
-}
-
-// MarkEventingNotRequested says that the spec asks for no events.
-func (s *LambdaFunctionStatus) MarkEventingNotRequested() {
-	functionConditions.Manage(s).MarkTrueWithReason(FunctionConditionEventingReady, ReasonNotRequested, "The spec asks for no triggers and no eventing.")
 }
 
 // propagateService copies the readiness of a Knative Service to a condition.

@@ -92,6 +92,9 @@ type LambdaFunctionSpec struct {
 	// to the latest that is ready.
 	// +optional
 	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:XValidation:rule="size(self) == 0 || self.map(t, has(t.percent) ? t.percent : 0).sum() == 100",message="the percents must add up to 100"
+	// +kubebuilder:validation:items:XValidation:rule="!has(self.percent) || (self.percent >= 0 && self.percent <= 100)",message="expected a percent from 0 to 100",fieldPath=".percent"
+	// +kubebuilder:validation:items:XValidation:rule="!(has(self.revisionName) && self.revisionName != '' && has(self.latestRevision) && self.latestRevision)",message="expected only one of latestRevision, revisionName"
 	Traffic []servingv1.TrafficTarget `json:"traffic,omitempty"`
 }
 

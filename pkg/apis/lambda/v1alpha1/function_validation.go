@@ -27,7 +27,7 @@ func (f *LambdaFunction) Validate(ctx context.Context) *apis.FieldError {
 	if old, ok := apis.GetBaseline(ctx).(*LambdaFunction); ok && apis.IsInUpdate(ctx) && equality.Semantic.DeepEqual(old.Spec, f.Spec) {
 		return errs // labels, annotations or finalizers of a spec that was admitted once
 	}
-	return errs.Also(f.Spec.Validate(apis.WithinSpec(ctx)).ViaField("spec"))
+	return errs.Also(f.Spec.Validate(apis.WithinSpec(apis.WithinParent(ctx, f.ObjectMeta))).ViaField("spec"))
 }
 
 // Validate tells what is wrong with the spec.
@@ -38,8 +38,10 @@ func (s *LambdaFunctionSpec) Validate(ctx context.Context) *apis.FieldError {
 	errs = errs.Also(s.validateBuild(cfg).ViaField("build"))
 	errs = errs.Also(s.Scaling.validate().ViaField("scaling"))
 	errs = errs.Also(s.validatePod())
+	errs = errs.Also(s.validateTriggers(ctx))
+	errs = errs.Also(s.Eventing.validate(ctx).ViaField("eventing"))
 	errs = errs.Also(s.Observability.validate().ViaField("observability"))
-	return errs.Also(s.unsupported())
+	return errs.Also(s.validateTraffic(ctx))
 }
 
 var sourceNames = []string{"inline", "minio", "s3", "gcs", "git", "image"}

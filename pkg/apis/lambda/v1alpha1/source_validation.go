@@ -62,8 +62,8 @@ func (o *ObjectSource) validateKey() *apis.FieldError {
 }
 
 func (g *GitSource) validate() (errs *apis.FieldError) {
-	switch {
-	case g.URL == "":
+	switch g.URL {
+	case "":
 		errs = errs.Also(apis.ErrMissingField("url"))
 	default:
 		if why := g.checkURL(); why != "" {

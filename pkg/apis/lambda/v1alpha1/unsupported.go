@@ -12,23 +12,6 @@ func notYet(field string) *apis.FieldError {
 	}
 }
 
-// unsupported lists what of a function's spec is refused.
-func (s *LambdaFunctionSpec) unsupported() (errs *apis.FieldError) {
-	for _, f := range []struct {
-		set   bool
-		field string
-	}{
-		{len(s.Triggers) > 0, "triggers"},
-		{s.Eventing != nil && s.Eventing.Enabled, "eventing.enabled"},
-		{len(s.Traffic) > 0, "traffic"},
-	} {
-		if f.set {
-			errs = errs.Also(notYet(f.field))
-		}
-	}
-	return errs
-}
-
 // unsupported lists what of an agent's spec is refused, and what is kept with a
 // warning.
 func (s *LambdaAgentSpec) unsupported() (errs *apis.FieldError) {

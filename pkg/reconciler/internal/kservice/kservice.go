@@ -74,6 +74,9 @@ func Seconds(d time.Duration) int64 {
 func Mutate(existing, desired *servingv1.Service) {
 	existing.Labels = child.MergeMap(existing.Labels, desired.Labels)
 	existing.Annotations = child.MergeMap(existing.Annotations, desired.Annotations)
+	if desired.Spec.Traffic != nil { // else it is Knative's default, or somebody's who splits it
+		existing.Spec.Traffic = desired.Spec.Traffic
+	}
 	have, want := &existing.Spec.Template, &desired.Spec.Template
 	have.Labels = child.MergeMap(have.Labels, want.Labels)
 	for key := range have.Annotations {

@@ -55,7 +55,7 @@ func MakeService(f *v1alpha1.LambdaFunction, image string, language *config.Lang
 	}
 	service := &servingv1.Service{
 		ObjectMeta: objectMeta(f, names.Service(f)),
-		Spec: servingv1.ServiceSpec{ConfigurationSpec: servingv1.ConfigurationSpec{Template: servingv1.RevisionTemplateSpec{
+		Spec: servingv1.ServiceSpec{RouteSpec: servingv1.RouteSpec{Traffic: traffic(f)}, ConfigurationSpec: servingv1.ConfigurationSpec{Template: servingv1.RevisionTemplateSpec{
 			ObjectMeta: metav1.ObjectMeta{Labels: Labels(f), Annotations: kservice.Annotations(&spec.Scaling)},
 			Spec: servingv1.RevisionSpec{
 				PodSpec: corev1.PodSpec{
@@ -89,15 +89,11 @@ func environment(f *v1alpha1.LambdaFunction, language *config.Language) []corev1
 		{Name: "LAMBDA_EVENT_SOURCE", Value: events.Source("function", f.Namespace, f.Name)},
 	}
 	if language != nil {
-		worker, err := json.Marshal(language.Worker)
-		if err != nil {
-			panic(err) // strings only
-		}
 		env = append(env,
 			corev1.EnvVar{Name: "LAMBDA_HANDLER", Value: f.Spec.Runtime.Handler},
 			corev1.EnvVar{Name: "LAMBDA_TASK_ROOT", Value: taskRoot},
-			corev1.EnvVar{Name: "LAMBDA_WORKER_COMMAND", Value: string(worker)},
 		)
+		env = append(env, workerEnvironment(language)...)
 		if t := f.Spec.Runtime.Timeout; t != nil {
 			env = append(env, corev1.EnvVar{Name: "LAMBDA_TIMEOUT", Value: t.Value().String()})
 		}
@@ -105,6 +101,22 @@ func environment(f *v1alpha1.LambdaFunction, language *config.Language) []corev1
 	}
 	env = append(env, kservice.Observability(f.Spec.Observability, f.Name)...)
 	return append(env, f.Spec.Env...)
+}
+
+// workerEnvironment tells the runtime which worker to start and how to talk with
+// it. Functions that are programs themselves have none.
+func workerEnvironment(language *config.Language) (env []corev1.EnvVar) {
+	if len(language.Worker) > 0 {
+		command, err := json.Marshal(language.Worker)
+		if err != nil {
+			panic(err) // strings only
+		}
+		env = append(env, corev1.EnvVar{Name: "LAMBDA_WORKER_COMMAND", Value: string(command)})
+	}
+	if language.Protocol != "" {
+		env = append(env, corev1.EnvVar{Name: "LAMBDA_WORKER_PROTOCOL", Value: language.Protocol})
+	}
+	return env
 }
 
 func runtimeObservability(o *v1alpha1.ObservabilitySpec) (env []corev1.EnvVar) {

@@ -11,6 +11,7 @@ import (
 	"knative.dev/pkg/ptr"
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 )
 
@@ -32,7 +33,7 @@ func TestMakeService(t *testing.T) {
 		}
 	})
 	child := meta("greeter")
-	want := &servingv1.Service{ObjectMeta: child, Spec: servingv1.ServiceSpec{ConfigurationSpec: servingv1.ConfigurationSpec{Template: servingv1.RevisionTemplateSpec{
+	want := &servingv1.Service{ObjectMeta: child, Spec: servingv1.ServiceSpec{RouteSpec: servingv1.RouteSpec{Traffic: []servingv1.TrafficTarget{{LatestRevision: ptr.Bool(true), Percent: ptr.Int64(100)}}}, ConfigurationSpec: servingv1.ConfigurationSpec{Template: servingv1.RevisionTemplateSpec{
 		ObjectMeta: metav1.ObjectMeta{Labels: child.Labels, Annotations: map[string]string{"autoscaling.knative.dev/min-scale": "0", "autoscaling.knative.dev/max-scale": "3"}},
 		Spec: servingv1.RevisionSpec{
 			TimeoutSeconds: ptr.Int64(31 + 5), ContainerConcurrency: ptr.Int64(7),
@@ -104,4 +105,17 @@ func TestServiceOfAnImage(t *testing.T) {
 			}},
 		},
 	}, revision)
+}
+
+func TestWorkerEnvironment(t *testing.T) {
+	for name, tt := range map[string]struct {
+		language config.Language
+		want     []corev1.EnvVar
+	}{
+		"frames":     {config.Language{Worker: []string{"ruby", "w.rb"}}, []corev1.EnvVar{{Name: "LAMBDA_WORKER_COMMAND", Value: `["ruby","w.rb"]`}}},
+		"a protocol": {config.Language{Worker: []string{"./bootstrap"}, Protocol: config.ProtocolAWS}, []corev1.EnvVar{{Name: "LAMBDA_WORKER_COMMAND", Value: `["./bootstrap"]`}, {Name: "LAMBDA_WORKER_PROTOCOL", Value: "aws-lambda"}}},
+		"no worker":  {config.Language{Compiled: true}, nil},
+	} {
+		same(t, name, tt.want, workerEnvironment(&tt.language))
+	}
 }

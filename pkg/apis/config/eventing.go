@@ -1,0 +1,134 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
+)
+
+// EventingConfigName is the ConfigMap that says how functions and agents get and
+// answer events.
+const EventingConfigName = "config-eventing"
+
+// RabbitMQBrokerClass is the class of brokers on RabbitMQ: those that this
+// project makes.
+const RabbitMQBrokerClass = "RabbitMQBroker"
+
+// Eventing says how functions and agents get and answer events.
+type Eventing struct {
+	// DefaultBroker is the broker of triggers and functions that name none.
+	DefaultBroker string
+	// RabbitMQCluster is the RabbitmqCluster that brokers and dead letter queues
+	// are on; its zero value says that there is none.
+	RabbitMQCluster types.NamespacedName
+	// ConnectionSecret names a Secret of the function's namespace with uri,
+	// username, password and port, instead of RabbitMQCluster.
+	ConnectionSecret string
+	// QueueType of the brokers that this project makes: quorum or classic.
+	QueueType string
+	// Parallelism is how many events of a trigger are in delivery at once.
+	Parallelism int
+	// Delivery of functions that say nothing of it.
+	Delivery Delivery
+	// DeadLetters of functions that say nothing of them.
+	DeadLetters DeadLetters
+	// TriggerOverlap is how long a trigger that another one replaces stays
+	// beside it, so that what is in its queue is still delivered.
+	TriggerOverlap time.Duration
+	// ResponseSink is a URL that gets the errors of all functions as events;
+	// empty is none.
+	ResponseSink string
+}
+
+// Delivery is how often and how fast a delivery is tried again.
+type Delivery struct {
+	// Retry is the number of attempts after the first.
+	Retry int
+	// BackoffPolicy is linear or exponential.
+	BackoffPolicy string
+	// BackoffDelay before the first retry.
+	BackoffDelay time.Duration
+	// Timeout of one attempt. A function whose own timeout is longer gets as
+	// long as that.
+	Timeout time.Duration
+}
+
+// DeadLetters is what becomes of events that could not be delivered.
+type DeadLetters struct {
+	// Enabled gives every function that receives events a dead letter queue.
+	Enabled bool
+	// Receiver is the Service that puts dead letters into their queues.
+	Receiver types.NamespacedName
+	// MessageTTL is how long a dead letter is kept.
+	MessageTTL time.Duration
+	// MaxLength is the number of dead letters that one queue keeps.
+	MaxLength int
+	// OverflowPolicy of a full queue: drop-head or reject-publish.
+	OverflowPolicy string
+}
+
+func defaultEventing() *Eventing {
+	return &Eventing{
+		DefaultBroker: "default",
+		QueueType:     "quorum",
+		Parallelism:   10,
+		Delivery:      Delivery{Retry: 5, BackoffPolicy: "exponential", BackoffDelay: time.Second, Timeout: 30 * time.Second},
+		DeadLetters: DeadLetters{
+			Enabled: true, MessageTTL: 7 * 24 * time.Hour, MaxLength: 10000, OverflowPolicy: "drop-head",
+			Receiver: types.NamespacedName{Namespace: "knative-lambda", Name: "knative-lambda-receiver"},
+		},
+		TriggerOverlap: 30 * time.Second,
+	}
+}
+
+// NewEventingFromConfigMap parses config-eventing. The error names the key and
+// what would be right.
+func NewEventingFromConfigMap(cm *corev1.ConfigMap) (*Eventing, error) {
+	e := defaultEventing()
+	if cm.Namespace != "" {
+		e.DeadLetters.Receiver.Namespace = cm.Namespace
+	}
+	p := newParser(EventingConfigName, cm.Data)
+	p.text("default-broker", &e.DefaultBroker, objectName)
+	p.namespacedName("rabbitmq-cluster", &e.RabbitMQCluster)
+	p.text("rabbitmq-connection-secret", &e.ConnectionSecret, secretName)
+	p.text("queue-type", &e.QueueType, oneOf("quorum", "classic"))
+	p.integer("parallelism", &e.Parallelism, 1, 1000)
+	p.integer("delivery-retry", &e.Delivery.Retry, 0, 100)
+	p.text("delivery-backoff-policy", &e.Delivery.BackoffPolicy, oneOf("linear", "exponential"))
+	p.duration("delivery-backoff-delay", &e.Delivery.BackoffDelay, 100*time.Millisecond, time.Hour)
+	p.duration("delivery-timeout", &e.Delivery.Timeout, time.Second, 24*time.Hour)
+	p.boolean("dead-letters", &e.DeadLetters.Enabled)
+	p.namespacedName("dead-letter-receiver", &e.DeadLetters.Receiver)
+	p.duration("dead-letter-ttl", &e.DeadLetters.MessageTTL, time.Second, 365*24*time.Hour)
+	p.integer("dead-letter-max-length", &e.DeadLetters.MaxLength, 1, 10_000_000)
+	p.text("dead-letter-overflow-policy", &e.DeadLetters.OverflowPolicy, oneOf("drop-head", "reject-publish"))
+	p.duration("trigger-overlap", &e.TriggerOverlap, 0, time.Hour)
+	p.text("response-sink", &e.ResponseSink, httpURL)
+	if e.ConnectionSecret != "" && e.RabbitMQCluster != (types.NamespacedName{}) {
+		p.fail("rabbitmq-connection-secret", fmt.Errorf("expected only one of rabbitmq-cluster and rabbitmq-connection-secret"))
+	}
+	return e, p.done()
+}
+
+// HasRabbitMQ tells whether the platform has a RabbitMQ.
+func (e *Eventing) HasRabbitMQ() bool {
+	return e.ConnectionSecret != "" || e.RabbitMQCluster.Name != ""
+}
+
+func (p *parser) namespacedName(key string, to *types.NamespacedName) {
+	v, ok := p.value(key)
+	if !ok {
+		return
+	}
+	namespace, name, ok := strings.Cut(v, "/")
+	if !ok || len(validation.IsDNS1123Label(namespace)) > 0 || len(validation.IsDNS1123Subdomain(name)) > 0 {
+		p.fail(key, fmt.Errorf("expected <namespace>/<name>, got %q", v))
+		return
+	}
+	*to = types.NamespacedName{Namespace: namespace, Name: name}
+}

@@ -1,0 +1,76 @@
+package v1alpha1
+
+import (
+	"context"
+	"time"
+
+	"github.com/rickb777/date/period"
+	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
+)
+
+// ActiveEventing is the eventing of the spec where it is turned on, else nil.
+func (s *LambdaFunctionSpec) ActiveEventing() *FunctionEventing {
+	if s.Eventing == nil || !s.Eventing.Enabled {
+		return nil
+	}
+	return s.Eventing
+}
+
+// WantsEvents tells whether the function receives events or answers them
+// elsewhere.
+func (s *LambdaFunctionSpec) WantsEvents() bool {
+	return len(s.Triggers) > 0 || s.ActiveEventing() != nil
+}
+
+func (s *LambdaFunctionSpec) defaultEventing(ctx context.Context) {
+	broker := "default"
+	if cfg := config.FromContextOrDefaults(ctx).Eventing; cfg != nil {
+		broker = cfg.DefaultBroker
+	}
+	if e := s.ActiveEventing(); e != nil {
+		if e.Broker == "" {
+			e.Broker = broker
+		}
+		broker = e.Broker
+	}
+	if e := s.Eventing; e != nil {
+		if r := e.RabbitMQ; r != nil && r.Parallelism == nil {
+			r.Parallelism, r.PrefetchCount = r.PrefetchCount, nil
+		}
+		if e.Sink != nil {
+			e.Sink.SetDefaults(ctx)
+		}
+	}
+	for i := range s.Triggers {
+		t := &s.Triggers[i]
+		if t.Broker == "" {
+			t.Broker = broker
+		}
+		defaultDelivery(ctx, t.Delivery)
+	}
+}
+
+// defaultDelivery writes durations as Knative Eventing has them: users also write
+// 90s for PT1M30S.
+func defaultDelivery(ctx context.Context, d *eventingduckv1.DeliverySpec) {
+	if d == nil {
+		return
+	}
+	for _, text := range []*string{d.BackoffDelay, d.Timeout, d.RetryAfterMax} {
+		if text == nil {
+			continue
+		}
+		if v, err := time.ParseDuration(*text); err == nil {
+			*text = ISODuration(v)
+		}
+	}
+	d.SetDefaults(ctx)
+}
+
+// ISODuration is a length of time as ISO 8601 writes it.
+func ISODuration(d time.Duration) string {
+	p, _ := period.NewOf(d.Round(100 * time.Millisecond))
+	return p.String()
+}

@@ -1,0 +1,63 @@
+package v1alpha1
+
+// Reasons of a function's EventingReady.
+const (
+	// ReasonEventingNotInstalled says that the cluster has no Knative Eventing.
+	ReasonEventingNotInstalled = "EventingNotInstalled"
+	// ReasonRabbitMQNotInstalled says that the cluster has no brokers on RabbitMQ.
+	ReasonRabbitMQNotInstalled = "RabbitMQNotInstalled"
+	// ReasonRabbitMQNotConfigured says that config-eventing names no RabbitMQ.
+	ReasonRabbitMQNotConfigured = "RabbitMQNotConfigured"
+	// ReasonSinkNotResolved says that the sink has no address.
+	ReasonSinkNotResolved = "SinkNotResolved"
+	// ReasonWaitingForService says that new triggers wait for the revision that
+	// knows their filters.
+	ReasonWaitingForService = "WaitingForService"
+	// ReasonFilterNotSupported says that neither the broker nor the function's
+	// image can tell what a filter asks for.
+	ReasonFilterNotSupported = "FilterNotSupported"
+	// ReasonBrokerNotFound says that there is no such broker.
+	ReasonBrokerNotFound = "BrokerNotFound"
+	// ReasonBrokerNotReady says that a broker does not work (yet).
+	ReasonBrokerNotReady = "BrokerNotReady"
+	// ReasonBrokerDiffers says that functions that share a broker ask for
+	// different settings of it.
+	ReasonBrokerDiffers = "BrokerSettingsDiffer"
+	// ReasonBrokerRejected says that the API server refused the broker.
+	ReasonBrokerRejected = "BrokerRejected"
+	// ReasonTriggerNotReady says that a trigger does not work (yet).
+	ReasonTriggerNotReady = "TriggerNotReady"
+	// ReasonTriggerNotOwned says that a trigger of that name is somebody else's.
+	ReasonTriggerNotOwned = "TriggerNotOwned"
+	// ReasonTriggerRejected says that the API server refused a trigger.
+	ReasonTriggerRejected = "TriggerRejected"
+	// ReasonDeadLetterQueueNotReady says that the dead letter queue or its policy
+	// does not work (yet).
+	ReasonDeadLetterQueueNotReady = "DeadLetterQueueNotReady"
+	// ReasonDeadLetterQueueNotOwned says that a queue or policy of that name is
+	// somebody else's.
+	ReasonDeadLetterQueueNotOwned = "DeadLetterQueueNotOwned"
+	// ReasonDeadLetterQueueRejected says that the API server refused the queue or
+	// its policy.
+	ReasonDeadLetterQueueRejected = "DeadLetterQueueRejected"
+)
+
+// MarkEventingNotRequested says that the spec asks for no events.
+func (s *LambdaFunctionStatus) MarkEventingNotRequested() {
+	functionConditions.Manage(s).MarkTrueWithReason(FunctionConditionEventingReady, ReasonNotRequested, "The spec asks for no triggers and no eventing.")
+}
+
+// MarkEventingReady says that every broker, trigger and dead letter queue works.
+func (s *LambdaFunctionStatus) MarkEventingReady() {
+	functionConditions.Manage(s).MarkTrue(FunctionConditionEventingReady)
+}
+
+// MarkEventingPending says which broker, trigger or queue is on its way.
+func (s *LambdaFunctionStatus) MarkEventingPending(reason, message string) {
+	functionConditions.Manage(s).MarkUnknown(FunctionConditionEventingReady, reason, "%s", message)
+}
+
+// MarkEventingFailed says which broker, trigger or queue does not work, and why.
+func (s *LambdaFunctionStatus) MarkEventingFailed(reason, message string) {
+	functionConditions.Manage(s).MarkFalse(FunctionConditionEventingReady, reason, "%s", message)
+}

@@ -1,0 +1,264 @@
+package plugin
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/duration"
+	"k8s.io/cli-runtime/pkg/printers"
+	"sigs.k8s.io/yaml"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/api"
+)
+
+func (o *options) deadLetters() *cobra.Command {
+	dlq := &cobra.Command{Use: "dlq", Short: "Dead letters: events that a function could not be given"}
+	dlq.AddCommand(o.list(), o.show(), o.replay(), o.purge())
+	return dlq
+}
+
+// with calls do with a way to the receiver.
+func (o *options) with(ctx context.Context, do func(*receiver) error) error {
+	r, err := o.receiver(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.stop()
+	return do(r)
+}
+
+func (o *options) list() *cobra.Command {
+	var output string
+	limit := 100
+	cmd := &cobra.Command{
+		Use: "list FUNCTION", Short: "List a function's dead letters, the oldest first", Args: one,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.with(cmd.Context(), func(r *receiver) error {
+				var list api.List
+				if err := r.get(cmd.Context(), http.MethodGet, api.Path(o.namespace, args[0]), url.Values{"limit": {strconv.Itoa(limit)}}, &list); err != nil {
+					return err
+				}
+				if output != "" {
+					return write(o.Out, output, list)
+				}
+				return o.table(args[0], list.Items)
+			})
+		},
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", "", "json or yaml")
+	cmd.Flags().IntVar(&limit, "limit", limit, "How many to list at most, up to 1000")
+	return cmd
+}
+
+func (o *options) table(function string, letters []events.DeadLetter) error {
+	if len(letters) == 0 {
+		fmt.Fprintf(o.ErrOut, "Function %s has no dead letters.\n", function)
+		return nil
+	}
+	w := printers.GetNewTabWriter(o.Out)
+	fmt.Fprintln(w, "ID\tTYPE\tSOURCE\tCODE\tATTEMPTS\tSIZE\tAGE\tREASON")
+	for _, l := range letters {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", l.ID, l.Type, l.Source, number(l.ErrorCode), number(l.Attempts), l.Size, age(l.DeadTime), l.ErrorReason)
+	}
+	return w.Flush()
+}
+
+func number(n int) string {
+	if n == 0 {
+		return "-"
+	}
+	return strconv.Itoa(n)
+}
+
+func age(dead string) string {
+	t, err := time.Parse(time.RFC3339, dead)
+	if err != nil {
+		return "-"
+	}
+	return duration.HumanDuration(time.Since(t))
+}
+
+func write(out io.Writer, format string, what any) error {
+	switch format {
+	case "json":
+		encoder := json.NewEncoder(out)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(what)
+	case "yaml":
+		text, err := yaml.Marshal(what)
+		if err != nil {
+			return err
+		}
+		_, err = out.Write(text)
+		return err
+	}
+	return fmt.Errorf("--output: expected json or yaml, got %q", format)
+}
+
+func (o *options) show() *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use: "show FUNCTION ID", Short: "Show a dead letter with its data", Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.with(cmd.Context(), func(r *receiver) error {
+				var list api.ShownList
+				if err := r.get(cmd.Context(), http.MethodGet, api.Path(o.namespace, args[0]), url.Values{"id": {args[1]}}, &list); err != nil {
+					return err
+				}
+				if output != "" {
+					return write(o.Out, output, list)
+				}
+				for i := range list.Items {
+					if err := o.describe(&list.Items[i]); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		},
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", "", "json or yaml")
+	return cmd
+}
+
+func (o *options) describe(s *api.Shown) error {
+	w := printers.GetNewTabWriter(o.Out)
+	line := func(name, value string) {
+		if value != "" && value != "0" {
+			fmt.Fprintf(w, "%s:\t%s\n", name, value)
+		}
+	}
+	line("ID", s.ID)
+	line("Source", s.Source)
+	line("Type", s.Type)
+	line("Subject", s.Subject)
+	line("Error code", strconv.Itoa(s.ErrorCode))
+	line("Reason", s.ErrorReason)
+	line("Attempts", strconv.Itoa(s.Attempts))
+	line("Sent to", s.Origin)
+	line("Died", s.DeadTime)
+	data := s.Raw
+	if len(s.Event) > 0 {
+		var e event.Event
+		if err := json.Unmarshal(s.Event, &e); err != nil {
+			return err
+		}
+		line("Content type", e.DataContentType())
+		data = e.Data()
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(o.Out, "\n%s\n", data)
+	return nil
+}
+
+// selection is which letters a command is for: an id, or all where that is said.
+func selection(args []string, all bool) (url.Values, error) {
+	switch {
+	case len(args) == 2 && all:
+		return nil, errors.New("expected an id or --all, got both")
+	case len(args) == 2:
+		return url.Values{"id": {args[1]}}, nil
+	case !all:
+		return nil, errors.New("expected the id of a dead letter, or --all")
+	}
+	return nil, nil
+}
+
+func (o *options) replay() *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use: "replay FUNCTION [ID]", Short: "Send dead letters to the function again",
+		Long: "Send dead letters to the function again. What the function takes leaves the queue, and what it does not take stays.",
+		Args: cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			query, err := selection(args, all)
+			if err != nil {
+				return err
+			}
+			return o.with(cmd.Context(), func(r *receiver) error {
+				response, err := r.do(cmd.Context(), http.MethodPost, api.Path(o.namespace, args[0])+"/replay", query)
+				if err != nil {
+					return err
+				}
+				defer response.Body.Close()
+				return o.progress(response.Body)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "All of them")
+	return cmd
+}
+
+// progress tells of each letter when it has been sent.
+func (o *options) progress(lines io.Reader) error {
+	delivered, stay := 0, 0
+	for decoder := json.NewDecoder(lines); ; {
+		var l api.Line
+		err := decoder.Decode(&l)
+		switch {
+		case errors.Is(err, io.EOF):
+			fmt.Fprintf(o.Out, "%d delivered, %d stay in the queue\n", delivered, stay)
+			if stay > 0 {
+				return errors.New("not all dead letters were delivered")
+			}
+			return nil
+		case err != nil:
+			return fmt.Errorf("after %d delivered: %w", delivered, err)
+		case l.Problem != "":
+			return fmt.Errorf("after %d delivered: %s", delivered, l.Problem)
+		case l.Error != "":
+			stay++
+			fmt.Fprintf(o.Out, "%s\tnot delivered: %s\n", l.ID, l.Error)
+		default:
+			delivered++
+			fmt.Fprintf(o.Out, "%s\tdelivered (%d)\n", l.ID, l.Status)
+		}
+	}
+}
+
+func (o *options) purge() *cobra.Command {
+	var all, yes bool
+	cmd := &cobra.Command{
+		Use: "purge FUNCTION [ID]", Short: "Remove dead letters for good", Args: cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			query, err := selection(args, all)
+			if err != nil {
+				return err
+			}
+			if all && !yes && !o.confirmed(fmt.Sprintf("Remove all dead letters of %s/%s for good?", o.namespace, args[0])) {
+				return errors.New("nothing was removed; --yes removes without asking")
+			}
+			return o.with(cmd.Context(), func(r *receiver) error {
+				var purged api.Purged
+				if err := r.get(cmd.Context(), http.MethodDelete, api.Path(o.namespace, args[0]), query, &purged); err != nil {
+					return err
+				}
+				fmt.Fprintf(o.Out, "%d removed\n", purged.Purged)
+				return nil
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "All of them")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "Do not ask")
+	return cmd
+}
+
+func (o *options) confirmed(question string) bool {
+	fmt.Fprint(o.ErrOut, question+" [y/N] ")
+	answer, err := bufio.NewReader(o.In).ReadString('\n')
+	return (err == nil || answer != "") && strings.EqualFold(strings.TrimSpace(answer), "y")
+}

@@ -1,0 +1,100 @@
+package plugin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/api"
+)
+
+const (
+	receiverSelector = "app=knative-lambda-receiver"
+	receiverPort     = 8443
+)
+
+// receiver is the dead letter API, as the user of the kubeconfig.
+type receiver struct {
+	client *http.Client
+	base   string
+	stop   func()
+}
+
+// receiver reaches the API through the API server, to a pod of the receiver.
+func (o *options) receiver(ctx context.Context) (*receiver, error) {
+	pod, err := o.readyPod(ctx, o.operator, receiverSelector)
+	if err != nil {
+		return nil, fmt.Errorf("the operator's receiver cannot be reached: %w", err)
+	}
+	address, stop, err := o.forward(ctx, o.operator, pod, receiverPort)
+	if err != nil {
+		return nil, fmt.Errorf("the operator's receiver cannot be reached: %w", err)
+	}
+	client, err := receiverClient(o.config, "https://"+address)
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	return &receiver{client, "https://" + address, stop}, nil
+}
+
+// receiverClient shows the receiver who the user is, by the certificate or token
+// that the kubeconfig has for the API server. The receiver's own certificate is not
+// checked: the way to it leads through the API server, which was.
+func receiverClient(cfg *rest.Config, host string) (*http.Client, error) {
+	if cfg.Impersonate.UserName != "" || cfg.Impersonate.UID != "" || len(cfg.Impersonate.Groups) > 0 {
+		return nil, errors.New("--as: not supported for dead letters: the receiver has to know who calls by a token or a client certificate")
+	}
+	to := rest.CopyConfig(cfg)
+	to.Host, to.APIPath = host, ""
+	to.TLSClientConfig.Insecure = true
+	to.TLSClientConfig.CAFile, to.TLSClientConfig.CAData, to.TLSClientConfig.ServerName = "", nil, ""
+	to.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
+	return rest.HTTPClientFor(to)
+}
+
+// do asks the API. The answer's body is the caller's to close.
+func (r *receiver) do(ctx context.Context, method, path string, query url.Values) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, method, r.base+path+"?"+query.Encode(), http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	response, err := r.client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode != http.StatusOK {
+		defer response.Body.Close()
+		return nil, problemOf(response)
+	}
+	return response, nil
+}
+
+func problemOf(response *http.Response) error {
+	const most = 64 << 10
+	text, err := io.ReadAll(io.LimitReader(response.Body, most))
+	if err != nil {
+		return err
+	}
+	var p api.Problem
+	if json.Unmarshal(text, &p) == nil && p.Error != "" {
+		return errors.New(p.Error)
+	}
+	return fmt.Errorf("the receiver answered %s: %s", response.Status, text)
+}
+
+// get decodes an answer.
+func (r *receiver) get(ctx context.Context, method, path string, query url.Values, to any) error {
+	response, err := r.do(ctx, method, path, query)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	return json.NewDecoder(response.Body).Decode(to)
+}

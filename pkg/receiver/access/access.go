@@ -1,0 +1,144 @@
+// Package access tells who calls, and asks the API server what they may do. It
+// takes what the API server itself takes: client certificates of the cluster's CA
+// and bearer tokens, as a kubelet does for its own endpoints.
+package access
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
+)
+
+// The cluster's CA of client certificates, where the API server publishes it.
+const (
+	caNamespace = "kube-system"
+	caConfigMap = "extension-apiserver-authentication"
+	caKey       = "client-ca-file"
+	caTTL       = time.Minute
+)
+
+// groupAuthenticated is the group of everybody who is known.
+const groupAuthenticated = "system:authenticated"
+
+// Subresource of LambdaFunctions by which RBAC says who may read (get), replay
+// (update) and purge (delete) dead letters.
+const Subresource = "deadletters"
+
+// UnauthenticatedError says that it is not known who calls.
+type UnauthenticatedError struct{ Why string }
+
+func (e *UnauthenticatedError) Error() string { return "not authenticated: " + e.Why }
+
+// ForbiddenError says that somebody may not do what they ask for.
+type ForbiddenError struct{ User, Verb, Namespace, Name, Why string }
+
+func (e *ForbiddenError) Error() string {
+	return strings.TrimSuffix(fmt.Sprintf("user %q may not %s %s/%s of %s/%s: %s", e.User, e.Verb, lambda.LambdaFunctionResource.Resource, Subresource, e.Namespace, e.Name, e.Why), ": ")
+}
+
+// Reviewer asks the API server.
+type Reviewer struct {
+	kube kubernetes.Interface
+
+	mu      sync.Mutex
+	roots   *x509.CertPool
+	fetched time.Time
+}
+
+// NewReviewer returns a Reviewer.
+func NewReviewer(kube kubernetes.Interface) *Reviewer { return &Reviewer{kube: kube} }
+
+// User tells who made a request.
+func (r *Reviewer) User(req *http.Request) (*authenticationv1.UserInfo, error) {
+	if token, ok := strings.CutPrefix(req.Header.Get("Authorization"), "Bearer "); ok {
+		return r.Token(req.Context(), strings.TrimSpace(token))
+	}
+	if req.TLS == nil || len(req.TLS.PeerCertificates) == 0 {
+		return nil, &UnauthenticatedError{"send a bearer token or a client certificate that the cluster's API server takes"}
+	}
+	roots, err := r.clientCA(req.Context())
+	if err != nil {
+		return nil, err
+	}
+	leaf, intermediates := req.TLS.PeerCertificates[0], x509.NewCertPool()
+	for _, c := range req.TLS.PeerCertificates[1:] {
+		intermediates.AddCert(c)
+	}
+	if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: intermediates, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
+		return nil, &UnauthenticatedError{err.Error()}
+	}
+	if leaf.Subject.CommonName == "" {
+		return nil, &UnauthenticatedError{"the client certificate has no common name"}
+	}
+	return &authenticationv1.UserInfo{Username: leaf.Subject.CommonName, Groups: append([]string{groupAuthenticated}, leaf.Subject.Organization...)}, nil
+}
+
+// Token tells whose a bearer token is, that was issued for one of the audiences;
+// without one, for the API server.
+func (r *Reviewer) Token(ctx context.Context, token string, audiences ...string) (*authenticationv1.UserInfo, error) {
+	review, err := r.kube.AuthenticationV1().TokenReviews().Create(ctx, &authenticationv1.TokenReview{
+		Spec: authenticationv1.TokenReviewSpec{Token: token, Audiences: audiences},
+	}, metav1.CreateOptions{})
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("asking whose the token is: %w", err)
+	case !review.Status.Authenticated:
+		return nil, &UnauthenticatedError{"the API server does not take the token " + review.Status.Error}
+	}
+	return &review.Status.User, nil
+}
+
+// Allowed asks whether a user may do something with the dead letters of a
+// function. nil says yes.
+func (r *Reviewer) Allowed(ctx context.Context, user *authenticationv1.UserInfo, verb, namespace, name string) error {
+	extra := map[string]authorizationv1.ExtraValue{}
+	for k, v := range user.Extra {
+		extra[k] = authorizationv1.ExtraValue(v)
+	}
+	review, err := r.kube.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorizationv1.SubjectAccessReview{
+		Spec: authorizationv1.SubjectAccessReviewSpec{
+			User: user.Username, UID: user.UID, Groups: user.Groups, Extra: extra,
+			ResourceAttributes: &authorizationv1.ResourceAttributes{
+				Group: lambda.GroupName, Version: "*", Resource: lambda.LambdaFunctionResource.Resource, Subresource: Subresource, Verb: verb, Namespace: namespace, Name: name,
+			},
+		},
+	}, metav1.CreateOptions{})
+	switch {
+	case err != nil:
+		return fmt.Errorf("asking what %q may do: %w", user.Username, err)
+	case !review.Status.Allowed:
+		return &ForbiddenError{user.Username, verb, namespace, name, review.Status.Reason}
+	}
+	return nil
+}
+
+// clientCA is read again now and then, as clusters renew it.
+func (r *Reviewer) clientCA(ctx context.Context) (*x509.CertPool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.roots != nil && time.Since(r.fetched) < caTTL {
+		return r.roots, nil
+	}
+	cm, err := r.kube.CoreV1().ConfigMaps(caNamespace).Get(ctx, caConfigMap, metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("reading the CA of client certificates: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM([]byte(cm.Data[caKey])) {
+		return nil, errors.New("the cluster publishes no CA of client certificates: use a bearer token")
+	}
+	r.roots, r.fetched = roots, time.Now()
+	return roots, nil
+}

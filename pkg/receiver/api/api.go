@@ -1,0 +1,235 @@
+// Package api serves dead letters to people: list, show, replay, purge, to those
+// whom RBAC allows it.
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+
+	apierrs "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/access"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
+)
+
+// Pattern of the paths; see Path.
+const pattern = "/v1/namespaces/{namespace}/functions/{name}/deadletters"
+
+// Path of a function's dead letters.
+func Path(namespace, name string) string {
+	return "/v1/namespaces/" + namespace + "/functions/" + name + "/deadletters"
+}
+
+// defaultListed is how many letters a list has where it is not said.
+const defaultListed = 100
+
+// Audit is told who did what.
+type Audit func(ctx context.Context, user, action string, function types.NamespacedName)
+
+type handler struct {
+	letters *deadletter.Service
+	access  *access.Reviewer
+	audit   Audit
+}
+
+// New returns a handler.
+func New(letters *deadletter.Service, reviewer *access.Reviewer, audit Audit) http.Handler {
+	h := &handler{letters: letters, access: reviewer, audit: audit}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+pattern, h.guarded("get", h.get))
+	mux.HandleFunc("POST "+pattern+"/replay", h.guarded("update", h.replay))
+	mux.HandleFunc("DELETE "+pattern, h.guarded("delete", h.purge))
+	return mux
+}
+
+// call is a request of somebody who may make it.
+type call struct {
+	*http.Request
+	user     string
+	function types.NamespacedName
+	id       string
+}
+
+func (h *handler) guarded(verb string, serve func(http.ResponseWriter, *call) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		c := &call{Request: r, function: types.NamespacedName{Namespace: r.PathValue("namespace"), Name: r.PathValue("name")}, id: r.URL.Query().Get("id")}
+		user, err := h.access.User(r)
+		if err == nil {
+			c.user = user.Username
+			err = h.access.Allowed(r.Context(), user, verb, c.function.Namespace, c.function.Name)
+		}
+		if err == nil {
+			err = serve(w, c)
+		}
+		if err != nil {
+			fail(w, r, err)
+		}
+	}
+}
+
+// Problem is the body of an answer that is an error.
+type Problem struct {
+	Error string `json:"error"`
+}
+
+func fail(w http.ResponseWriter, r *http.Request, err error) {
+	status := statusOf(err)
+	if status == http.StatusInternalServerError {
+		slog.ErrorContext(r.Context(), "a request failed", "path", r.URL.Path, "error", err)
+	}
+	writeJSON(w, status, Problem{err.Error()})
+}
+
+func statusOf(err error) int {
+	var unauthenticated *access.UnauthenticatedError
+	var forbidden *access.ForbiddenError
+	var notReady *deadletter.NotReadyError
+	switch {
+	case errors.As(err, &unauthenticated):
+		return http.StatusUnauthorized
+	case errors.As(err, &forbidden):
+		return http.StatusForbidden
+	case errors.Is(err, deadletter.ErrNoQueue), errors.Is(err, errNoLetter), apierrs.IsNotFound(err):
+		return http.StatusNotFound
+	case errors.Is(err, deadletter.ErrBusy), errors.As(err, &notReady):
+		return http.StatusConflict
+	case errors.Is(err, errRequest):
+		return http.StatusBadRequest
+	case errors.Is(err, deadletter.ErrUnavailable):
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}
+
+var (
+	errNoLetter = errors.New("there is no dead letter of that id")
+	errRequest  = errors.New("expected limit as a whole number from 1 to " + strconv.Itoa(deadletter.MaxListed))
+)
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // the client went away
+}
+
+// List is the answer to a list.
+type List struct {
+	Items []events.DeadLetter `json:"items"`
+}
+
+// Shown is one letter with its event, in CloudEvents' JSON format where it is one.
+type Shown struct {
+	events.DeadLetter
+	Event json.RawMessage `json:"event,omitempty"`
+	Raw   []byte          `json:"raw,omitempty"`
+}
+
+// ShownList is the answer where an id is asked for.
+type ShownList struct {
+	Items []Shown `json:"items"`
+}
+
+func (h *handler) get(w http.ResponseWriter, c *call) error {
+	if c.id != "" {
+		return h.show(w, c)
+	}
+	limit := defaultListed
+	if text := c.URL.Query().Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > deadletter.MaxListed {
+			return errRequest
+		}
+		limit = n
+	}
+	listed, err := h.letters.List(c.Context(), c.function, limit)
+	if err != nil {
+		return err
+	}
+	h.audit(c.Context(), c.user, "listed", c.function)
+	writeJSON(w, http.StatusOK, List{listed})
+	return nil
+}
+
+func (h *handler) show(w http.ResponseWriter, c *call) error {
+	found, err := h.letters.Show(c.Context(), c.function, c.id)
+	switch {
+	case err != nil:
+		return err
+	case len(found) == 0:
+		return errNoLetter
+	}
+	var list ShownList
+	for _, l := range found {
+		shown := Shown{DeadLetter: l.Describe()}
+		if l.Malformed != nil {
+			shown.Raw = l.Event.Data()
+		} else if shown.Event, err = l.Event.MarshalJSON(); err != nil {
+			return err
+		}
+		list.Items = append(list.Items, shown)
+	}
+	h.audit(c.Context(), c.user, "shown", c.function)
+	writeJSON(w, http.StatusOK, list)
+	return nil
+}
+
+// Line of a replay's answer, which is one of these a line, as it goes: a Result for
+// each letter, and an Error where the replay itself broke off.
+type Line struct {
+	*deadletter.Result
+	Problem string `json:"problem,omitempty"`
+}
+
+// replay tells of each letter as soon as it is sent, so that somebody can watch.
+func (h *handler) replay(w http.ResponseWriter, c *call) error {
+	begun := false
+	encoder := json.NewEncoder(w)
+	write := func(line Line) {
+		if !begun {
+			begun = true
+			w.Header().Set("Content-Type", "application/x-ndjson")
+			w.WriteHeader(http.StatusOK)
+		}
+		_ = encoder.Encode(line) // the client went away: its context ends the replay
+		_ = http.NewResponseController(w).Flush()
+	}
+	h.audit(c.Context(), c.user, "replayed", c.function)
+	err := h.letters.Replay(c.Context(), c.function, deadletter.Selection{ID: c.id}, func(r deadletter.Result) { write(Line{Result: &r}) })
+	switch {
+	case err != nil && begun:
+		write(Line{Problem: err.Error()})
+	case err != nil:
+		return err
+	case !begun && c.id != "":
+		return errNoLetter
+	case !begun:
+		w.Header().Set("Content-Type", "application/x-ndjson")
+	}
+	return nil
+}
+
+// Purged is the answer to a purge.
+type Purged struct {
+	Purged int `json:"purged"`
+}
+
+func (h *handler) purge(w http.ResponseWriter, c *call) error {
+	n, err := h.letters.Purge(c.Context(), c.function, deadletter.Selection{ID: c.id})
+	if n > 0 {
+		h.audit(c.Context(), c.user, "purged", c.function)
+	}
+	switch {
+	case err != nil:
+		return err
+	case n == 0 && c.id != "":
+		return errNoLetter
+	}
+	writeJSON(w, http.StatusOK, Purged{n})
+	return nil
+}

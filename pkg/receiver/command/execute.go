@@ -1,0 +1,212 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	apierrs "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+	servingclientset "knative.dev/serving/pkg/client/clientset/versioned"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	lambdaclientset "github.com/brunovlucena/knative-lambda-operator/pkg/client/clientset/versioned"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
+)
+
+// maxConflicts is how often a change is tried when others change the function at
+// the same time.
+const maxConflicts = 5
+
+// clients with the rights of a namespace.
+type clients struct {
+	lambda  lambdaclientset.Interface
+	serving servingclientset.Interface
+}
+
+// Impersonating returns clients that act as the namespace's ServiceAccount for
+// commands, so that the API server itself decides what a command may do.
+func Impersonating(cfg *rest.Config) func(namespace string) (lambdaclientset.Interface, servingclientset.Interface, error) {
+	return func(namespace string) (lambdaclientset.Interface, servingclientset.Interface, error) {
+		as := rest.CopyConfig(cfg)
+		as.Impersonate = rest.ImpersonationConfig{UserName: ServiceAccount(namespace)}
+		l, err := lambdaclientset.NewForConfig(as)
+		if err != nil {
+			return nil, nil, err
+		}
+		s, err := servingclientset.NewForConfig(as)
+		return l, s, err
+	}
+}
+
+// command is an event that a namespace lets in.
+type command struct {
+	event.Event
+	kind   string // what its type stands for
+	target types.NamespacedName
+}
+
+// decode reads the data of a command, which its schema allows.
+func decode[T any](c *command) (*T, error) {
+	t := new(T)
+	if len(c.Data()) == 0 {
+		return t, nil
+	}
+	if err := json.Unmarshal(c.Data(), t); err != nil {
+		return nil, refuse(http.StatusBadRequest, "InvalidData", "data: %v", err)
+	}
+	return t, nil
+}
+
+// execute carries a command out. It returns nil where it had been before.
+func (h *Handler) execute(ctx context.Context, c *command) (*events.CommandResult, error) {
+	switch c.kind {
+	case events.CommandDeadLetterList, events.CommandDeadLetterReplay, events.CommandDeadLetterPurge:
+		return h.deadLetters(ctx, c)
+	}
+	lambda, serving, err := h.Clients(c.target.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	ch := &change{clients: clients{lambda, serving}, key: keyOf(&c.Event), id: c.ID(), namespace: c.target.Namespace, name: c.target.Name}
+	for tries := 1; ; tries++ {
+		f, err := ch.current(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if f != nil && carriedOut(f, ch.key) {
+			return result(f, "%s of %s had been carried out before", c.kind, c.target), nil
+		}
+		r, err := ch.make(ctx, c, f)
+		if tries < maxConflicts && changedMeanwhile(err) {
+			continue
+		}
+		return r, err
+	}
+}
+
+// changedMeanwhile tells whether somebody else changed the function between
+// reading and writing it.
+func changedMeanwhile(err error) bool {
+	return apierrs.IsAlreadyExists(err) || apierrs.IsConflict(err) && !apierrs.HasStatusCause(err, metav1.CauseTypeFieldManagerConflict)
+}
+
+func (c *change) make(ctx context.Context, cmd *command, f *v1alpha1.LambdaFunction) (*events.CommandResult, error) {
+	switch cmd.kind {
+	case events.CommandFunctionDeploy:
+		return decoded(cmd, func(d *events.FunctionDeploy) (*events.CommandResult, error) { return c.deploy(ctx, f, d) })
+	case events.CommandServiceCreate:
+		return decoded(cmd, func(d *events.ServiceCreate) (*events.CommandResult, error) { return c.createService(ctx, f, d) })
+	case events.CommandFunctionDelete, events.CommandServiceDelete:
+		if f == nil {
+			return result(nil, "there is no LambdaFunction %s", cmd.target), nil
+		}
+	}
+	if err := c.existing(f); err != nil {
+		return nil, err
+	}
+	switch cmd.kind {
+	case events.CommandFunctionRollback:
+		return decoded(cmd, func(d *events.FunctionRollback) (*events.CommandResult, error) { return c.rollback(ctx, f, d) })
+	case events.CommandFunctionDelete:
+		return c.remove(ctx, f)
+	case events.CommandBuildStart:
+		return c.build(ctx, f, false)
+	case events.CommandBuildRetry:
+		return c.build(ctx, f, true)
+	case events.CommandBuildCancel:
+		return c.cancelBuild(ctx, f)
+	case events.CommandServiceUpdate:
+		return decoded(cmd, func(d *events.ServiceUpdate) (*events.CommandResult, error) { return c.updateService(ctx, f, d) })
+	case events.CommandServiceDelete:
+		return c.removeService(ctx, f)
+	}
+	return nil, fmt.Errorf("nothing carries out %s", cmd.kind)
+}
+
+// decoded decodes the data for what makes the change.
+func decoded[T any](cmd *command, do func(*T) (*events.CommandResult, error)) (*events.CommandResult, error) {
+	d, err := decode[T](cmd)
+	if err != nil {
+		return nil, err
+	}
+	return do(d)
+}
+
+// deadLetters carries out the commands on dead letters, if the namespace's
+// ServiceAccount for commands may.
+func (h *Handler) deadLetters(ctx context.Context, c *command) (*events.CommandResult, error) {
+	verb := map[string]string{events.CommandDeadLetterList: "get", events.CommandDeadLetterReplay: "update", events.CommandDeadLetterPurge: "delete"}[c.kind]
+	user := &authenticationv1.UserInfo{Username: ServiceAccount(c.target.Namespace),
+		Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + c.target.Namespace, "system:authenticated"}}
+	if err := h.Access.Allowed(ctx, user, verb, c.target.Namespace, c.target.Name); err != nil {
+		return nil, err
+	}
+	if c.kind == events.CommandDeadLetterList {
+		return decoded(c, func(d *events.DeadLetterList) (*events.CommandResult, error) { return h.listLetters(ctx, c, d.Limit) })
+	}
+	return decoded(c, func(d *events.DeadLetterReplay) (*events.CommandResult, error) {
+		if (d.ID == "") != d.All {
+			return nil, refuse(http.StatusBadRequest, "InvalidData", "data: expected either id or all")
+		}
+		if c.kind == events.CommandDeadLetterReplay {
+			return h.replayLetters(ctx, c, d.ID)
+		}
+		return h.purgeLetters(ctx, c, d.ID)
+	})
+}
+
+func (h *Handler) listLetters(ctx context.Context, c *command, limit int) (*events.CommandResult, error) {
+	const byDefault = 100
+	switch {
+	case limit == 0:
+		limit = byDefault
+	case limit < 0 || limit > deadletter.MaxListed:
+		return nil, refuse(http.StatusBadRequest, "InvalidData", "data.limit: expected 1 to %d", deadletter.MaxListed)
+	}
+	letters, err := h.Letters.List(ctx, c.target, limit)
+	if err != nil {
+		return nil, err
+	}
+	r := result(nil, "%d dead letters are listed", len(letters))
+	r.Letters = letters
+	return r, nil
+}
+
+func (h *Handler) replayLetters(ctx context.Context, c *command, id string) (*events.CommandResult, error) {
+	r := &events.CommandResult{}
+	err := h.Letters.Replay(ctx, c.target, deadletter.Selection{ID: id}, func(one deadletter.Result) {
+		if one.Error == "" {
+			r.Replayed++
+		} else {
+			r.Failed++
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	if r.Replayed+r.Failed == 0 && id != "" {
+		return nil, refuse(http.StatusNotFound, "NotFound", "there is no dead letter %q of %s", id, c.target)
+	}
+	r.Message = fmt.Sprintf("%d dead letters are delivered, %d stay", r.Replayed, r.Failed)
+	return r, nil
+}
+
+func (h *Handler) purgeLetters(ctx context.Context, c *command, id string) (*events.CommandResult, error) {
+	n, err := h.Letters.Purge(ctx, c.target, deadletter.Selection{ID: id})
+	switch {
+	case err != nil:
+		return nil, err
+	case n == 0 && id != "":
+		return nil, refuse(http.StatusNotFound, "NotFound", "there is no dead letter %q of %s", id, c.target)
+	}
+	r := result(nil, "%d dead letters are removed", n)
+	r.Purged = n
+	return r, nil
+}

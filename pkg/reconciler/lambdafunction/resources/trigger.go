@@ -1,0 +1,215 @@
+package resources
+
+import (
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
+	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	"knative.dev/pkg/apis"
+	duckv1 "knative.dev/pkg/apis/duck/v1"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/child"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources/names"
+)
+
+// parallelismAnnotation of a Trigger on RabbitMQ: how many events are in delivery
+// at once.
+const parallelismAnnotation = "rabbitmq.eventing.knative.dev/parallelism"
+
+// coldStart is how much longer than the function's own timeout a delivery may
+// take: the first one starts a pod.
+const coldStart = 30 * time.Second
+
+// Subscription is what one Trigger delivers. Entries of the spec that ask for the
+// same attributes of the same broker share one.
+type Subscription struct {
+	// Broker that the events come from.
+	Broker string
+	// Exact are the attributes that an event must have.
+	Exact map[string]string
+	// Any has the further filters of each entry: an event must match all of one
+	// of them.
+	Any [][]eventingv1.SubscriptionsAPIFilter
+	// Delivery that the entries ask for.
+	Delivery *eventingduckv1.DeliverySpec
+	// Entry of the spec's triggers that the first of it is; -1 is none.
+	Entry int
+}
+
+// Subscriptions are what the function is to receive: its triggers, or, where it
+// has none and eventing is turned on, the events that invoke it by name.
+func Subscriptions(f *v1alpha1.LambdaFunction) []*Subscription {
+	eventing := f.Spec.ActiveEventing()
+	if len(f.Spec.Triggers) == 0 && eventing != nil {
+		return []*Subscription{invocations(f, eventing.Broker)}
+	}
+	var all []*Subscription
+	for i := range f.Spec.Triggers {
+		t := &f.Spec.Triggers[i]
+		exact, rest := t.Split()
+		shared := false
+		for _, s := range all {
+			if s.Broker == t.Broker && equality.Semantic.DeepEqual(s.Exact, exact) {
+				s.Any = append(s.Any, rest)
+				shared = true
+			}
+		}
+		if !shared {
+			all = append(all, &Subscription{Broker: t.Broker, Exact: exact, Any: [][]eventingv1.SubscriptionsAPIFilter{rest}, Delivery: t.Delivery, Entry: i})
+		}
+	}
+	return all
+}
+
+// invocations are the events that call a function by its name. A ready-made image
+// has nothing of this project that could tell a prefix: it gets one type of them.
+func invocations(f *v1alpha1.LambdaFunction, broker string) *Subscription {
+	s := &Subscription{Broker: broker, Exact: map[string]string{"subject": f.Namespace + "/" + f.Name}, Entry: -1}
+	if f.Spec.Source.Image != nil {
+		s.Exact["type"] = invokePrefix + "async"
+		return s
+	}
+	s.Any = [][]eventingv1.SubscriptionsAPIFilter{{{Prefix: map[string]string{"type": invokePrefix}}}}
+	return s
+}
+
+const invokePrefix = "io.knative.lambda.invoke."
+
+// Filters are what an event has to match besides the exact attributes; guarded
+// adds that it is not one that the function itself has emitted.
+func (s *Subscription) Filters(f *v1alpha1.LambdaFunction, guarded bool) []eventingv1.SubscriptionsAPIFilter {
+	var filters []eventingv1.SubscriptionsAPIFilter
+	switch {
+	case len(s.Any) == 1:
+		filters = append(filters, s.Any[0]...)
+	case len(s.Any) > 1:
+		anyOf := eventingv1.SubscriptionsAPIFilter{}
+		for _, rest := range s.Any {
+			if len(rest) == 0 { // takes every event
+				anyOf.Any = nil
+				break
+			}
+			anyOf.Any = append(anyOf.Any, eventingv1.SubscriptionsAPIFilter{All: rest})
+		}
+		if len(anyOf.Any) > 0 {
+			filters = append(filters, anyOf)
+		}
+	}
+	if _, pinned := s.Exact["source"]; guarded && !pinned {
+		own := events.Source("function", f.Namespace, f.Name)
+		filters = append(filters, eventingv1.SubscriptionsAPIFilter{Not: &eventingv1.SubscriptionsAPIFilter{Exact: map[string]string{"source": own}}})
+	}
+	return filters
+}
+
+// MakeTrigger makes the Trigger of a subscription. A broker on RabbitMQ tells exact
+// attributes only: what else there is to match goes with each event to the
+// function's runtime, as a query of the subscriber's URL. So it changes without a
+// new revision, and requests that come from no Trigger are not filtered.
+func MakeTrigger(f *v1alpha1.LambdaFunction, s *Subscription, onRabbitMQ bool, deadLetters *duckv1.Destination, cfg *config.Eventing) *eventingv1.Trigger {
+	t := &eventingv1.Trigger{
+		ObjectMeta: objectMeta(f, names.Trigger(f, s.Broker, s.Exact)),
+		Spec: eventingv1.TriggerSpec{
+			Broker: s.Broker,
+			Subscriber: duckv1.Destination{Ref: &duckv1.KReference{
+				APIVersion: "serving.knative.dev/v1", Kind: "Service", Namespace: f.Namespace, Name: names.Service(f),
+			}},
+			Delivery: delivery(f, s.Delivery, deadLetters, cfg),
+		},
+	}
+	if !onRabbitMQ {
+		if len(s.Exact) > 0 {
+			t.Spec.Filters = append(t.Spec.Filters, eventingv1.SubscriptionsAPIFilter{Exact: s.Exact})
+		}
+		t.Spec.Filters = append(t.Spec.Filters, s.Filters(f, true)...)
+		return t.DeepCopy()
+	}
+	t.Annotations = map[string]string{parallelismAnnotation: strconv.Itoa(parallelism(f, cfg))}
+	t.Spec.Filter = &eventingv1.TriggerFilter{Attributes: s.Exact}
+	if filters := s.Filters(f, true); len(filters) > 0 && f.Spec.Source.Image == nil {
+		t.Spec.Subscriber.URI = filterQuery(filters)
+	}
+	return t.DeepCopy()
+}
+
+// filterQuery is the URL, relative to the function's, that carries filters.
+func filterQuery(filters []eventingv1.SubscriptionsAPIFilter) *apis.URL {
+	text, err := json.Marshal([][]eventingv1.SubscriptionsAPIFilter{filters})
+	if err != nil {
+		panic(err) // strings only
+	}
+	return &apis.URL{Path: "/", RawQuery: events.FiltersURLQuery(string(text))}
+}
+
+func parallelism(f *v1alpha1.LambdaFunction, cfg *config.Eventing) int {
+	if e := f.Spec.ActiveEventing(); e != nil && e.RabbitMQ != nil && e.RabbitMQ.Parallelism != nil {
+		return int(*e.RabbitMQ.Parallelism)
+	}
+	return cfg.Parallelism
+}
+
+// delivery is what the trigger asks for, else the function's dead letter
+// settings, else the configuration. It is never left out: a broker on RabbitMQ
+// drops the event that it cannot deliver where a Trigger has none.
+func delivery(f *v1alpha1.LambdaFunction, asked *eventingduckv1.DeliverySpec, deadLetters *duckv1.Destination, cfg *config.Eventing) *eventingduckv1.DeliverySpec {
+	retry, policy, delay := int32(cfg.Delivery.Retry), eventingduckv1.BackoffPolicyType(cfg.Delivery.BackoffPolicy), cfg.Delivery.BackoffDelay //nolint:gosec // configuration bounds it by 100
+	if e := f.Spec.ActiveEventing(); e != nil && e.DLQ != nil {
+		if n := e.DLQ.RetryMaxAttempts; n != nil {
+			retry = *n
+		}
+		if p := e.DLQ.BackoffPolicy; p != "" {
+			policy = eventingduckv1.BackoffPolicyType(p)
+		}
+		if d := e.DLQ.RetryBackoffDelay; d != nil {
+			delay = d.Value()
+		}
+	}
+	timeout := cfg.Delivery.Timeout
+	if t := f.Spec.Runtime.Timeout; t != nil {
+		timeout = max(timeout, t.Value()+coldStart)
+	}
+	isoDelay, isoTimeout := v1alpha1.ISODuration(delay), v1alpha1.ISODuration(timeout)
+	d := &eventingduckv1.DeliverySpec{Retry: &retry, BackoffPolicy: &policy, BackoffDelay: &isoDelay, Timeout: &isoTimeout, DeadLetterSink: deadLetters}
+	if asked == nil {
+		return d
+	}
+	return overlay(d, asked)
+}
+
+// overlay sets in d what is asked for.
+func overlay(d, asked *eventingduckv1.DeliverySpec) *eventingduckv1.DeliverySpec {
+	if asked.DeadLetterSink != nil {
+		d.DeadLetterSink = asked.DeadLetterSink
+	}
+	if asked.Retry != nil {
+		d.Retry = asked.Retry
+	}
+	if asked.Timeout != nil {
+		d.Timeout = asked.Timeout
+	}
+	if asked.BackoffPolicy != nil {
+		d.BackoffPolicy = asked.BackoffPolicy
+	}
+	if asked.BackoffDelay != nil {
+		d.BackoffDelay = asked.BackoffDelay
+	}
+	d.RetryAfterMax, d.Format = asked.RetryAfterMax, asked.Format
+	return d
+}
+
+// MutateTrigger sets on existing what this project owns of a Trigger and can be
+// changed.
+func MutateTrigger(existing, desired *eventingv1.Trigger) {
+	existing.Labels = child.MergeMap(existing.Labels, desired.Labels)
+	existing.Annotations = child.MergeMap(existing.Annotations, desired.Annotations)
+	existing.Spec.Subscriber.Ref = desired.Spec.Subscriber.Ref
+	existing.Spec.Subscriber.URI = desired.Spec.Subscriber.URI
+	existing.Spec.Delivery = desired.Spec.Delivery
+	existing.Spec.Filters = desired.Spec.Filters
+}

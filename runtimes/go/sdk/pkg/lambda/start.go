@@ -1,0 +1,1 @@
+../../../../../pkg/lambda/start.go

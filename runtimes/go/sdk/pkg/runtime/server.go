@@ -1,0 +1,1 @@
+../../../../../pkg/runtime/server.go

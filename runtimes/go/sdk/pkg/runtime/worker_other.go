@@ -1,0 +1,1 @@
+../../../../../pkg/runtime/worker_other.go

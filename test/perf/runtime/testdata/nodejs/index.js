@@ -1,0 +1,1 @@
+exports.handler = (event) => ({message: `Hello, ${event.name}!`});
