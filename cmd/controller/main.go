@@ -10,6 +10,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lifecycle"
 )
 
 func main() {
@@ -18,5 +19,7 @@ func main() {
 	sharedmain.MainWithContext(ctx, "controller",
 		lambdafunction.NewController,
 		lambdaagent.NewController,
+		lifecycle.NewFunctionController,
+		lifecycle.NewAgentController,
 	)
 }

@@ -3,6 +3,7 @@ package v1alpha1
 import (
 	"context"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	"knative.dev/pkg/apis"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
@@ -14,6 +15,11 @@ func (a *LambdaAgent) SetDefaults(ctx context.Context) {
 	a.Spec.SetDefaults(apis.WithinSpec(ctx))
 	if e := a.Spec.Eventing; e != nil && e.Enabled && e.EventSource == "" && a.Namespace != "" && a.Name != "" {
 		e.EventSource = "/" + a.Namespace + "/" + a.Name
+	}
+	if old, ok := apis.GetBaseline(ctx).(*LambdaAgent); ok && old != nil {
+		recordUser(ctx, a, old, !equality.Semantic.DeepEqual(old.Spec, a.Spec))
+	} else {
+		recordUser(ctx, a, nil, true)
 	}
 }
 

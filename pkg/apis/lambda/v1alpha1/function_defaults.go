@@ -4,6 +4,7 @@ import (
 	"context"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"knative.dev/pkg/apis"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
@@ -13,6 +14,11 @@ import (
 // from the configuration on the context.
 func (f *LambdaFunction) SetDefaults(ctx context.Context) {
 	f.Spec.SetDefaults(apis.WithinSpec(apis.WithinParent(ctx, f.ObjectMeta)))
+	if old, ok := apis.GetBaseline(ctx).(*LambdaFunction); ok && old != nil {
+		recordUser(ctx, f, old, !equality.Semantic.DeepEqual(old.Spec, f.Spec))
+	} else {
+		recordUser(ctx, f, nil, true)
+	}
 }
 
 // SetDefaults fills in what the spec leaves out.

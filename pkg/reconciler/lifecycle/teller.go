@@ -1,0 +1,202 @@
+package lifecycle
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	apierrs "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/utils/clock"
+	"knative.dev/pkg/controller"
+	"knative.dev/pkg/logging"
+	"knative.dev/pkg/reconciler"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
+)
+
+// deletionPatience is how long an object that is deleted waits for a sink that does
+// not answer. Then it goes untold: a sink must not keep anybody's objects.
+const deletionPatience = 30 * time.Second
+
+// teller tells the sink of the objects of one kind. Its queue lets one worker at a
+// time have an object, tries again with growing delays, and holds keys only.
+type teller struct {
+	reconciler.LeaderAwareFuncs
+
+	// get the object of a key as it is in the cache.
+	get func(types.NamespacedName) (*snapshot, error)
+	// patch the object's metadata by a JSON merge patch.
+	patch func(ctx context.Context, key types.NamespacedName, patch []byte) error
+	// sink is where events go now; empty is nowhere.
+	sink func() string
+	post func(ctx context.Context, url string, e *event.Event) error
+	now  clock.PassiveClock
+
+	mu sync.Mutex
+	// last records that were written, as the cache may have older ones.
+	last map[types.UID]told
+}
+
+var _ controller.Reconciler = (*teller)(nil)
+var _ reconciler.LeaderAware = (*teller)(nil)
+
+// Reconcile implements controller.Reconciler.
+func (t *teller) Reconcile(ctx context.Context, name string) error {
+	namespace, object, err := cache.SplitMetaNamespaceKey(name)
+	if err != nil {
+		return controller.NewPermanentError(err)
+	}
+	key := types.NamespacedName{Namespace: namespace, Name: object}
+	if !t.IsLeaderFor(key) {
+		return controller.NewSkipKey(name)
+	}
+	s, err := t.get(key)
+	if apierrs.IsNotFound(err) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	sink := t.sink()
+	if sink == "" {
+		return t.release(ctx, key, s)
+	}
+	if s.GetDeletionTimestamp() != nil {
+		return t.bye(ctx, sink, key, s)
+	}
+	if !slices.Contains(s.GetFinalizers(), lambda.LifecycleFinalizer) {
+		// First of all, so that no deletion goes untold.
+		return t.hold(ctx, key, s)
+	}
+	return t.tell(ctx, sink, key, s)
+}
+
+// tell what is new, in order, and record it.
+func (t *teller) tell(ctx context.Context, sink string, key types.NamespacedName, s *snapshot) error {
+	before := t.record(s)
+	list := transitions(s, before, t.now.Now().UTC())
+	after, err := t.postAll(ctx, sink, s, before, list)
+	if after.Count != before.Count {
+		if werr := t.write(ctx, key, s, after); werr != nil {
+			return fmt.Errorf("recording what the lifecycle sink was told: %w", werr)
+		}
+	}
+	return err
+}
+
+// postAll posts until the sink does not take one, and returns what it has been told.
+func (t *teller) postAll(ctx context.Context, sink string, s *snapshot, before told, list []news) (told, error) {
+	for _, n := range list {
+		e, err := n.event(s)
+		if err != nil {
+			return before, controller.NewPermanentError(err)
+		}
+		if err := t.post(ctx, sink, e); err != nil {
+			return before, fmt.Errorf("the lifecycle sink did not take %s: %w", n.eventType, err)
+		}
+		before = n.then
+	}
+	return before, nil
+}
+
+// event of the news. Its id is the same whenever it is made, so that whoever gets
+// it twice can tell.
+func (n *news) event(s *snapshot) (*event.Event, error) {
+	sum := sha256.Sum256([]byte(string(s.GetUID()) + "\x00" + n.eventType + "\x00" + n.detail))
+	e := event.New()
+	e.SetID(hex.EncodeToString(sum[:16]))
+	e.SetType(n.eventType)
+	e.SetSource(events.Source(s.noun, s.GetNamespace(), s.GetName()))
+	e.SetSubject(s.GetNamespace() + "/" + s.GetName())
+	e.SetTime(n.time)
+	return &e, e.SetData(event.ApplicationJSON, n.data)
+}
+
+// bye tells that an object is deleted, and lets it go.
+func (t *teller) bye(ctx context.Context, sink string, key types.NamespacedName, s *snapshot) error {
+	if !slices.Contains(s.GetFinalizers(), lambda.LifecycleFinalizer) {
+		return nil
+	}
+	before := t.record(s)
+	if _, err := t.postAll(ctx, sink, s, before, transitions(s, before, t.now.Now().UTC())); err != nil {
+		if waited := t.now.Since(s.GetDeletionTimestamp().Time); waited < deletionPatience {
+			return err
+		}
+		logging.FromContext(ctx).Warnw("The lifecycle sink is not told of a deletion: it did not answer in time", "key", key, "error", err)
+	}
+	if err := t.release(ctx, key, s); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	delete(t.last, s.GetUID())
+	t.mu.Unlock()
+	return nil
+}
+
+// record is what the sink was told of an object: as it was written last, or is in
+// its annotation.
+func (t *teller) record(s *snapshot) told {
+	var r told
+	// What cannot be read was not written here: it is told anew.
+	_ = json.Unmarshal([]byte(s.GetAnnotations()[lambda.ToldAnnotationKey]), &r)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if newer, ok := t.last[s.GetUID()]; ok && newer.Count > r.Count {
+		return newer
+	}
+	return r
+}
+
+func (t *teller) write(ctx context.Context, key types.NamespacedName, s *snapshot, r told) error {
+	t.mu.Lock()
+	t.last[s.GetUID()] = r
+	t.mu.Unlock()
+	text, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return t.patchMeta(ctx, key, map[string]any{"uid": s.GetUID(), "annotations": map[string]any{lambda.ToldAnnotationKey: string(text)}})
+}
+
+// hold puts the finalizer on an object.
+func (t *teller) hold(ctx context.Context, key types.NamespacedName, s *snapshot) error {
+	finalizers := append(slices.Clone(s.GetFinalizers()), lambda.LifecycleFinalizer)
+	return t.patchMeta(ctx, key, map[string]any{"resourceVersion": s.GetResourceVersion(), "finalizers": finalizers})
+}
+
+// release takes off an object what this package has put on it.
+func (t *teller) release(ctx context.Context, key types.NamespacedName, s *snapshot) error {
+	_, noted := s.GetAnnotations()[lambda.ToldAnnotationKey]
+	if !noted && !slices.Contains(s.GetFinalizers(), lambda.LifecycleFinalizer) {
+		return nil
+	}
+	finalizers := slices.DeleteFunc(slices.Clone(s.GetFinalizers()), func(f string) bool { return f == lambda.LifecycleFinalizer })
+	return t.patchMeta(ctx, key, map[string]any{"resourceVersion": s.GetResourceVersion(), "finalizers": finalizers, "annotations": map[string]any{lambda.ToldAnnotationKey: nil}})
+}
+
+func (t *teller) patchMeta(ctx context.Context, key types.NamespacedName, metadata map[string]any) error {
+	patch, err := json.Marshal(map[string]any{"metadata": metadata})
+	if err != nil {
+		return err
+	}
+	if err := t.patch(ctx, key, patch); !apierrs.IsNotFound(err) {
+		return err
+	}
+	return nil // it is gone
+}
+
+// patchOptions name who writes the metadata.
+var patchOptions = metav1.PatchOptions{FieldManager: "lambda-lifecycle"}
+
+// client of sinks.
+var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32, IdleConnTimeout: time.Minute}}
