@@ -77,7 +77,7 @@ func Validate(eventType string, data []byte) error {
 	}
 	var instance any
 	if err := json.Unmarshal(data, &instance); err != nil {
-		return fmt.Errorf("data: expected JSON: %w", err)
+		return fmt.Errorf("expected JSON: %w", err)
 	}
 	return e.resolved.Validate(instance)
 }

@@ -66,11 +66,17 @@ type bounds struct {
 	MessageTTL int64  `json:"message-ttl"` // in milliseconds
 	MaxLength  int64  `json:"max-length"`
 	Overflow   string `json:"overflow"`
+	// DeliveryLimit is how often a letter may be looked at and put back before
+	// RabbitMQ drops it, which from its version 4 on is 20 where nobody says else.
+	DeliveryLimit int64 `json:"delivery-limit"`
 }
+
+// manyDeliveries are more than anybody looks.
+const manyDeliveries = 1_000_000_000
 
 // MakeDeadLetterPolicy makes the policy that bounds the queue.
 func MakeDeadLetterPolicy(f *v1alpha1.LambdaFunction, cfg *config.Eventing) *topologyv1beta1.Policy {
-	b := bounds{MessageTTL: cfg.DeadLetters.MessageTTL.Milliseconds(), MaxLength: int64(cfg.DeadLetters.MaxLength), Overflow: cfg.DeadLetters.OverflowPolicy}
+	b := bounds{MessageTTL: cfg.DeadLetters.MessageTTL.Milliseconds(), MaxLength: int64(cfg.DeadLetters.MaxLength), Overflow: cfg.DeadLetters.OverflowPolicy, DeliveryLimit: manyDeliveries}
 	if e := f.Spec.ActiveEventing(); e != nil && e.DLQ != nil {
 		if t := e.DLQ.MessageTTL; t != nil {
 			b.MessageTTL = t.Value().Milliseconds()

@@ -182,18 +182,18 @@ func TestMakeDeadLetterQueue(t *testing.T) {
 	policy := MakeDeadLetterPolicy(f, eventingConfig())
 	if diff := cmp.Diff(&topologyv1beta1.Policy{ObjectMeta: meta("greeter-dead-letters"), Spec: topologyv1beta1.PolicySpec{
 		Name: "lambda.dlq.team.greeter", Vhost: "/", Pattern: `^lambda\.dlq\.team\.greeter$`, ApplyTo: "queues", Priority: 1, RabbitmqClusterReference: main,
-		Definition: &runtime.RawExtension{Raw: []byte(`{"message-ttl":3600000,"max-length":7,"overflow":"reject-publish"}`)},
+		Definition: &runtime.RawExtension{Raw: []byte(`{"message-ttl":3600000,"max-length":7,"overflow":"reject-publish","delivery-limit":1000000000}`)},
 	}}, policy); diff != "" {
 		t.Error("Policy (-want, +got):", diff)
 	}
 	stored := policy.DeepCopy()
-	stored.Spec.Definition.Raw = []byte(`{"overflow":"reject-publish", "max-length":7, "message-ttl":3600000}`)
+	stored.Spec.Definition.Raw = []byte(`{"overflow":"reject-publish", "max-length":7, "delivery-limit":1000000000, "message-ttl":3600000}`)
 	same := stored.DeepCopy()
 	MutateDeadLetterPolicy(stored, policy)
 	if diff := cmp.Diff(same, stored); diff != "" {
 		t.Error("the order of keys makes a difference:", diff)
 	}
-	stored.Spec.Definition.Raw = []byte(`{"overflow":"drop-head", "max-length":7, "message-ttl":3600000}`)
+	stored.Spec.Definition.Raw = []byte(`{"overflow":"drop-head", "max-length":7, "delivery-limit":1000000000, "message-ttl":3600000}`)
 	if MutateDeadLetterPolicy(stored, policy); string(stored.Spec.Definition.Raw) != string(policy.Spec.Definition.Raw) {
 		t.Errorf("changed bounds are not set: %s", stored.Spec.Definition.Raw)
 	}

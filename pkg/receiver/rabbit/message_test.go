@@ -1,0 +1,87 @@
+package rabbit
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/google/go-cmp/cmp"
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
+)
+
+// TestMessageKeepsTheEvent: what is written is read as it was, binary data too.
+func TestMessageKeepsTheEvent(t *testing.T) {
+	e := event.New()
+	e.SetID("1")
+	e.SetType("t")
+	e.SetSource("/s")
+	e.SetSubject("s")
+	e.SetDataSchema("http://schema")
+	e.SetTime(time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC))
+	e.SetExtension("lambdaerrorcode", "500")
+	e.SetExtension("lambdaerrorreason", "no way")
+	e.SetExtension("lambdadeadtime", "2026-01-02T03:04:05Z")
+	e.SetDataContentType("image/png")
+	e.DataEncoded = []byte{0, 1, 0xff}
+	p := publishing(&e)
+	if p.DeliveryMode != amqp.Persistent || p.MessageId != "1" {
+		t.Errorf("delivery mode %d, message id %q; want it to outlive a restart, by its id", p.DeliveryMode, p.MessageId)
+	}
+	l := letter(&amqp.Delivery{Headers: p.Headers, ContentType: p.ContentType, Body: p.Body, Timestamp: p.Timestamp, DeliveryTag: 7})
+	if l.Malformed != nil || l.Tag != 7 {
+		t.Fatalf("letter = %+v", l)
+	}
+	want, _ := e.MarshalJSON()
+	got, err := l.Event.MarshalJSON()
+	if diff := cmp.Diff(string(want), string(got)); diff != "" || err != nil {
+		t.Errorf("event (-want, +got): %s %v", diff, err)
+	}
+}
+
+// TestMessageThatRabbitMQDeadLettered: RabbitMQ's own headers are not the event's,
+// but tell when it died.
+func TestMessageThatRabbitMQDeadLettered(t *testing.T) {
+	died := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	l := letter(&amqp.Delivery{ContentType: "text/plain", Body: []byte("x"), Headers: amqp.Table{
+		"specversion": "1.0", "id": "1", "type": "t", "source": "/s", "x-delivery-count": int64(3), "x-death": []any{amqp.Table{"time": died}}, "knativeerrorcode": int64(404),
+	}})
+	if l.Malformed != nil {
+		t.Fatal(l.Malformed)
+	}
+	want := map[string]any{"knativeerrorcode": "404", events.ErrorCodeExtension: "404", events.ErrorReasonExtension: "the answer was 404 Not Found", events.DeadTimeExtension: "2026-01-02T03:04:05Z"}
+	if diff := cmp.Diff(want, l.Event.Extensions()); diff != "" {
+		t.Errorf("extensions (-want, +got): %s", diff)
+	}
+}
+
+func TestConnection(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		files map[string]string
+		want  string
+		err   string
+	}{
+		{"whole", map[string]string{"host": "rabbit", "port": "5671\n", "username": "u", "password": "p@ss/"}, "amqp://u:p%40ss%2F@rabbit:5671/", ""},
+		{"by default", map[string]string{"host": "rabbit"}, "amqp://rabbit:5672/", ""},
+		{"a connection string", map[string]string{"host": "rabbit", "connection_string": "amqps://u:p@other/v\n"}, "amqps://u:p@other/v", ""},
+		{"none", nil, "", "make a Secret knative-lambda-rabbitmq"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			for name, text := range tt.files {
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got, err := New(dir).URI()
+			if got != tt.want || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("URI() = %q, %v; want %q and an error that says %q", got, err, tt.want, tt.err)
+			}
+		})
+	}
+}
