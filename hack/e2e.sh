@@ -4,7 +4,9 @@
 source "$(dirname "$0")/lib.sh"
 parts=eventing,minio
 use_cluster
+status=0
 for suite in conformance e2e; do
   say "Running test/$suite"
-  go test -count=1 -timeout 30m -tags "$suite" -v "./test/$suite/..."
+  go test -count=1 -timeout 40m -tags "$suite" -v "./test/$suite/..." || status=1
 done
+exit "$status"

@@ -68,21 +68,32 @@ install_operator() {
   local manifests name attempt
   manifests=$(mktemp)
   ko resolve --sbom=none --base-import-paths -Rf config/core >"$manifests"
-  # The webhook of an older version refuses configuration that it does not know. It
-  # goes when the API server has asked it nothing for 45 s.
-  for attempt in {3..0}; do
+  # The webhook of an older version refuses configuration that it does not know.
+  for attempt in {2..0}; do
     kubectl apply -f "$manifests" >/dev/null && break
     ((attempt)) || die "The operator cannot be applied"
-    say "Waiting for the webhook of before to go"
-    kubectl rollout status -n knative-lambda deployment/knative-lambda-webhook --timeout=180s
-    sleep 50
+    await_webhook
   done
   rm -f "$manifests"
-  kubectl rollout status -n knative-lambda deployment/knative-lambda-webhook --timeout=180s
+  await_webhook
   if ((local_cluster)); then cluster configure; fi
   for name in controller receiver; do
     kubectl rollout status -n knative-lambda "deployment/knative-lambda-$name" --timeout=180s
   done
+}
+
+# await_webhook waits until the newest webhook answers, and no other: one of before
+# goes when the API server has asked it nothing for 45 s.
+await_webhook() {
+  kubectl rollout status -n knative-lambda deployment/knative-lambda-webhook --timeout=180s
+  local ending attempt
+  for attempt in {60..0}; do
+    ending=$(kubectl get pods -n knative-lambda -l app.kubernetes.io/component=webhook -o jsonpath='{.items[*].metadata.deletionTimestamp}')
+    [[ -n $ending ]] || return 0
+    if ((attempt == 60)); then say "Waiting for the webhook of before to go"; fi
+    sleep 3
+  done
+  die "The webhook of before does not go"
 }
 
 # take_down leaves the machine as it was found.

@@ -146,6 +146,7 @@ def handler(event, context):
         raise NoUse("it will never work")
     raise ValueError("not today")
 `)))
+	answersWith(ctx, t, f, "the error of an event without the key", func(a test.Answer) bool { return a.Status == http.StatusInternalServerError })
 	for _, tt := range []struct {
 		permanent bool
 		status    int

@@ -231,6 +231,7 @@ func TestGitSources(t *testing.T) {
 	commit := func(branch, text string) string {
 		return server.Commit(repository, branch, map[string]string{"README": "no function\n", "python/hello/main.py": greeting(text + " in " + namespace)})
 	}
+	commit("main", "nothing") // the repository is never empty
 	for _, tt := range []struct {
 		name, url string
 		ref       *corev1.LocalObjectReference

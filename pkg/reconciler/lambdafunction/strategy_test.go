@@ -2,12 +2,14 @@ package lambdafunction
 
 import (
 	"context"
+	"os"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
@@ -210,6 +212,36 @@ func TestRecipes(t *testing.T) {
 	// It is that of functions: what is prepared is what they need.
 	if diff := cmp.Diff(buildOf(function(auto)).Recipe, got[0]); diff != "" {
 		t.Error("(-function's, +prepared):", diff)
+	}
+}
+
+// TestShippedLanguages: what of the shipped configuration takes no pod.
+func TestShippedLanguages(t *testing.T) {
+	text, err := os.ReadFile("../../../config/core/configmaps/runtimes.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cm := &corev1.ConfigMap{}
+	if err := yaml.Unmarshal(text, cm); err != nil {
+		t.Fatal(err)
+	}
+	cfg := testConfig()
+	if cfg.Runtimes, err = config.NewRuntimesFromConfigMap(cm); err != nil {
+		t.Fatal(err)
+	}
+	bases := map[string]bool{}
+	for _, r := range recipes(cfg) {
+		bases[r.Base] = true
+	}
+	for language, layered := range map[string]bool{"python": true, "nodejs": true, "go": false} {
+		l := cfg.Runtimes.Languages[language]
+		if l == nil {
+			t.Errorf("%s is not shipped", language)
+			continue
+		}
+		if base := l.Versions[l.Newest()].BaseImage; bases[base] != layered {
+			t.Errorf("%s takes no pod: %t, want %t", language, bases[base], layered)
+		}
 	}
 }
 

@@ -25,16 +25,18 @@ import (
 )
 
 type options struct {
-	runs, crowd, rebuilds int
-	version               string
-	pause                 time.Duration
-	most, mostAtOnce      float64
+	runs, rebuilds   int
+	crowd, crowds    int
+	version          string
+	pause            time.Duration
+	most, mostAtOnce float64
 }
 
 func main() {
 	var o options
 	flag.IntVar(&o.runs, "runs", 10, "measurements of each, in turns; the median counts")
 	flag.IntVar(&o.crowd, "crowd", 30, "how many are applied at once; 0 leaves it out")
+	flag.IntVar(&o.crowds, "crowds", 3, "measurements of each at once, in turns; the median counts")
 	flag.IntVar(&o.rebuilds, "rebuilds", 5, "measurements of a change of one line")
 	flag.StringVar(&o.version, "version", "", "of Python; default the newest")
 	flag.DurationVar(&o.pause, "pause", 2*time.Second, "between measurements, for what the last one has left to do")
@@ -73,7 +75,7 @@ func run(ctx context.Context, o *options) (err error) {
 	if one > o.most && o.most > 0 {
 		err = fmt.Errorf("the ratio of one at a time is %.2f, expected at most %.2f", one, o.most)
 	}
-	if o.crowd == 0 {
+	if o.crowd == 0 || o.crowds == 0 {
 		return err
 	}
 	many, crowdErr := g.atOnce(ctx)
@@ -103,19 +105,24 @@ func (g *ground) alone(ctx context.Context) (float64, error) {
 	return ratio, nil
 }
 
-// atOnce measures many functions, then as many Services.
+// atOnce measures many functions, then as many Services, in turns.
 func (g *ground) atOnce(ctx context.Context) (float64, error) {
-	functions, err := g.race(ctx, g.o.crowd, "fc", g.functions())
-	if err != nil {
-		return 0, err
+	var functions, services []time.Duration
+	for i := range g.o.crowds {
+		took, err := g.race(ctx, g.o.crowd, fmt.Sprintf("fc%d", i), g.functions())
+		if err != nil {
+			return 0, err
+		}
+		functions = append(functions, took)
+		if took, err = g.race(ctx, g.o.crowd, fmt.Sprintf("sc%d", i), g.services()); err != nil {
+			return 0, err
+		}
+		services = append(services, took)
 	}
-	services, err := g.race(ctx, g.o.crowd, "sc", g.services())
-	if err != nil {
-		return 0, err
-	}
-	ratio := functions.Seconds() / services.Seconds()
-	fmt.Printf("\n%d at once, apply of the first to Ready of the last\n  %-24s%v\n  %-24s%v\n  ratio                   %.2f\n",
-		g.o.crowd, "functions, code new", functions.Round(time.Millisecond), "bare Services", services.Round(time.Millisecond), ratio)
+	fmt.Printf("\n%d at once, apply of the first to Ready of the last, %d runs of each in turns\n  %-24s%s\n  %-24s%s\n",
+		g.o.crowd, g.o.crowds, "functions, code new", spread(functions), "bare Services", spread(services))
+	ratio := median(functions).Seconds() / median(services).Seconds()
+	fmt.Printf("  ratio of the medians    %.2f\n", ratio)
 	return ratio, nil
 }
 
