@@ -36,8 +36,9 @@ type target struct {
 	timeout time.Duration
 }
 
-// targetOf is where a function's letters are sent, and its replies: to the sink
-// that it names, else to its broker, as if the broker had sent the letter.
+// targetOf is where a function's letters are sent, and its replies: to its broker,
+// as if that had sent the letter. A function with a sink sends them there itself and
+// answers with none.
 func targetOf(f *v1alpha1.LambdaFunction) (target, error) {
 	t := target{timeout: defaultTimeout}
 	if f.Status.Address == nil || f.Status.Address.URL == nil {
@@ -48,10 +49,7 @@ func targetOf(f *v1alpha1.LambdaFunction) (target, error) {
 		t.timeout = f.Spec.Runtime.Timeout.Value()
 	}
 	t.timeout += coldStart
-	switch {
-	case f.Spec.Eventing != nil && f.Spec.Eventing.Sink != nil && f.Spec.Eventing.Sink.URI != nil && f.Spec.Eventing.Sink.Ref == nil:
-		t.replies = f.Spec.Eventing.Sink.URI.String()
-	case len(f.Status.Brokers) > 0 && f.Status.Brokers[0].URL != nil:
+	if len(f.Status.Brokers) > 0 && f.Status.Brokers[0].URL != nil {
 		t.replies = f.Status.Brokers[0].URL.String()
 	}
 	return t, nil

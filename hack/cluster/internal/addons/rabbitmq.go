@@ -186,5 +186,11 @@ func connectReceiver(ctx context.Context, e *env.Env) error {
 	if err != nil {
 		return err
 	}
-	return e.Apply(ctx, fmt.Sprintf(receiverSecret, rabbitUser, password))
+	_, missing := e.Kubectl(ctx, "", "get", "secret", "knative-lambda-rabbitmq", "-n", "knative-lambda")
+	if err := e.Apply(ctx, fmt.Sprintf(receiverSecret, rabbitUser, password)); err != nil || missing == nil {
+		return err
+	}
+	// A kubelet shows a new Secret to running pods within a minute; new ones have it.
+	_, err = e.Kubectl(ctx, "", "rollout", "restart", "deployment/knative-lambda-receiver", "-n", "knative-lambda")
+	return err
 }
