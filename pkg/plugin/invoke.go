@@ -62,7 +62,7 @@ kubectl port-forward: to a pod of the function, or to Knative's activator, which
 	f.BoolVar(&i.forwarded, "port-forward", false, "Go through the API server although the URL resolves")
 	f.StringVar(&i.address, "address", os.Getenv("LAMBDA_INGRESS"), "host:port of the ingress, where the URL's host does not resolve to it (default $LAMBDA_INGRESS)")
 	f.DurationVar(&i.timeout, "timeout", 5*time.Minute, "How long the answer may take")
-	cmd.PreRun = func(cmd *cobra.Command, _ []string) {
+	cmd.PreRun = func(_ *cobra.Command, _ []string) {
 		i.isEvent = i.isEvent || f.Changed("type") || f.Changed("source") || f.Changed("id")
 	}
 	return cmd

@@ -53,8 +53,8 @@ func receiverClient(cfg *rest.Config, host string) (*http.Client, error) {
 	}
 	to := rest.CopyConfig(cfg)
 	to.Host, to.APIPath = host, ""
-	to.TLSClientConfig.Insecure = true
-	to.TLSClientConfig.CAFile, to.TLSClientConfig.CAData, to.TLSClientConfig.ServerName = "", nil, ""
+	to.Insecure = true
+	to.CAFile, to.CAData, to.ServerName = "", nil, ""
 	to.Proxy = func(*http.Request) (*url.URL, error) { return nil, nil }
 	return rest.HTTPClientFor(to)
 }
