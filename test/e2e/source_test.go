@@ -232,6 +232,7 @@ func TestGitSources(t *testing.T) {
 		return server.Commit(repository, branch, map[string]string{"README": "no function\n", "python/hello/main.py": greeting(text + " in " + namespace)})
 	}
 	commit("main", "nothing") // the repository is never empty
+	commit("main", "a branch that stays")
 	for _, tt := range []struct {
 		name, url string
 		ref       *corev1.LocalObjectReference
