@@ -207,9 +207,13 @@ func TestLifeOfAFunction(t *testing.T) {
 	w.function.Status.MarkServiceFailed("Crash", "it crashes")
 	w.expect("it fails", "function.degraded")
 
+	// It changes once more and is deleted at once, which counts the generation up.
+	w.function.Generation = 3
+	w.serving("greeter-00003")
+	w.function.Generation = 4
 	gone := metav1.NewTime(start)
 	w.function.DeletionTimestamp = &gone
-	w.expect("deleted", "service.deleted", "function.deleted", "notification.audit.change")
+	w.expect("deleted", "function.updated", "notification.audit.change", "service.updated", "service.ready", "function.ready", "service.deleted", "function.deleted", "notification.audit.change")
 	if w.function != nil {
 		t.Error("it is still there")
 	}

@@ -22,7 +22,10 @@ type snapshot struct {
 	kind string // LambdaFunction or LambdaAgent
 	noun string // function or agent, in types and sources
 
-	// observed tells that what follows is about the newest spec.
+	// generation of the newest spec. Deleting an object counts one up that nobody
+	// looks at: there it is the last that was looked at.
+	generation int64
+	// observed tells that what follows is about that generation.
 	observed bool
 	ready    *apis.Condition
 	url      string
@@ -37,7 +40,6 @@ type snapshot struct {
 func ofFunction(f *v1alpha1.LambdaFunction, replicas int32) *snapshot {
 	s := &snapshot{
 		Object: f, kind: "LambdaFunction", noun: "function",
-		observed: f.Status.ObservedGeneration == f.Generation,
 		ready:    f.Status.GetCondition(v1alpha1.FunctionConditionReady),
 		build:    f.Status.Build,
 		building: f.Status.GetCondition(v1alpha1.FunctionConditionBuildSucceeded),
@@ -45,6 +47,7 @@ func ofFunction(f *v1alpha1.LambdaFunction, replicas int32) *snapshot {
 		created:  f.Status.LatestCreatedRevisionName, serves: f.Status.LatestReadyRevisionName,
 		replicas: replicas,
 	}
+	s.look(f.Status.ObservedGeneration)
 	if f.Status.URL != nil {
 		s.url = f.Status.URL.String()
 	}
@@ -54,20 +57,28 @@ func ofFunction(f *v1alpha1.LambdaFunction, replicas int32) *snapshot {
 func ofAgent(a *v1alpha1.LambdaAgent, replicas int32) *snapshot {
 	s := &snapshot{
 		Object: a, kind: "LambdaAgent", noun: "agent",
-		observed: a.Status.ObservedGeneration == a.Generation,
-		ready:    a.Status.GetCondition(v1alpha1.AgentConditionReady),
-		service:  a.Status.GetCondition(v1alpha1.AgentConditionServiceReady),
-		created:  a.Status.LatestCreatedRevisionName, serves: a.Status.LatestReadyRevisionName,
+		ready:   a.Status.GetCondition(v1alpha1.AgentConditionReady),
+		service: a.Status.GetCondition(v1alpha1.AgentConditionServiceReady),
+		created: a.Status.LatestCreatedRevisionName, serves: a.Status.LatestReadyRevisionName,
 		replicas: replicas,
 	}
+	s.look(a.Status.ObservedGeneration)
 	if a.Status.URL != nil {
 		s.url = a.Status.URL.String()
 	}
 	return s
 }
 
+func (s *snapshot) look(observedGeneration int64) {
+	s.generation = s.GetGeneration()
+	if s.GetDeletionTimestamp() != nil && observedGeneration > 0 {
+		s.generation = observedGeneration
+	}
+	s.observed = s.generation == observedGeneration
+}
+
 func (s *snapshot) object() events.Object {
-	return events.Object{Kind: s.kind, Namespace: s.GetNamespace(), Name: s.GetName(), UID: string(s.GetUID()), Generation: s.GetGeneration()}
+	return events.Object{Kind: s.kind, Namespace: s.GetNamespace(), Name: s.GetName(), UID: string(s.GetUID()), Generation: s.generation}
 }
 
 // readyPods of those that run a function or agent.

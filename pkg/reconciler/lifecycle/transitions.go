@@ -63,18 +63,19 @@ func lifecycle(entity, action string) string {
 	return events.Prefix + "lifecycle." + entity + "." + action
 }
 
-// transitions from what the sink was told to what the object says.
+// transitions from what the sink was told to what the object says; the last that it
+// said before its deletion, too.
 func transitions(s *snapshot, t told, now time.Time) []news {
 	w := &writer{snapshot: s, now: now, t: t}
-	if s.GetDeletionTimestamp() != nil {
-		w.deleted()
-		return w.list
-	}
 	w.spec()
 	if s.observed {
 		w.builds()
 		w.services()
 		w.readiness()
+	}
+	if s.GetDeletionTimestamp() != nil {
+		w.deleted()
+		return w.list
 	}
 	if s.replicas != w.t.Replicas {
 		w.t.Replicas = s.replicas
@@ -84,16 +85,16 @@ func transitions(s *snapshot, t told, now time.Time) []news {
 }
 
 func (w *writer) spec() {
-	action, generation := "updated", fmt.Sprint(w.GetGeneration())
+	action, generation := "updated", fmt.Sprint(w.generation)
 	switch {
 	case w.t.UID != string(w.GetUID()):
 		action = "created"
 		created := w.GetCreationTimestamp()
-		w.t = told{UID: string(w.GetUID()), Generation: w.GetGeneration(), Count: w.t.Count}
+		w.t = told{UID: string(w.GetUID()), Generation: w.generation, Count: w.t.Count}
 		w.add(lifecycle(w.noun, action), "", at(&created, w.now), events.Lifecycle{Object: w.object(), URL: w.url})
 		w.audit(action, "", w.GetAnnotations()[lambda.CreatorAnnotationKey], at(&created, w.now))
-	case w.t.Generation != w.GetGeneration():
-		w.t.Generation = w.GetGeneration()
+	case w.t.Generation != w.generation:
+		w.t.Generation = w.generation
 		w.add(lifecycle(w.noun, action), generation, w.now, events.Lifecycle{Object: w.object(), URL: w.url})
 		w.audit(action, generation, w.GetAnnotations()[lambda.LastModifierAnnotationKey], w.now)
 	}
@@ -141,7 +142,7 @@ func (w *writer) readiness() {
 	if w.ready == nil || w.ready.IsUnknown() {
 		return
 	}
-	is := fmt.Sprintf("%s@%d", w.ready.Status, w.GetGeneration())
+	is := fmt.Sprintf("%s@%d", w.ready.Status, w.generation)
 	if is == w.t.Ready {
 		return
 	}
