@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -191,6 +192,9 @@ func kanikoFailure(t *corev1.ContainerStateTerminated) Outcome {
 // errorLine is a line in which a tool says what is wrong with the source.
 var errorLine = regexp.MustCompile(`(?i)^\s*(\*\*\* error |\w*(error|exception)\b.*:|error:|npm (err!|error)|fatal:|\S*\.go:\d+:\d+: |\S*go\.mod:\d+: )`)
 
+// exitLine is how go run ends, which says nothing that Kaniko does not.
+var exitLine = regexp.MustCompile(`^exit status \d+$`)
+
 // userMessage picks from a log the lines in which a person sees what is wrong
 // with the code, with Kaniko's own last line where there are none.
 func userMessage(log string) string {
@@ -200,7 +204,8 @@ func userMessage(log string) string {
 			continue
 		}
 		end := min(i+6, len(lines)-1)
-		return strings.TrimSpace(strings.Join(lines[i:end], "\n"))
+		said := slices.DeleteFunc(slices.Clone(lines[i:end]), exitLine.MatchString)
+		return strings.TrimSpace(strings.Join(said, "\n"))
 	}
 	return lines[len(lines)-1]
 }

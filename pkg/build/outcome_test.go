@@ -34,7 +34,7 @@ func TestRead(t *testing.T) {
 		pip       = "INFO[0002] RUN python3 -m pip install\nERROR: Could not find a version that satisfies the requirement nosuch==1\nERROR: No matching distribution found for nosuch==1\n" + exit
 		npm       = "INFO[0004] RUN npm install\nnpm error code E404\nnpm error 404 Not Found - GET https://r.test/nosuch - Not found\n" + exit
 		npm9      = "npm WARN old lockfile\nnpm ERR! code ETARGET\nnpm ERR! notarget No matching version found for a@99.\n" + exit
-		golang    = "INFO[0003] Running: [go run]\ngo: downloading example.com/x v1.0.0\n# function\n./handler.go:5:13: cannot use \"text\" (untyped string constant) as int value in variable declaration\n./handler.go:9:2: undefined: y\n" + exit
+		golang    = "INFO[0003] Running: [go run]\ngo: downloading example.com/x v1.0.0\n# function\n./handler.go:5:13: cannot use \"text\" (untyped string constant) as int value in variable declaration\n./handler.go:9:2: undefined: y\nexit status 1\n" + exit
 		gomod     = "go: errors parsing go.mod:\n/lambda/source/go.mod:2: unknown directive: nonsense\n" + exit
 		compiling = "*** Error compiling '/lambda/function/main.py'...\n  File \"/lambda/function/main.py\", line 1\n    def handler(event\nSyntaxError: '(' was never closed\n\n" + exit
 	)
