@@ -82,7 +82,7 @@ func (s Set[T]) Ensure(ctx context.Context, owner kmeta.OwnerRefable, desired T,
 	existing, err := s.Lister.Get(desired.GetName())
 	switch {
 	case apierrs.IsNotFound(err):
-		return s.create(ctx, owner, desired, mutate)
+		return s.create(ctx, owner, desired, func(existing T) (T, error) { return s.update(ctx, owner, existing, desired, mutate) })
 	case err != nil:
 		return existing, fmt.Errorf("failed to get %s %q: %w", s.Kind, desired.GetName(), err)
 	}
@@ -114,7 +114,9 @@ func (s Set[T]) Delete(ctx context.Context, owner kmeta.OwnerRefable, name strin
 	return nil
 }
 
-func (s Set[T]) create(ctx context.Context, owner kmeta.OwnerRefable, desired T, mutate func(existing, desired T)) (T, error) {
+// create the child, or do what is to be done with one that is there though the cache
+// has not seen it.
+func (s Set[T]) create(ctx context.Context, owner kmeta.OwnerRefable, desired T, found func(existing T) (T, error)) (T, error) {
 	name := desired.GetName()
 	created, err := s.Client.Create(ctx, desired, metav1.CreateOptions{})
 	if apierrs.IsAlreadyExists(err) {
@@ -124,7 +126,7 @@ func (s Set[T]) create(ctx context.Context, owner kmeta.OwnerRefable, desired T,
 		if getErr != nil {
 			return existing, fmt.Errorf("failed to get %s %q: %w", s.Kind, name, getErr)
 		}
-		return s.update(ctx, owner, existing, desired, mutate)
+		return found(existing)
 	}
 	if err != nil {
 		s.event(ctx, owner, corev1.EventTypeWarning, "CreateFailed", "Failed to create %s %q: %v", name, err)

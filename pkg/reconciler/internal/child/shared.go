@@ -36,29 +36,11 @@ func (s Set[T]) Join(ctx context.Context, owner kmeta.OwnerRefable, desired T) (
 	switch {
 	case apierrs.IsNotFound(err):
 		desired.SetOwnerReferences([]metav1.OwnerReference{SharedRef(owner)})
-		return s.createShared(ctx, owner, desired)
+		return s.create(ctx, owner, desired, func(existing T) (T, error) { return s.join(ctx, owner, existing) })
 	case err != nil:
 		return existing, fmt.Errorf("failed to get %s %q: %w", s.Kind, desired.GetName(), err)
 	}
 	return s.join(ctx, owner, existing)
-}
-
-func (s Set[T]) createShared(ctx context.Context, owner kmeta.OwnerRefable, desired T) (T, error) {
-	name := desired.GetName()
-	created, err := s.Client.Create(ctx, desired, metav1.CreateOptions{})
-	if apierrs.IsAlreadyExists(err) {
-		existing, getErr := s.Client.Get(ctx, name, metav1.GetOptions{})
-		if getErr != nil {
-			return existing, fmt.Errorf("failed to get %s %q: %w", s.Kind, name, getErr)
-		}
-		return s.join(ctx, owner, existing)
-	}
-	if err != nil {
-		s.event(ctx, owner, corev1.EventTypeWarning, "CreateFailed", "Failed to create %s %q: %v", name, err)
-		return created, fmt.Errorf("failed to create %s %q: %w", s.Kind, name, err)
-	}
-	s.event(ctx, owner, corev1.EventTypeNormal, "Created", "Created %s %q", name)
-	return created, nil
 }
 
 func (s Set[T]) join(ctx context.Context, owner kmeta.OwnerRefable, existing T) (T, error) {
