@@ -67,6 +67,6 @@ e2e: ## Run conformance and end-to-end tests against an installed operator
 
 .PHONY: clean
 clean: ## Remove what was built here; the local cluster's cache too
-	rm -rf $(bin)
 	$(cluster) down
-	rm -rf $${LAMBDA_CLUSTER_DIR:-/var/lib/knative-lambda-cluster}
+	rm -rf $(bin)
+	rm -rf --one-file-system $${LAMBDA_CLUSTER_DIR:-/var/lib/knative-lambda-cluster}

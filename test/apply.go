@@ -54,6 +54,15 @@ func (c *Clients) Apply(ctx context.Context, o *unstructured.Unstructured) (*uns
 	return client.Apply(ctx, o.GetName(), o, metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
 }
 
+// Create makes a new object, as kubectl create does.
+func (c *Clients) Create(ctx context.Context, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	client, err := c.resource(o)
+	if err != nil {
+		return nil, err
+	}
+	return client.Create(ctx, o, metav1.CreateOptions{FieldManager: FieldManager})
+}
+
 // Delete removes an object.
 func (c *Clients) Delete(ctx context.Context, o *unstructured.Unstructured) error {
 	client, err := c.resource(o)

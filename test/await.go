@@ -37,7 +37,7 @@ func await[O any, T object[O]](ctx context.Context, client rest.Interface, resou
 	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
 	var last T
-	_, err := watchtools.UntilWithSync(ctx, listWatch(client, resource, key), T(new(O)), nil, func(e watch.Event) (bool, error) {
+	_, err := watchtools.UntilWithSync(ctx, named(client, resource, key), T(new(O)), nil, func(e watch.Event) (bool, error) {
 		o, ok := e.Object.(T)
 		if !ok || e.Type == watch.Deleted {
 			return false, nil
@@ -61,7 +61,7 @@ func awaitGone[O any, T object[O]](ctx context.Context, client rest.Interface, r
 		gone = !exists
 		return gone, err
 	}
-	_, err := watchtools.UntilWithSync(ctx, listWatch(client, resource, key), T(new(O)), absent, func(e watch.Event) (bool, error) {
+	_, err := watchtools.UntilWithSync(ctx, named(client, resource, key), T(new(O)), absent, func(e watch.Event) (bool, error) {
 		return e.Type == watch.Deleted, nil
 	})
 	if err != nil && !gone {
@@ -70,8 +70,21 @@ func awaitGone[O any, T object[O]](ctx context.Context, client rest.Interface, r
 	return nil
 }
 
-func listWatch(client rest.Interface, resource string, key types.NamespacedName) *cache.ListWatch {
-	return cache.NewListWatchFromClient(client, resource, key.Namespace, fields.OneTermEqualSelector(metav1.ObjectNameField, key.Name))
+// named lists and watches one object.
+func named(client rest.Interface, resource string, key types.NamespacedName) *cache.ListWatch {
+	name := fields.OneTermEqualSelector(metav1.ObjectNameField, key.Name).String()
+	return newest(client, resource, key.Namespace, func(o *metav1.ListOptions) { o.FieldSelector = name })
+}
+
+// newest begins with what is chosen as it is now. A reflector is content with what the
+// API server's cache has, which may be of before the write whose outcome a test waits for.
+func newest(client rest.Interface, resource, namespace string, choose func(*metav1.ListOptions)) *cache.ListWatch {
+	return cache.NewFilteredListWatchFromClient(client, resource, namespace, func(o *metav1.ListOptions) {
+		choose(o)
+		if o.ResourceVersion == "0" {
+			o.ResourceVersion = ""
+		}
+	})
 }
 
 func describeSeen[O any, T object[O]](o T) string {
@@ -125,8 +138,8 @@ func (c *Clients) AwaitPod(ctx context.Context, key types.NamespacedName, what s
 func (c *Clients) AwaitEvent(ctx context.Context, about metav1.Object, reason string) (*corev1.Event, error) {
 	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
-	selector := fields.Set{"involvedObject.uid": string(about.GetUID()), "reason": reason}.AsSelector()
-	lw := cache.NewListWatchFromClient(c.Kube.CoreV1().RESTClient(), "events", about.GetNamespace(), selector)
+	selector := fields.Set{"involvedObject.uid": string(about.GetUID()), "reason": reason}.AsSelector().String()
+	lw := newest(c.Kube.CoreV1().RESTClient(), "events", about.GetNamespace(), func(o *metav1.ListOptions) { o.FieldSelector = selector })
 	found, err := watchtools.UntilWithSync(ctx, lw, &corev1.Event{}, nil, func(e watch.Event) (bool, error) { return e.Type != watch.Deleted, nil })
 	if err != nil {
 		return nil, fmt.Errorf("no event %s of %s came within %v: %w", reason, Key(about), Patience, err)
@@ -138,7 +151,7 @@ func (c *Clients) AwaitEvent(ctx context.Context, about metav1.Object, reason st
 func (c *Clients) AwaitNoPods(ctx context.Context, namespace, selector string) error {
 	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
-	lw := cache.NewFilteredListWatchFromClient(c.Kube.CoreV1().RESTClient(), "pods", namespace, func(o *metav1.ListOptions) { o.LabelSelector = selector })
+	lw := newest(c.Kube.CoreV1().RESTClient(), "pods", namespace, func(o *metav1.ListOptions) { o.LabelSelector = selector })
 	pods := map[string]bool{}
 	_, err := watchtools.UntilWithSync(ctx, lw, &corev1.Pod{}, func(store cache.Store) (bool, error) {
 		for _, name := range store.ListKeys() {

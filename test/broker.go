@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"k8s.io/apimachinery/pkg/types"
@@ -36,6 +37,9 @@ func (c *Clients) Publish(ctx context.Context, broker types.NamespacedName, e ev
 		SetHeader("Ce-Specversion", e.SpecVersion()).SetHeader("Ce-Id", e.ID()).SetHeader("Ce-Type", e.Type()).SetHeader("Ce-Source", e.Source())
 	if e.Subject() != "" {
 		r = r.SetHeader("Ce-Subject", e.Subject())
+	}
+	if !e.Time().IsZero() {
+		r = r.SetHeader("Ce-Time", e.Time().UTC().Format(time.RFC3339Nano))
 	}
 	for name, value := range e.Extensions() {
 		r = r.SetHeader("Ce-"+name, fmt.Sprint(value))

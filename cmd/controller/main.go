@@ -8,6 +8,7 @@ import (
 	servinginformerfactory "knative.dev/serving/pkg/client/injection/informers/factory/filtered"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/approval"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lifecycle"
@@ -21,5 +22,6 @@ func main() {
 		lambdaagent.NewController,
 		lifecycle.NewFunctionController,
 		lifecycle.NewAgentController,
+		approval.NewController,
 	)
 }

@@ -4,8 +4,10 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	kubeclient "knative.dev/pkg/client/injection/kube/client"
 	"knative.dev/pkg/configmap"
 	"knative.dev/pkg/controller"
 	"knative.dev/pkg/injection/sharedmain"
@@ -13,6 +15,7 @@ import (
 	"knative.dev/pkg/logging"
 	o11yconfigmap "knative.dev/pkg/observability/configmap"
 	"knative.dev/pkg/signals"
+	"knative.dev/pkg/system"
 	"knative.dev/pkg/webhook"
 	"knative.dev/pkg/webhook/certificates"
 	"knative.dev/pkg/webhook/configmaps"
@@ -20,6 +23,7 @@ import (
 	"knative.dev/pkg/webhook/resourcesemantics/defaulting"
 	"knative.dev/pkg/webhook/resourcesemantics/validation"
 
+	"github.com/brunovlucena/knative-lambda-operator/pkg/admission"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 )
@@ -42,7 +46,13 @@ func newDefaulting(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 }
 
 func newValidation(ctx context.Context, cmw configmap.Watcher) *controller.Impl {
-	return validation.NewAdmissionController(ctx, "validation.webhook.lambda.knative.io", "/resource-validation", types, withConfig(ctx, cmw), false)
+	permissions := &admission.Permissions{
+		Kube: kubeclient.Get(ctx), Receiver: "system:serviceaccount:" + system.Namespace() + ":knative-lambda-receiver", Now: time.Now,
+	}
+	callbacks := map[schema.GroupVersionKind]validation.Callback{
+		v1alpha1.SchemeGroupVersion.WithKind("LambdaAgent"): validation.NewCallback(permissions.Check, webhook.Create, webhook.Update),
+	}
+	return validation.NewAdmissionController(ctx, "validation.webhook.lambda.knative.io", "/resource-validation", types, withConfig(ctx, cmw), false, callbacks)
 }
 
 func newConfigValidation(ctx context.Context, _ configmap.Watcher) *controller.Impl {

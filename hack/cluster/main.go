@@ -22,7 +22,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/hack/cluster/internal/env"
 )
 
-const usage = `usage: go run ./hack/cluster up|down|status|logs [process]|env|configure
+const usage = `usage: go run ./hack/cluster up|down|status|logs [process]|restart process|env|configure
 
   up         bring up the local cluster, or what of it does not run
              --with=eventing   Knative Eventing with brokers on RabbitMQ, too
@@ -31,6 +31,7 @@ const usage = `usage: go run ./hack/cluster up|down|status|logs [process]|env|co
   down       end and remove all of it; what was built is kept
   status     what runs
   logs       where the logs are, or the end of one
+  restart    end one of the processes and start it again
   env        the environment in which kubectl, ko and the tests use it
   configure  set the operator's ConfigMaps for it
 
@@ -82,6 +83,8 @@ func run(ctx context.Context, args []string) error {
 		return status(e)
 	case "logs":
 		return logs(e, flags.Arg(0))
+	case "restart":
+		return locked(e, func() error { return e.Restart(flags.Arg(0)) })
 	case "env":
 		return printEnv(ctx, e)
 	case "configure":
@@ -110,7 +113,8 @@ func up(ctx context.Context, e *env.Env, force bool) error {
 	})
 }
 
-// locked keeps two of these programs from working on one cluster.
+// locked keeps two of these programs from working on one cluster, and removes
+// what one that was killed left half made.
 func locked(e *env.Env, do func() error) error {
 	if err := os.MkdirAll(e.Dir, 0o755); err != nil {
 		return err
@@ -125,6 +129,9 @@ func locked(e *env.Env, do func() error) error {
 		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
 			return err
 		}
+	}
+	if err := e.Sweep(); err != nil {
+		return err
 	}
 	return do()
 }

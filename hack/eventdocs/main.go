@@ -46,6 +46,8 @@ var categories = []struct {
 	{events.LifecycleOf, "Lifecycle", "What became of functions and agents: [lifecycle.md](lifecycle.md)."},
 	{events.Invoke, "Invocations", "Events to functions. Any other type invokes a function as well, and the data is the function's own."},
 	{events.Response, "Responses", "What functions answer, and the receiver a command. The data of a command's success is a `CommandResult`, below."},
+	{events.Approval, "Approvals", "What a supervised agent may do: [approvals.md](approvals.md)."},
+	{events.Control, "Controls", "What of its permissions an agent has: [permissions.md](permissions.md). An agent may name other types with the same data."},
 	{events.Notification, "Notifications", "Alerts are for whoever emits them, for example an alert manager's webhook; the operator emits the audit types."},
 }
 

@@ -62,7 +62,39 @@ type Alert struct {
 // Audit is the data of NotificationAuditChange and NotificationAuditAccess.
 type Audit struct {
 	Object
-	Action string `json:"action" jsonschema:"what was done: created, updated, deleted; listed, shown, replayed, purged"`
+	Action string `json:"action" jsonschema:"what was done: created, updated, deleted; listed, shown, replayed, purged; granted, denied; withdrawn, restored"`
 	Actor  string `json:"actor,omitempty" jsonschema:"user name of who did it, as the API server knows it"`
 	Time   string `json:"time,omitempty" jsonschema:"when, as RFC 3339"`
 }
+
+// ApprovalRequest is the data of ApprovalRequested.
+type ApprovalRequest struct {
+	Action      string         `json:"action" jsonschema:"what the agent wants to do, in a few words; at most 1024 characters"`
+	Description string         `json:"description,omitempty" jsonschema:"why, for whoever decides"`
+	Arguments   map[string]any `json:"arguments,omitempty" jsonschema:"with what; all of the data together may be 64 KiB"`
+}
+
+// ApprovalOutcome is the data of ApprovalGranted and ApprovalDenied.
+type ApprovalOutcome struct {
+	Request   string `json:"request" jsonschema:"id of the event that asked"`
+	Action    string `json:"action,omitempty" jsonschema:"what was asked for"`
+	Digest    string `json:"digest,omitempty" jsonschema:"SHA-256 of the data that was decided upon, in hexadecimal digits"`
+	Decision  string `json:"decision" jsonschema:"granted or denied"`
+	DecidedBy string `json:"decidedBy,omitempty" jsonschema:"who decided: a user of the cluster, the custom provider, or timeout"`
+	Reason    string `json:"reason,omitempty" jsonschema:"why"`
+	Time      string `json:"time,omitempty" jsonschema:"when, as RFC 3339"`
+}
+
+// PermissionControl is the data of ControlPermission.
+type PermissionControl struct {
+	Permission string `json:"permission" jsonschema:"brokers, triggers, functions, or * for all of them"`
+	Action     string `json:"action" jsonschema:"withdraw, or restore what an event withdrew"`
+	Duration   string `json:"duration,omitempty" jsonschema:"how long it stays withdrawn, such as 1h; default until it is restored"`
+	Reason     string `json:"reason,omitempty" jsonschema:"why, for people"`
+}
+
+// The actions of a PermissionControl.
+const (
+	PermissionWithdraw = "withdraw"
+	PermissionRestore  = "restore"
+)

@@ -9,6 +9,8 @@ const (
 	LifecycleOf  Category = "lifecycle"
 	Invoke       Category = "invoke"
 	Response     Category = "response"
+	Approval     Category = "approval"
+	Control      Category = "control"
 	Notification Category = "notification"
 )
 
@@ -71,9 +73,15 @@ var All = []Definition{
 	{ResponseError, Response, "A handler failed, or a command was refused.", Error{}},
 	{ResponseTimeout, Response, "A handler took longer than its timeout.", Error{}},
 
+	{ApprovalRequested, Approval, "A supervised agent asks whether it may act. It waits for the outcome.", ApprovalRequest{}},
+	{ApprovalGranted, Approval, "The agent may act.", ApprovalOutcome{}},
+	{ApprovalDenied, Approval, "The agent may not act, or nobody said so in time.", ApprovalOutcome{}},
+
+	{ControlPermission, Control, "Withdraw permissions of an agent, or give them back.", PermissionControl{}},
+
 	{NotificationAlertCritical, Notification, "Somebody has to act now.", Alert{}},
 	{NotificationAlertWarning, Notification, "Somebody has to act soon.", Alert{}},
 	{NotificationAlertInfo, Notification, "Worth to know.", Alert{}},
-	{NotificationAuditAccess, Notification, "Somebody read, replayed or purged dead letters.", Audit{}},
-	{NotificationAuditChange, Notification, "Somebody created, changed or deleted a function or an agent.", Audit{}},
+	{NotificationAuditAccess, Notification, "Somebody read, replayed or purged dead letters, or decided an approval.", Audit{}},
+	{NotificationAuditChange, Notification, "Somebody created, changed or deleted a function or an agent, or an event changed its permissions.", Audit{}},
 }

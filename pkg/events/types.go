@@ -73,6 +73,20 @@ const (
 	ResponseTimeout = Prefix + "response.timeout"
 )
 
+// Types of the events by which a supervised agent asks whether it may act, and is
+// answered.
+const (
+	// ApprovalRequested carries an ApprovalRequest.
+	ApprovalRequested = Prefix + "approval.requested"
+	// ApprovalGranted and ApprovalDenied carry an ApprovalOutcome.
+	ApprovalGranted = Prefix + "approval.granted"
+	ApprovalDenied  = Prefix + "approval.denied"
+)
+
+// ControlPermission carries a PermissionControl, as do the types that an agent
+// names in permissions.eventControls.
+const ControlPermission = Prefix + "control.permission.change"
+
 // Types of notifications.
 const (
 	NotificationAlertCritical = Prefix + "notification.alert.critical"
@@ -119,3 +133,16 @@ func Source(component, namespace, name string) string {
 func DeadLetterQueue(namespace, function string) string {
 	return "lambda.dlq." + namespace + "." + function
 }
+
+// AgentDeadLetterQueue is the name of an agent's. Neither names nor namespaces have
+// dots, so it is no function's.
+func AgentDeadLetterQueue(namespace, agent string) string {
+	return "lambda.dlq." + namespace + ".agents." + agent
+}
+
+// DeadLettersPath is where the receiver takes the dead letters of functions, below
+// their namespace, and those of agents, below their namespace and AgentsPath.
+const (
+	DeadLettersPath = "/dead-letters/"
+	AgentsPath      = "agents/"
+)

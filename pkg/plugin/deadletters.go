@@ -21,12 +21,23 @@ import (
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/api"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
 )
 
 func (o *options) deadLetters() *cobra.Command {
-	dlq := &cobra.Command{Use: "dlq", Short: "Dead letters: events that a function could not be given"}
+	dlq := &cobra.Command{Use: "dlq", Short: "Dead letters: events that a function or an agent could not be given"}
 	dlq.AddCommand(o.list(), o.show(), o.replay(), o.purge())
 	return dlq
+}
+
+// withOwner calls do with a way to the receiver, and whose dead letters an argument
+// names.
+func (o *options) withOwner(ctx context.Context, arg string, do func(*receiver, deadletter.Owner) error) error {
+	owner, err := o.owner(arg)
+	if err != nil {
+		return err
+	}
+	return o.with(ctx, func(r *receiver) error { return do(r, owner) })
 }
 
 // with calls do with a way to the receiver.
@@ -43,17 +54,17 @@ func (o *options) list() *cobra.Command {
 	var output string
 	limit := 100
 	cmd := &cobra.Command{
-		Use: "list FUNCTION", Short: "List a function's dead letters, the oldest first", Args: one,
+		Use: "list [TYPE/]NAME", Short: "List dead letters, the oldest first", Args: one,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.with(cmd.Context(), func(r *receiver) error {
+			return o.withOwner(cmd.Context(), args[0], func(r *receiver, owner deadletter.Owner) error {
 				var list api.List
-				if err := r.get(cmd.Context(), http.MethodGet, api.Path(o.namespace, args[0]), url.Values{"limit": {strconv.Itoa(limit)}}, &list); err != nil {
+				if err := r.get(cmd.Context(), http.MethodGet, api.Path(owner), url.Values{"limit": {strconv.Itoa(limit)}}, &list); err != nil {
 					return err
 				}
 				if output != "" {
 					return write(o.Out, output, list)
 				}
-				return o.table(args[0], list.Items)
+				return o.table(owner, list.Items)
 			})
 		},
 	}
@@ -62,9 +73,9 @@ func (o *options) list() *cobra.Command {
 	return cmd
 }
 
-func (o *options) table(function string, letters []events.DeadLetter) error {
+func (o *options) table(owner deadletter.Owner, letters []events.DeadLetter) error {
 	if len(letters) == 0 {
-		fmt.Fprintf(o.ErrOut, "Function %s has no dead letters.\n", function)
+		fmt.Fprintf(o.ErrOut, "%s %s has no dead letters.\n", strings.ToUpper(string(owner.Kind[:1]))+string(owner.Kind[1:]), owner.Name)
 		return nil
 	}
 	w := printers.GetNewTabWriter(o.Out)
@@ -110,11 +121,11 @@ func write(out io.Writer, format string, what any) error {
 func (o *options) show() *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
-		Use: "show FUNCTION ID", Short: "Show a dead letter with its data", Args: cobra.ExactArgs(2),
+		Use: "show [TYPE/]NAME ID", Short: "Show a dead letter with its data", Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.with(cmd.Context(), func(r *receiver) error {
+			return o.withOwner(cmd.Context(), args[0], func(r *receiver, owner deadletter.Owner) error {
 				var list api.ShownList
-				if err := r.get(cmd.Context(), http.MethodGet, api.Path(o.namespace, args[0]), url.Values{"id": {args[1]}}, &list); err != nil {
+				if err := r.get(cmd.Context(), http.MethodGet, api.Path(owner), url.Values{"id": {args[1]}}, &list); err != nil {
 					return err
 				}
 				if output != "" {
@@ -181,16 +192,16 @@ func selection(args []string, all bool) (url.Values, error) {
 func (o *options) replay() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
-		Use: "replay FUNCTION [ID]", Short: "Send dead letters to the function again",
-		Long: "Send dead letters to the function again. What the function takes leaves the queue, and what it does not take stays.",
+		Use: "replay [TYPE/]NAME [ID]", Short: "Send dead letters again",
+		Long: "Send dead letters to where they were to go again. What is taken leaves the queue, and what is not stays.",
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			query, err := selection(args, all)
 			if err != nil {
 				return err
 			}
-			return o.with(cmd.Context(), func(r *receiver) error {
-				response, err := r.do(cmd.Context(), http.MethodPost, api.Path(o.namespace, args[0])+"/replay", query)
+			return o.withOwner(cmd.Context(), args[0], func(r *receiver, owner deadletter.Owner) error {
+				response, err := r.do(cmd.Context(), http.MethodPost, api.Path(owner)+"/replay", query)
 				if err != nil {
 					return err
 				}
@@ -233,7 +244,7 @@ func (o *options) progress(lines io.Reader) error {
 func (o *options) purge() *cobra.Command {
 	var all, yes bool
 	cmd := &cobra.Command{
-		Use: "purge FUNCTION [ID]", Short: "Remove dead letters for good", Args: cobra.RangeArgs(1, 2),
+		Use: "purge [TYPE/]NAME [ID]", Short: "Remove dead letters for good", Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			query, err := selection(args, all)
 			if err != nil {
@@ -242,9 +253,9 @@ func (o *options) purge() *cobra.Command {
 			if all && !yes && !o.confirmed(fmt.Sprintf("Remove all dead letters of %s/%s for good?", o.namespace, args[0])) {
 				return errors.New("nothing was removed; --yes removes without asking")
 			}
-			return o.with(cmd.Context(), func(r *receiver) error {
+			return o.withOwner(cmd.Context(), args[0], func(r *receiver, owner deadletter.Owner) error {
 				var purged api.Purged
-				if err := r.get(cmd.Context(), http.MethodDelete, api.Path(o.namespace, args[0]), query, &purged); err != nil {
+				if err := r.get(cmd.Context(), http.MethodDelete, api.Path(owner), query, &purged); err != nil {
 					return err
 				}
 				fmt.Fprintf(o.Out, "%d removed\n", purged.Purged)

@@ -40,7 +40,7 @@ func (o *options) command() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "kubectl-lambda",
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl lambda"},
-		Short:         "Work with functions: invoke them, read their logs, replay what they missed",
+		Short:         "Work with functions and agents: invoke functions, read their logs, replay what they missed, approve what agents want to do",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRunE: func(*cobra.Command, []string) error {
@@ -54,7 +54,7 @@ func (o *options) command() *cobra.Command {
 		o.flags.AddFlags(root.PersistentFlags())
 	}
 	root.PersistentFlags().StringVar(&o.operator, "operator-namespace", "knative-lambda", "Namespace in which the operator runs")
-	root.AddCommand(o.deadLetters(), o.invoke(), o.logs(), o.build())
+	root.AddCommand(o.deadLetters(), o.approvals(), o.invoke(), o.logs(), o.build())
 	return root
 }
 

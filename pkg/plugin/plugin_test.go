@@ -17,19 +17,22 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/rest"
 	clientgotesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/utils/clock"
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 	"knative.dev/serving/pkg/apis/serving"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	fakelambda "github.com/brunovlucena/knative-lambda-operator/pkg/client/clientset/versioned/fake"
+	listers "github.com/brunovlucena/knative-lambda-operator/pkg/client/listers/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/access"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/agents"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/api"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
 	rtesting "github.com/brunovlucena/knative-lambda-operator/pkg/receiver/testing"
@@ -46,6 +49,7 @@ type world struct {
 	status   int      // that the function answers
 	got      []string // what came to the function
 	forwards []string
+	cluster  *fakelambda.Clientset
 	input    string
 }
 
@@ -53,7 +57,7 @@ var queue = events.DeadLetterQueue("team", "greeter")
 
 func newWorld(t *testing.T, objects ...runtime.Object) *world {
 	t.Setenv("LAMBDA_INGRESS", "")
-	w := &world{t: t, status: http.StatusOK, store: rtesting.NewStore(queue)}
+	w := &world{t: t, status: http.StatusOK, store: rtesting.NewStore(queue, events.AgentDeadLetterQueue("team", "bruno"))}
 	called := httptest.NewServer(http.HandlerFunc(w.answer))
 	t.Cleanup(called.Close)
 	at, err := apis.ParseURL(called.URL)
@@ -75,11 +79,23 @@ func newWorld(t *testing.T, objects ...runtime.Object) *world {
 		review.Status.Allowed = review.Spec.ResourceAttributes.Namespace == "team"
 		return true, review, nil
 	})
-	letters := &deadletter.Service{Store: w.store, Functions: rtesting.Functions{{Namespace: "team", Name: "greeter"}: w.function}, Sender: deadletter.Sender{Client: http.DefaultClient}}
-	receiver := httptest.NewTLSServer(api.New(letters, access.NewReviewer(kube), func(context.Context, string, string, types.NamespacedName) {}))
+	letters := &deadletter.Service{Store: w.store, Functions: rtesting.Functions{{Namespace: "team", Name: "greeter"}: w.function}, Agents: rtesting.Agents{}, Sender: deadletter.Sender{Client: http.DefaultClient}}
+	reviewer := access.NewReviewer(kube)
+	people := http.NewServeMux()
+	people.Handle("/", api.New(letters, reviewer, func(context.Context, string, string, deadletter.Owner) {}))
+	w.cluster = fakelambda.NewSimpleClientset(w.function, supervised, asked())
+	indexer := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})
+	if err := indexer.Add(supervised); err != nil {
+		t.Fatal(err)
+	}
+	(&agents.API{Handler: &agents.Handler{
+		Agents: listers.NewLambdaAgentLister(indexer), Client: w.cluster.LambdaV1alpha1(), Clock: clock.RealClock{},
+		Audit: func(context.Context, string, string, *v1alpha1.LambdaAgent) {},
+	}, Access: reviewer}).Register(people)
+	receiver := httptest.NewTLSServer(people)
 	t.Cleanup(receiver.Close)
 	w.options = &options{
-		namespace: "team", kube: kube, lambda: fakelambda.NewSimpleClientset(w.function), config: &rest.Config{Host: "https://api.invalid", BearerToken: "mine"},
+		namespace: "team", kube: kube, lambda: w.cluster, config: &rest.Config{Host: "https://api.invalid", BearerToken: "mine"},
 		forward: func(_ context.Context, namespace, pod string, port int) (string, func(), error) {
 			w.forwards = append(w.forwards, fmt.Sprintf("%s/%s:%d", namespace, pod, port))
 			server := called
@@ -175,7 +191,7 @@ func TestDeadLetters(t *testing.T) {
 	w.fails("got both", "dlq", "replay", "greeter", "a", "--all")
 	w.status = http.StatusInternalServerError
 	w.fails("not all dead letters were delivered", "dlq", "replay", "greeter", "a")
-	if !strings.Contains(w.out.String(), "a\tnot delivered: the function answered 500") || !strings.Contains(w.out.String(), "0 delivered, 1 stay in the queue") {
+	if !strings.Contains(w.out.String(), "a\tnot delivered: the answer was 500") || !strings.Contains(w.out.String(), "0 delivered, 1 stay in the queue") {
 		t.Errorf("printed %q", w.out.String())
 	}
 	w.status = http.StatusOK
@@ -192,6 +208,27 @@ func TestDeadLetters(t *testing.T) {
 	if w.forwards[0] != "knative-lambda/receiver-x:8443" {
 		t.Errorf("forwards = %v", w.forwards)
 	}
+}
+
+// TestWhoseDeadLetters: objects are named as kubectl names them.
+func TestWhoseDeadLetters(t *testing.T) {
+	o := &options{namespace: "team"}
+	for arg, want := range map[string]string{
+		"greeter": "function greeter", "function/greeter": "function greeter", "lf/greeter": "function greeter", "lambdafunctions.lambda.knative.io/greeter": "function greeter",
+		"agent/bruno": "agent bruno", "Agents/bruno": "agent bruno", "la/bruno": "agent bruno", "lambdaagent/bruno": "agent bruno",
+		"pod/bruno": "", "agent/": "", "/bruno": "", "agent/bruno/x": "", "": "",
+	} {
+		got, err := o.owner(arg)
+		if (want == "") != (err != nil) || err == nil && string(got.Kind)+" "+got.Name != want {
+			t.Errorf("owner(%q) = %+v, %v, want %q", arg, got, err, want)
+		}
+	}
+}
+
+func TestDeadLettersOfAgents(t *testing.T) {
+	w := newWorld(t)
+	w.says("Agent bruno has no dead letters.", "dlq", "list", "agent/bruno")
+	w.fails("expected the name of a function, or function/NAME or agent/NAME", "dlq", "purge", "pod/bruno", "--all", "--yes")
 }
 
 func TestDeadLettersThatOneMayNotSee(t *testing.T) {

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,7 +20,7 @@ const (
 	receiverPort     = 8443
 )
 
-// receiver is the dead letter API, as the user of the kubeconfig.
+// receiver is the API for dead letters and approvals, as the user of the kubeconfig.
 type receiver struct {
 	client *http.Client
 	base   string
@@ -49,7 +50,7 @@ func (o *options) receiver(ctx context.Context) (*receiver, error) {
 // checked: the way to it leads through the API server, which was.
 func receiverClient(cfg *rest.Config, host string) (*http.Client, error) {
 	if cfg.Impersonate.UserName != "" || cfg.Impersonate.UID != "" || len(cfg.Impersonate.Groups) > 0 {
-		return nil, errors.New("--as: not supported for dead letters: the receiver has to know who calls by a token or a client certificate")
+		return nil, errors.New("--as: not supported here: the receiver has to know who calls by a token or a client certificate")
 	}
 	to := rest.CopyConfig(cfg)
 	to.Host, to.APIPath = host, ""
@@ -61,7 +62,11 @@ func receiverClient(cfg *rest.Config, host string) (*http.Client, error) {
 
 // do asks the API. The answer's body is the caller's to close.
 func (r *receiver) do(ctx context.Context, method, path string, query url.Values) (*http.Response, error) {
-	request, err := http.NewRequestWithContext(ctx, method, r.base+path+"?"+query.Encode(), http.NoBody)
+	return r.send(ctx, method, path, query, http.NoBody)
+}
+
+func (r *receiver) send(ctx context.Context, method, path string, query url.Values, body io.Reader) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, method, r.base+path+"?"+query.Encode(), body)
 	if err != nil {
 		return nil, err
 	}
@@ -92,6 +97,20 @@ func problemOf(response *http.Response) error {
 // get decodes an answer.
 func (r *receiver) get(ctx context.Context, method, path string, query url.Values, to any) error {
 	response, err := r.do(ctx, method, path, query)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	return json.NewDecoder(response.Body).Decode(to)
+}
+
+// post sends what as JSON and decodes the answer.
+func (r *receiver) post(ctx context.Context, path string, query url.Values, what, to any) error {
+	body, err := json.Marshal(what)
+	if err != nil {
+		return err
+	}
+	response, err := r.send(ctx, http.MethodPost, path, query, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}

@@ -26,11 +26,13 @@ type Config struct {
 	Namespace    string
 	EventSource  string // source of the events that the function emits
 	ErrorStack   bool   // whether error bodies carry stack traces
-	Filters      Filters
 	ReplySink    string // URL that gets the replies to events, instead of the sender
 	ResponseSink string // URL that gets the events of failed invocations
-	LogLevel     string
-	LogFormat    string
+	// DeadLetterSink is a URL that gets events which another attempt would not help, and
+	// those of which the last attempt failed, from Triggers that ask for it.
+	DeadLetterSink string
+	LogLevel       string
+	LogFormat      string
 }
 
 // PoolConfig says which handler worker processes load and how they are used.
@@ -60,19 +62,19 @@ const (
 func ConfigFromEnv(getenv func(string) string) (*Config, error) {
 	e := env{get: getenv}
 	cfg := &Config{
-		Port:         e.number("PORT", 8080, 1, 65535),
-		MetricsPort:  e.number("LAMBDA_METRICS_PORT", 9464, 0, 65535),
-		DrainTimeout: e.duration("LAMBDA_DRAIN_TIMEOUT", 25*time.Second),
-		MaxBody:      e.maxBody(),
-		Function:     e.text("LAMBDA_FUNCTION_NAME", "function"),
-		Namespace:    e.text("LAMBDA_FUNCTION_NAMESPACE", ""),
-		EventSource:  e.text("LAMBDA_EVENT_SOURCE", "io.knative.lambda/function"),
-		ErrorStack:   e.boolean("LAMBDA_ERROR_STACK", false),
-		Filters:      e.filters("LAMBDA_FILTERS"),
-		ReplySink:    e.url("LAMBDA_REPLY_SINK"),
-		ResponseSink: e.url("LAMBDA_RESPONSE_SINK"),
-		LogLevel:     e.oneOf("LAMBDA_LOG_LEVEL", "info", "debug", "warning", "error"),
-		LogFormat:    e.oneOf("LAMBDA_LOG_FORMAT", "json", "text"),
+		Port:           e.number("PORT", 8080, 1, 65535),
+		MetricsPort:    e.number("LAMBDA_METRICS_PORT", 9464, 0, 65535),
+		DrainTimeout:   e.duration("LAMBDA_DRAIN_TIMEOUT", 25*time.Second),
+		MaxBody:        e.maxBody(),
+		Function:       e.text("LAMBDA_FUNCTION_NAME", "function"),
+		Namespace:      e.text("LAMBDA_FUNCTION_NAMESPACE", ""),
+		EventSource:    e.text("LAMBDA_EVENT_SOURCE", "io.knative.lambda/function"),
+		ErrorStack:     e.boolean("LAMBDA_ERROR_STACK", false),
+		ReplySink:      e.url("LAMBDA_REPLY_SINK"),
+		ResponseSink:   e.url("LAMBDA_RESPONSE_SINK"),
+		DeadLetterSink: e.url("LAMBDA_DEAD_LETTER_SINK"),
+		LogLevel:       e.oneOf("LAMBDA_LOG_LEVEL", "info", "debug", "warning", "error"),
+		LogFormat:      e.oneOf("LAMBDA_LOG_FORMAT", "json", "text"),
 	}
 	if !e.boolean("LAMBDA_METRICS", true) {
 		cfg.MetricsPort = 0
@@ -172,18 +174,6 @@ func (e *env) oneOf(key string, choices ...string) string {
 		e.fail("%s: expected one of %s, got %q", key, strings.Join(choices, ", "), text)
 	}
 	return text
-}
-
-func (e *env) filters(key string) Filters {
-	text := e.get(key)
-	if text == "" {
-		return nil
-	}
-	filters, err := ParseFilters(text)
-	if err != nil {
-		e.fail("%s: %w", key, err)
-	}
-	return filters
 }
 
 // url reads an absolute URL that may be missing.

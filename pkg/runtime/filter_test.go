@@ -12,6 +12,8 @@ import (
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/eventing/pkg/eventfilter"
 	"knative.dev/eventing/pkg/eventfilter/subscriptionsapi"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 )
 
 // ordered is an event that filters are tried on.
@@ -92,15 +94,15 @@ func TestListsOfFilters(t *testing.T) {
 
 func TestMalformedFilters(t *testing.T) {
 	for text, want := range map[string]string{
-		`{}`:                         "LAMBDA_FILTERS: expected a JSON array of arrays of filters",
-		`[{"exact": {"type": "x"}}]`: "LAMBDA_FILTERS: expected a JSON array of arrays of filters",
-		`[[{}]]`:                     "LAMBDA_FILTERS: [0][0]: expected one of exact, prefix, suffix, all, any, not, cesql",
-		`[[],[{"exact": {"a": "b"}}, {"any": [{"not": {"all": [{}]}}]}]]`: "LAMBDA_FILTERS: [1][1].any[0].not.all[0]: expected one of exact",
+		`{}`:                         "expected a JSON array of arrays of filters",
+		`[{"exact": {"type": "x"}}]`: "expected a JSON array of arrays of filters",
+		`[[{}]]`:                     "[0][0]: expected one of exact, prefix, suffix, all, any, not, cesql",
+		`[[],[{"exact": {"a": "b"}}, {"any": [{"not": {"all": [{}]}}]}]]`: "[1][1].any[0].not.all[0]: expected one of exact",
 		`[[{"regex": {"a": "b"}}]]`:                                       `unknown field "regex"`,
 		`[[{"exact": {"a": "b"}, "prefix": {"a": "b"}}]]`:                 "expected one of exact, prefix, suffix, all, any, not, cesql, got 2",
-		`[[{"cesql": "type ="}]]`:                                         `LAMBDA_FILTERS: [0][0].cesql: "type =": `,
+		`[[{"cesql": "type ="}]]`:                                         `[0][0].cesql: "type =": `,
 	} {
-		_, err := ConfigFromEnv(lookup("LAMBDA_FILTERS=" + text))
+		_, err := ParseFilters(text)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want one with %q", text, err, want)
 		}
@@ -109,10 +111,8 @@ func TestMalformedFilters(t *testing.T) {
 
 func TestFilteredEvents(t *testing.T) {
 	port := freePort(t)
-	f := start(t, echo, func(s *settings) {
-		s.MetricsPort = port
-		s.Filters, _ = ParseFilters(`[[{"exact": {"type": "io.example.other"}}], [{"exact": {"type": "io.example.test"}}, {"prefix": {"subject": "subject-"}}]]`)
-	})
+	f := start(t, echo, func(s *settings) { s.MetricsPort = port })
+	f.URL += "/?" + events.Subscriber{Filters: `[[{"exact": {"type": "io.example.other"}}], [{"exact": {"type": "io.example.test"}}, {"prefix": {"subject": "subject-"}}]]`}.Query()
 	for _, tt := range []struct {
 		name    string
 		headers []string

@@ -21,11 +21,10 @@ var stderr = os.Stderr
 // that has something to end a method Close, as Pool has.
 func Main(start func(*Config, *Telemetry) (Invoker, error)) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	err := run(ctx, start)
-	stop()
-	if err != nil {
-		fail(err)
+	if err := run(ctx, start); err != nil {
+		fail(err) // before the end of ctx, at which a server that still runs says that it drains
 	}
+	stop()
 }
 
 func run(ctx context.Context, start func(*Config, *Telemetry) (Invoker, error)) error {

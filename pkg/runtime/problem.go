@@ -15,6 +15,8 @@ type problem struct {
 	outcome   outcome
 	eventType string
 	data      events.Error
+	// kept says that the event is at the dead letter sink: nobody is to send it again.
+	kept bool
 }
 
 // badRequest is a fault of the request, which a retry would not mend.

@@ -55,13 +55,15 @@ func (s *Server) reply(ctx context.Context, w http.ResponseWriter, req *request,
 	return nil
 }
 
-// writeProblem answers an event with an event, and a plain request with JSON.
+// writeProblem answers an event with an event, and a plain request with JSON. So it
+// answers an event that is a dead letter already, too: RabbitMQ's dispatcher takes that
+// for delivered, and would pass an event on as the reply.
 func (s *Server) writeProblem(w http.ResponseWriter, req *request, p *problem) {
 	data, err := json.Marshal(p.data)
 	if err != nil { // strings and a bool
 		panic(err)
 	}
-	if p.outcome == outcomeBusy {
+	if p.outcome == outcomeBusy && !p.kept {
 		w.Header().Set("Retry-After", "1")
 	}
 	if req.event == nil {
@@ -69,15 +71,20 @@ func (s *Server) writeProblem(w http.ResponseWriter, req *request, p *problem) {
 		return
 	}
 	e := s.answer(req, p.eventType, typeJSON, data)
-	writeEvent(w, req, e, p.status)
+	if p.kept {
+		writeBody(w, p.status, typeJSON, data)
+	} else {
+		writeEvent(w, req, e, p.status)
+	}
 	if p.outcome != outcomeBusy && p.outcome != outcomeCancelled { // nothing was invoked then
 		s.failures.add(e) // a broker drops what comes with an error's status
 	}
 }
 
 func writeBody(w http.ResponseWriter, status int, contentType string, body []byte) {
-	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	h := w.Header() // by keys in their canonical form, which Set would look for
+	h["Content-Type"] = []string{contentType}
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the client went away: nobody is left to tell
 }

@@ -17,9 +17,11 @@ const lameDuck = time.Second
 // come in the next moment are served, and all that are in flight may end within
 // cfg.DrainTimeout.
 func Serve(ctx context.Context, cfg *Config, handler http.Handler, listener net.Listener) error {
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
+	// A ReadHeaderTimeout would set two deadlines a request, which is measured; the
+	// queue proxy in front has one.
+	server := &http.Server{Handler: handler} //nolint:gosec // see above
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	go func() { served <- server.Serve(patientListener{listener}) }()
 	select {
 	case err := <-served:
 		return err

@@ -21,19 +21,22 @@ type Server struct {
 	cfg       *Config
 	invoker   Invoker
 	telemetry *Telemetry
-	replies   *sink         // nil: replies go to who asked
-	failures  *outbox       // nil: failures are told only to who asked
-	limit     time.Duration // of an invocation that runs in the request's goroutine; 0: the invoker has its own
-	triggers  triggers      // what their URLs ask for
-	warm      atomic.Bool   // an invocation has come
+	replies   *sink       // nil: replies go to who asked
+	failures  *outbox     // nil: failures are told only to who asked
+	letters   *sink       // nil: brokers keep the events that cannot be handled
+	attempts  tally       // of events that failed
+	deadlines *deadlines  // of invocations that run in their requests' goroutines; nil: the invoker has its own
+	triggers  triggers    // what their URLs ask for
+	warm      atomic.Bool // an invocation has come
 }
 
 // NewServer returns a server in front of the invoker.
 func NewServer(cfg *Config, invoker Invoker, telemetry *Telemetry) *Server {
 	s := &Server{cfg: cfg, invoker: invoker, telemetry: telemetry,
-		replies: newSink(cfg.ReplySink), failures: newOutbox(newSink(cfg.ResponseSink), telemetry)}
-	if i, ok := invoker.(interface{ Limit() time.Duration }); ok {
-		s.limit = i.Limit()
+		replies: newSink(cfg.ReplySink), failures: newOutbox(newSink(cfg.ResponseSink), telemetry),
+		letters: newSink(cfg.DeadLetterSink)}
+	if i, ok := invoker.(interface{ Limit() time.Duration }); ok && i.Limit() > 0 {
+		s.deadlines = &deadlines{limit: i.Limit()}
 	}
 	return s
 }
@@ -64,18 +67,21 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.ctx, x.span, traceparent = s.telemetry.startSpan(r.Context(), x.req.Traceparent, x.req.tracestate)
 	defer x.span.End()
 	x.req.Traceparent = traceparent
-	var filters Filters
-	if problem == nil && x.req.event != nil {
-		filters, problem = s.triggers.filters(r)
+	passes := true
+	if x.req.event != nil { // what is refused below, too: the Trigger may not ask for it
+		filters, unread := s.triggers.filters(r)
+		if passes = unread != nil || filters.pass(x.req.event, x.req.Event); unread != nil {
+			problem = unread
+		}
 	}
 	switch {
-	case problem != nil:
-		x.end(problem.outcome, problem)
-	case x.req.event != nil && (!s.cfg.Filters.pass(x.req.event, x.req.Event) || !filters.pass(x.req.event, x.req.Event)):
+	case !passes:
 		w.WriteHeader(http.StatusNoContent) // a broker is not to send it again
 		x.end(outcomeFiltered, nil)
-	case s.limit > 0:
-		x.invokeHere(s.limit)
+	case problem != nil:
+		x.end(problem.outcome, problem)
+	case s.deadlines != nil:
+		x.invokeHere(s.deadlines)
 	default:
 		x.answer(s.invoker.Invoke(x.ctx, &x.req.Invocation))
 	}
@@ -89,29 +95,22 @@ type exchange struct {
 	ctx    context.Context
 	span   trace.Span
 	start  time.Time
+
+	// Of deadlines.
+	due            time.Time
+	previous, next *exchange
+	late           chan struct{} // not nil: it took too long
 }
 
 // invokeHere lets the handler run in the goroutine of the request, which costs less
-// than to wait for another. When it takes too long, a timer answers in its stead;
-// what it returns then is dropped.
-func (x *exchange) invokeHere(limit time.Duration) {
-	var taken atomic.Bool
-	answered := make(chan struct{})
-	timer := time.AfterFunc(limit, func() {
-		if !taken.CompareAndSwap(false, true) {
-			return
-		}
-		defer close(answered)
-		x.w.Header().Set("Connection", "close") // it is busy until the handler returns
-		x.answer(nil, TimedOut(limit))
-		_ = http.NewResponseController(x.w).Flush() // who hung up is not answered
-	})
+// than to wait for another.
+func (x *exchange) invokeHere(d *deadlines) {
+	d.add(x)
 	result, err := x.server.invoker.Invoke(x.ctx, &x.req.Invocation)
-	timer.Stop()
-	if taken.CompareAndSwap(false, true) {
-		x.answer(result, err)
+	if late := d.remove(x); late != nil {
+		<-late
 	} else {
-		<-answered
+		x.answer(result, err)
 	}
 }
 
@@ -137,7 +136,10 @@ func (x *exchange) answer(result *Result, err error) {
 // end answers with the problem, if there is one, and counts the exchange.
 func (x *exchange) end(o outcome, p *problem) {
 	if p != nil {
+		x.server.keep(x.ctx, x.req, p)
 		x.server.writeProblem(x.w, x.req, p)
+	} else {
+		x.server.handled(x.ctx, x.req)
 	}
 	describe(x.span, x.req, p)
 	x.server.telemetry.invoked(x.ctx, o, time.Since(x.start))

@@ -23,8 +23,9 @@ const (
 	replyAttempts = 3
 	// outboxAttempts of an event for which nobody waits.
 	outboxAttempts = 5
-	// attemptDelay before the second attempt; it doubles.
-	attemptDelay = 200 * time.Millisecond
+	// attemptDelay before the second attempt; it doubles up to maxAttemptDelay.
+	attemptDelay    = 200 * time.Millisecond
+	maxAttemptDelay = 2 * time.Second
 	// outboxLength is how many events may wait to be sent, outboxSenders how many
 	// are sent at a time.
 	outboxLength  = 1000
@@ -53,13 +54,15 @@ func newSink(url string) *sink {
 // taken it, ctx ends or there have been that many attempts.
 func (s *sink) post(ctx context.Context, e *event.Event, attempts int) error {
 	var err error
+	delay := attemptDelay
 	for attempt := range attempts {
 		if attempt > 0 {
 			select {
 			case <-ctx.Done():
 				return err
-			case <-time.After(attemptDelay << (attempt - 1)):
+			case <-time.After(delay):
 			}
+			delay = min(2*delay, maxAttemptDelay)
 		}
 		if err = s.attempt(ctx, e); err == nil {
 			return nil

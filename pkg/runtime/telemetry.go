@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	promclient "github.com/prometheus/client_golang/prometheus"
@@ -50,23 +51,24 @@ var outcomes = []outcome{outcomeSuccess, outcomeError, outcomePermanent, outcome
 // Telemetry holds a runtime's instruments and exports what they measure, until
 // it is shut down.
 type Telemetry struct {
-	invocations metric.Int64Counter
-	duration    metric.Float64Histogram
-	coldStarts  metric.Int64Counter
-	loading     metric.Float64Histogram
-	restarts    metric.Int64Counter
-	responses   metric.Int64Counter
-	byOutcome   map[outcome]*measurement
+	duration   metric.Float64Histogram
+	coldStarts metric.Int64Counter
+	loading    metric.Float64Histogram
+	restarts   metric.Int64Counter
+	responses  metric.Int64Counter
+	letters    metric.Int64Counter
+	byOutcome  map[outcome]*measurement
 
 	tracer     trace.Tracer // nil where nothing is traced
 	propagator propagation.TraceContext
 	shutdown   []func(context.Context) error
 }
 
-// measurement holds what is said with each value, made once.
+// measurement of invocations with one outcome.
 type measurement struct {
-	add    []metric.AddOption
-	record []metric.RecordOption
+	count  atomic.Int64 // told when somebody asks: this costs a request next to nothing
+	option metric.MeasurementOption
+	record []metric.RecordOption // the same, made once
 }
 
 // StartTelemetry exposes metrics to Prometheus on cfg.MetricsPort and sends
@@ -126,9 +128,14 @@ func (t *Telemetry) exposeMetrics(ctx context.Context, port int, service *resour
 }
 
 func (t *Telemetry) instrument(meter metric.Meter) error {
-	var errs [6]error
-	t.invocations, errs[0] = meter.Int64Counter("lambda.invocations", metric.WithUnit("{invocation}"),
-		metric.WithDescription("Invocations by outcome."))
+	t.byOutcome = make(map[outcome]*measurement, len(outcomes))
+	for _, o := range outcomes {
+		option := metric.WithAttributeSet(attribute.NewSet(attribute.String("outcome", string(o))))
+		t.byOutcome[o] = &measurement{option: option, record: []metric.RecordOption{option}}
+	}
+	var errs [7]error
+	_, errs[0] = meter.Int64ObservableCounter("lambda.invocations", metric.WithUnit("{invocation}"),
+		metric.WithDescription("Invocations by outcome."), metric.WithInt64Callback(t.countInvocations))
 	t.duration, errs[1] = meter.Float64Histogram("lambda.invocation.duration", metric.WithUnit("s"),
 		metric.WithDescription("Time from request to reply by outcome; waiting for a worker counts."),
 		metric.WithExplicitBucketBoundaries(.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300))
@@ -141,18 +148,25 @@ func (t *Telemetry) instrument(meter metric.Meter) error {
 		metric.WithDescription("Workers that ended, or were ended after a timeout, and were replaced."))
 	t.responses, errs[5] = meter.Int64Counter("lambda.response.events", metric.WithUnit("{event}"),
 		metric.WithDescription("Events of failed invocations for the response sink: delivered, or lost."))
-	t.byOutcome = make(map[outcome]*measurement, len(outcomes))
-	for _, o := range outcomes {
-		option := metric.WithAttributeSet(attribute.NewSet(attribute.String("outcome", string(o))))
-		t.byOutcome[o] = &measurement{add: []metric.AddOption{option}, record: []metric.RecordOption{option}}
-	}
+	t.letters, errs[6] = meter.Int64Counter("lambda.dead.letters", metric.WithUnit("{event}"),
+		metric.WithDescription("Events for the dead letter sink, of permanent failures and of last attempts: delivered, or refused and so left to the broker."))
 	return errors.Join(errs[:]...)
 }
 
 func (t *Telemetry) invoked(ctx context.Context, o outcome, d time.Duration) {
 	m := t.byOutcome[o]
-	t.invocations.Add(ctx, 1, m.add...)
+	m.count.Add(1)
 	t.duration.Record(ctx, d.Seconds(), m.record...)
+}
+
+// countInvocations tells how many there were of each outcome that there was.
+func (t *Telemetry) countInvocations(_ context.Context, o metric.Int64Observer) error {
+	for _, m := range t.byOutcome {
+		if n := m.count.Load(); n > 0 {
+			o.Observe(n, m.option)
+		}
+	}
+	return nil
 }
 
 func (t *Telemetry) coldStarted(ctx context.Context) { t.coldStarts.Add(ctx, 1) }
@@ -165,6 +179,13 @@ func (t *Telemetry) responseSent(delivered bool) {
 		result = "lost"
 	}
 	t.responses.Add(context.Background(), 1, metric.WithAttributes(attribute.String("result", result)))
+}
+func (t *Telemetry) deadLettered(delivered bool) {
+	result := "delivered"
+	if !delivered {
+		result = "refused"
+	}
+	t.letters.Add(context.Background(), 1, metric.WithAttributes(attribute.String("result", result)))
 }
 func (t *Telemetry) workerRestarted() { t.restarts.Add(context.Background(), 1) }
 

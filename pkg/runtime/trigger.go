@@ -17,6 +17,14 @@ type triggers struct {
 	parsed map[string]Filters
 }
 
+// subscriber is what the URL of a request says of the Trigger that it came by.
+func subscriber(r *http.Request) events.Subscriber {
+	if !strings.Contains(r.URL.RawQuery, events.PermanentQuery) {
+		return events.Subscriber{}
+	}
+	return events.ParseSubscriber(r.URL.Query())
+}
+
 // filters that the URL of a request carries; none let every event pass.
 func (t *triggers) filters(r *http.Request) (Filters, *problem) {
 	if !strings.Contains(r.URL.RawQuery, events.FiltersQuery) {

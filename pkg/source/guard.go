@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/guard"
 )
 
 // Most bytes that are read from the network.
@@ -22,31 +24,6 @@ const (
 	// shallow clones.
 	maxDownload = 2 * MaxBytes
 )
-
-// special networks are not on the public Internet: one's own machine and link
-// (with the metadata services of clouds), private and shared ones (with the
-// pods and Services of a cluster), and those that carry such an address in them.
-var special = prefixes(
-	"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
-	"192.0.0.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4",
-	"::/96", "64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8",
-)
-
-func prefixes(list ...string) (parsed []netip.Prefix) {
-	for _, p := range list {
-		parsed = append(parsed, netip.MustParsePrefix(p))
-	}
-	return parsed
-}
-
-func within(list []netip.Prefix, address netip.Addr) bool {
-	for _, p := range list {
-		if p.Contains(address) {
-			return true
-		}
-	}
-	return false
-}
 
 // network dials what is public or allowed, and reads so many bytes of it at most.
 // The check is of the address that is dialled, after names are resolved: what
@@ -71,12 +48,11 @@ func newNetwork(allowed []netip.Prefix, most int64) *network {
 
 // check refuses to connect to an address.
 func (n *network) check(_ context.Context, _, address string, _ syscall.RawConn) error {
-	to, err := netip.ParseAddrPort(address)
+	ip, err := guard.Address(address)
 	if err != nil {
-		return n.refuse(because(ReasonAddressForbidden, "%q is no address to connect to", address))
+		return n.refuse(because(ReasonAddressForbidden, "%v", err))
 	}
-	ip := to.Addr().Unmap().WithZone("")
-	if within(special, ip) && !within(n.allowed, ip) {
+	if !guard.Permitted(ip, n.allowed) {
 		return n.refuse(because(ReasonAddressForbidden,
 			"the source is at %s, which is not on the public Internet: where that is right, an administrator has to list its network in config-build, source-allowed-networks", ip))
 	}

@@ -81,6 +81,7 @@ var invalidFunctions = []struct {
 	{"too much parallelism", both, "", valid + "eventing: {enabled: true, rabbitmq: {parallelism: 1001}}", []string{"spec.eventing.rabbitmq.parallelism", "1000"}},
 	{"unknown overflow policy", both, "", valid + "eventing: {enabled: true, dlq: {overflowPolicy: drop}}", []string{"spec.eventing.dlq.overflowPolicy", "drop-head"}},
 	{"malformed time to live", both, "", valid + "eventing: {enabled: true, dlq: {messageTTL: a day}}", []string{"spec.eventing.dlq.messageTTL", "such as 90s"}},
+	{"delay that is no duration", both, "", valid + "scaling: {scaleDownDelay: late}", []string{"spec.scaling.scaleDownDelay", "such as 90s"}},
 	{"a word wrongly written", both, "", valid + "scalling: {minReplicas: 1}", []string{`unknown field "spec.scalling"`}},
 }
 
@@ -148,8 +149,8 @@ func TestInvalidUpdate(t *testing.T) {
 	refused(t, err, "spec.runtime.language", "cobol", "expected one of", "python")
 }
 
-// invalidAgents are agents whose model could never answer: the sample with one
-// field of spec.ai changed.
+// invalidAgents are the sample with one field of spec.ai changed, or where field is
+// empty with a memory.
 var invalidAgents = []struct {
 	name, field string
 	by          layers
@@ -164,10 +165,59 @@ var invalidAgents = []struct {
 	{"temperature too high", "temperature", both, 2.5, []string{"temperature", "between 0 and 2"}},
 	{"temperature that is no number", "temperature", both, "hot", []string{"spec.ai.temperature", "number"}},
 	{"two prompts", "systemPromptFrom", both, map[string]any{"name": "prompts", "key": "bruno"}, []string{"spec.ai", "systemPrompt", "systemPromptFrom"}},
-	{"budget, which is not there yet", "budget", webhook, map[string]any{"tokens": int64(1), "window": "1h"}, []string{"spec.ai.budget", "not supported by this version"}},
+	{"memory without its Secret", "", both, map[string]any{"enabled": true, "shortTerm": map[string]any{"enabled": true}}, []string{"spec.memory.shortTerm.redisSecretRef", "URL in a Secret"}},
+	{"facts without their Secret", "", both, map[string]any{"enabled": true, "longTerm": map[string]any{"enabled": true}}, []string{"spec.memory.longTerm.postgresSecretRef", "URL in a Secret"}},
+	{"memory in an unknown place", "", both, map[string]any{"shortTerm": map[string]any{"backend": "etcd"}}, []string{"spec.memory.shortTerm.backend", "redis"}},
+	{"memory that lasts no time", "", both, map[string]any{"shortTerm": map[string]any{"ttlSeconds": int64(0)}}, []string{"spec.memory.shortTerm.ttlSeconds", "1"}},
+	{"budget of less than a token for each replica", "budget", both, map[string]any{"tokens": int64(1), "window": "1h"}, []string{"ai.budget", "scaling.maxReplicas"}},
+	{"fallback without a provider", "fallbacks", both, []any{map[string]any{"model": "m"}}, []string{"fallbacks", "provider"}},
+	{"hosted fallback without a key", "fallbacks", both, []any{map[string]any{"provider": "openai", "model": "m"}}, []string{"fallbacks", "apiKeySecretRef", "without a key"}},
+	{"unknown proxy", "proxy", both, "maybe", []string{"ai.proxy", "enabled", "disabled"}},
 }
 
-// agent is the sample with one field of spec.ai changed, or taken out by nil.
+// invalidSpecs are agents, by what is added to their spec.
+var invalidSpecs = []struct {
+	name string
+	by   layers
+	spec string
+	want []string
+}{
+	{"supervised by nobody", both, "{operationMode: supervised, eventing: {enabled: true}}", []string{"spec.approval", "missing"}},
+	{"supervised without a broker", both, "{operationMode: supervised, eventing: {enabled: false}, approval: {custom: {endpoint: 'https://a'}}}", []string{"eventing.enabled", "through its broker"}},
+	{"approval by nobody", both, "{approval: {}}", []string{"spec.approval", "providers", "at least one of slack, custom"}},
+	{"approval by a provider that is not set up", both, "{approval: {providers: [slack], custom: {endpoint: 'https://a'}}}", []string{"spec.approval", "slack"}},
+	{"approval by a provider twice", both, "{approval: {providers: [custom, custom], custom: {endpoint: 'https://a'}}}", []string{"spec.approval", "providers"}},
+	{"approval by an unknown provider", both, "{approval: {providers: [pigeon], custom: {endpoint: 'https://a'}}}", []string{"spec.approval.providers[0]", "pigeon"}},
+	{"approval by an endpoint that is no URL", both, "{approval: {custom: {endpoint: 'a:80'}}}", []string{"spec.approval.custom.endpoint", "http://"}},
+	{"approval by a webhook without its Secret", both, "{approval: {slack: {webhookSecretRef: {key: url}}}}", []string{"spec.approval.slack.webhookSecretRef", "name"}},
+	{"approval that takes no duration", both, "{approval: {timeout: soon, custom: {endpoint: 'https://a'}}}", []string{"spec.approval.timeout", "soon"}},
+	{"approval that takes too long", webhook, "{approval: {timeout: 721h, custom: {endpoint: 'https://a'}}}", []string{"spec.approval.timeout", "720h"}},
+	{"approval that ends otherwise", both, "{approval: {timeoutAction: ask, custom: {endpoint: 'https://a'}}}", []string{"spec.approval.timeoutAction", "deny"}},
+	{"controls without a broker", both, "{eventing: {enabled: false}, permissions: {eventControls: {allowEventDisable: true, controlEventTypes: [a.b], allowedControlSources: [/a]}}}", []string{"eventing.enabled", "through the agent's broker"}},
+	{"controls of no type", both, "{permissions: {eventControls: {allowEventDisable: true, allowedControlSources: [/a]}}}", []string{"spec.permissions.eventControls", "controlEventTypes"}},
+	{"controls from nowhere", both, "{permissions: {eventControls: {allowEventDisable: true, controlEventTypes: [a.b]}}}", []string{"spec.permissions.eventControls", "allowedControlSources"}},
+	{"controls of what is no type", both, "{permissions: {eventControls: {controlEventTypes: ['a b']}}}", []string{"spec.permissions.eventControls.controlEventTypes[0]", "expected an event type"}},
+	{"controls from everywhere", both, "{permissions: {eventControls: {allowedControlSources: ['*']}}}", []string{"spec.permissions.eventControls.allowedControlSources[0]", "not all of them"}},
+}
+
+// agentWith is the sample with what a spec sets.
+func agentWith(t *testing.T, namespace, spec string) *unstructured.Unstructured {
+	t.Helper()
+	o := agent(t, namespace, "temperature", 0.7)
+	var set map[string]any
+	if err := yaml.Unmarshal([]byte(spec), &set); err != nil {
+		t.Fatal(err)
+	}
+	for field, value := range set {
+		if err := unstructured.SetNestedField(o.Object, value, "spec", field); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return o
+}
+
+// agent is the sample with one field of spec.ai changed, or taken out by nil; without
+// a field its memory is set.
 func agent(t *testing.T, namespace, field string, value any) *unstructured.Unstructured {
 	t.Helper()
 	o, err := test.Sample("agent-bruno.yaml")
@@ -175,6 +225,12 @@ func agent(t *testing.T, namespace, field string, value any) *unstructured.Unstr
 		t.Fatal(err)
 	}
 	o.SetNamespace(namespace)
+	if field == "" {
+		if err := unstructured.SetNestedField(o.Object, value, "spec", "memory"); err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
 	if value == nil {
 		unstructured.RemoveNestedField(o.Object, "spec", "ai", field)
 	} else if err := unstructured.SetNestedField(o.Object, value, "spec", "ai", field); err != nil {
@@ -189,6 +245,12 @@ func TestInvalidAgents(t *testing.T) {
 	for _, tt := range invalidAgents {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := clients.Admit(t.Context(), agent(t, namespace, tt.field, tt.value))
+			refused(t, err, tt.want...)
+		})
+	}
+	for _, tt := range invalidSpecs {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := clients.Admit(t.Context(), agentWith(t, namespace, tt.spec))
 			refused(t, err, tt.want...)
 		})
 	}

@@ -151,8 +151,16 @@ func TestParity(t *testing.T) {
 	for _, tt := range invalidAgents {
 		check(tt.name, tt.by, agent(t, namespace, tt.field, tt.value))
 	}
+	for _, tt := range invalidSpecs {
+		check(tt.name, tt.by, agentWith(t, namespace, tt.spec))
+	}
 
 	valid := []*unstructured.Unstructured{function(t, namespace, "", valid), function(t, namespace, strings.Repeat("n", 63), valid), agent(t, namespace, "temperature", 0.7)}
+	for i, spec := range validSpecs {
+		o := agentWith(t, namespace, spec)
+		o.SetName(fmt.Sprintf("a%d", i))
+		valid = append(valid, o)
+	}
 	for i, extra := range validFunctions {
 		valid = append(valid, function(t, namespace, fmt.Sprintf("f%d", i), extra))
 	}
@@ -166,6 +174,14 @@ func TestParity(t *testing.T) {
 			}
 		})
 	}
+}
+
+// validSpecs are agents at the edges of what is right.
+var validSpecs = []string{
+	"{permissions: {}}",
+	"{permissions: {disableBrokerCreation: true, eventControls: {allowEventDisable: true, controlEventTypes: [a.b], allowedControlSources: [/a, '/b/*']}}}",
+	"{operationMode: supervised, approval: {slack: {webhookSecretRef: {name: s, key: k}}, custom: {endpoint: 'http://a', secretRef: {name: s, key: k}}, requireAll: true}}",
+	"{approval: {providers: [custom], custom: {endpoint: 'https://a/b?c'}, timeout: 720h, timeoutAction: approve}}",
 }
 
 // validFunctions are at the edges of what is right.

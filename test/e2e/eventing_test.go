@@ -19,6 +19,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	"knative.dev/pkg/apis"
+	duckv1 "knative.dev/pkg/apis/duck/v1"
 	"knative.dev/pkg/ptr"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
@@ -56,9 +58,15 @@ func rememberer(namespace, name string) *v1alpha1.LambdaFunction {
 // remembers waits until what the function has got is right.
 func remembers(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction, what string, right func([]seen) bool) []seen {
 	t.Helper()
+	return remembersAt(ctx, t, f.Status.URL, what, right)
+}
+
+// remembersAt asks such a function, or an agent of its image.
+func remembersAt(ctx context.Context, t *testing.T, url *apis.URL, what string, right func([]seen) bool) []seen {
+	t.Helper()
 	var got []seen
 	err := wait.PollUntilContextTimeout(ctx, 500*time.Millisecond, test.Patience, true, func(ctx context.Context) (bool, error) {
-		answer, err := clients.Call(ctx, f.Status.URL, "{}")
+		answer, err := clients.Call(ctx, url, "{}")
 		if err != nil || answer.Status != http.StatusOK {
 			return false, err
 		}
@@ -69,7 +77,7 @@ func remembers(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction, wh
 		return right(got), nil
 	})
 	if err != nil {
-		t.Fatalf("%s: %v; function %s has got %+v", what, err, f.Name, got)
+		t.Fatalf("%s: %v; what came to %s is %+v", what, err, url, got)
 	}
 	return got
 }
@@ -79,6 +87,7 @@ func newEvent(id, eventType, source string) event.Event {
 	e.SetID(id)
 	e.SetType(eventType)
 	e.SetSource(source)
+	e.SetTime(time.Now())
 	if err := e.SetData("application/json", map[string]string{"of": id}); err != nil {
 		panic(err)
 	}
@@ -151,8 +160,8 @@ func checkEventingStatus(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFu
 	if len(f.Status.Brokers) != 1 || f.Status.Brokers[0].Name != "default" || !f.Status.Brokers[0].Ready || f.Status.Brokers[0].URL == nil {
 		t.Errorf("status.brokers = %+v, want the ready default one", f.Status.Brokers)
 	}
-	if got, want := fmt.Sprint(f.Status.DeadLetterSinkURI), "/dead-letters/"+f.Namespace+"/"+f.Name; !strings.HasSuffix(got, want) {
-		t.Errorf("status.deadLetterSinkUri = %s, want one that ends in %s", got, want)
+	if got, want := fmt.Sprint(f.Status.DeadLetterSinkURI), "/dead-letters/"+f.Namespace+"/"+f.Name+"?"; !strings.Contains(got, want) {
+		t.Errorf("status.deadLetterSinkUri = %s, want one with %s", got, want)
 	}
 	queue := object(ctx, t, "rabbitmq.com/v1beta1", "queues", f.Namespace, f.Name+"-dead-letters")
 	if name, _, _ := unstructured.NestedString(queue.Object, "spec", "name"); name != "lambda.dlq."+f.Namespace+"."+f.Name {
@@ -207,6 +216,36 @@ func switchOff(ctx context.Context, t *testing.T, first, last *v1alpha1.LambdaFu
 	})
 	if err != nil {
 		t.Error("something of eventing is left behind:", err)
+	}
+}
+
+// TestSink: with a sink the replies go there, and not through the broker.
+func TestSink(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	namespace := clients.Namespace(ctx, t)
+	broker := types.NamespacedName{Namespace: namespace, Name: "default"}
+	audit, listener := rememberer(namespace, "audit"), rememberer(namespace, "listener")
+	f := python(namespace, "greeter", "def handler(event, context):\n    return {\"greets\": event[\"of\"]}\n")
+	f.Spec.Eventing = &v1alpha1.FunctionEventing{Enabled: true, Sink: &duckv1.Destination{Ref: &duckv1.KReference{
+		APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "LambdaFunction", Name: audit.Name}}}
+	listener.Spec.Eventing = &v1alpha1.FunctionEventing{Enabled: true}
+	listener.Spec.Triggers = []v1alpha1.FunctionTrigger{{Filter: &eventingv1.TriggerFilter{Attributes: map[string]string{"type": events.ResponseSuccess}}}}
+	audit, listener, f = create(ctx, t, audit), create(ctx, t, listener), create(ctx, t, f)
+	audit, listener, f = ready(ctx, t, audit), ready(ctx, t, listener), ready(ctx, t, f)
+
+	invocation := newEvent("one", "io.knative.lambda.invoke.async", "/e2e")
+	invocation.SetSubject(namespace + "/" + f.Name)
+	publish(ctx, t, broker, invocation)
+	got := remembers(ctx, t, audit, "the reply at the sink", func(got []seen) bool { return len(got) > 0 })
+	if got[0].Type != events.ResponseSuccess || got[0].Source != events.Source("function", namespace, f.Name) || fmt.Sprint(got[0].Data) != "map[greets:one]" {
+		t.Errorf("the sink has got %+v", got[0])
+	}
+	// A reply through the broker would be there before this one is.
+	publish(ctx, t, broker, newEvent("after", events.ResponseSuccess, "/e2e"))
+	got = remembers(ctx, t, listener, "an event of the replies' type", func(got []seen) bool { return has(got, "after") })
+	if len(got) != 1 {
+		t.Errorf("through the broker came %+v, want nothing of the function", got)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,8 +58,10 @@ func TestContainerThatCannotStart(t *testing.T) {
 			t.Parallel()
 			f := python(namespace, tt.name, tt.code)
 			f.Spec.Runtime.Handler = tt.handler
-			f, err := clients.AwaitFunction(ctx, test.Key(create(ctx, t, f)), "ServiceReady False", func(f *v1alpha1.LambdaFunction) bool {
-				return f.Status.GetCondition(v1alpha1.FunctionConditionServiceReady).IsFalse()
+			f, err := clients.AwaitFunction(ctx, test.Key(create(ctx, t, f)), "ServiceReady False, for the handler", func(f *v1alpha1.LambdaFunction) bool {
+				// Knative Serving may say for a moment that the Route has no Configuration.
+				c := f.Status.GetCondition(v1alpha1.FunctionConditionServiceReady)
+				return c.IsFalse() && strings.Contains(c.Message, tt.want[0])
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -110,14 +110,7 @@ func runRefusingRegistry(ctx context.Context, t *testing.T, namespace, image str
 	}}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := clients.AwaitPod(ctx, test.Key(pod), "Ready", func(p *corev1.Pod) bool {
-		for _, c := range p.Status.Conditions {
-			if c.Type == corev1.PodReady {
-				return c.Status == corev1.ConditionTrue
-			}
-		}
-		return false
-	}); err != nil {
+	if _, err := clients.AwaitPod(ctx, test.Key(pod), "Ready", test.PodReady); err != nil {
 		t.Fatal(err)
 	}
 	return meta.Name + "." + namespace + ".svc.cluster.local"

@@ -121,7 +121,7 @@ func checkAgentService(t *testing.T, key types.NamespacedName) {
 		env[e.Name] = e.Value
 	}
 	for name, want := range map[string]string{"LLM_PROVIDER": "ollama", "LLM_MODEL": "llama3.2:3b", "LLM_TEMPERATURE": "0.7",
-		"OLLAMA_URL": "http://ollama.ollama.svc.cluster.local:11434", "EVENT_SOURCE": "/agent-bruno/agent-bruno"} {
+		"OLLAMA_URL": "http://127.0.0.1:8485", "EVENT_SOURCE": "/agent-bruno/agent-bruno"} {
 		if env[name] != want {
 			t.Errorf("environment %s = %q, want %q", name, env[name], want)
 		}
@@ -129,5 +129,37 @@ func checkAgentService(t *testing.T, key types.NamespacedName) {
 	test.Contains(t, "SYSTEM_PROMPT", env["SYSTEM_PROMPT"], "You are Bruno's AI assistant.")
 	if !slices.ContainsFunc(service.OwnerReferences, func(r metav1.OwnerReference) bool { return r.Kind == "LambdaAgent" }) {
 		t.Errorf("owners of the Knative Service = %v, want the agent", service.OwnerReferences)
+	}
+}
+
+// TestAgentSamplesOfRights applies the shipped manifests unchanged: one agent has its
+// Role, the other one waits for what it asks.
+func TestAgentSamplesOfRights(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	for _, name := range []string{"agent-permissions.yaml", "agent-supervised.yaml"} {
+		manifest := sample(t, name)
+		clients.UseNamespace(ctx, t, manifest.GetNamespace())
+		if _, err := clients.Apply(ctx, manifest); err != nil {
+			t.Fatal(err)
+		}
+		key := types.NamespacedName{Namespace: manifest.GetNamespace(), Name: manifest.GetName()}
+		agent, err := clients.AwaitAgent(ctx, key, "a status", func(*v1alpha1.LambdaAgent) bool { return true })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if agent.Spec.Permissions == nil {
+			if a := agent.Spec.Approval; len(a.Providers) != 1 || a.TimeoutAction != v1alpha1.ApprovalTimeoutDeny {
+				t.Errorf("spec.approval = %+v, want its defaults", a)
+			}
+			continue
+		}
+		role, err := clients.Kube.RbacV1().Roles(key.Namespace).Get(ctx, key.Name+"-agent", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(v1alpha1.PermissionTriggers.Rules(), role.Rules); diff != "" {
+			t.Errorf("the Role has other rules (-want, +got): %s", diff)
+		}
 	}
 }

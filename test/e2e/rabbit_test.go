@@ -21,14 +21,20 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/rabbit"
 )
 
+// needsRabbitMQ skips tests of brokers and dead letter queues where there is none.
+func needsRabbitMQ(t *testing.T) (url string) {
+	t.Helper()
+	if url = os.Getenv("LAMBDA_RABBITMQ_URL"); url == "" {
+		t.Skip("LAMBDA_RABBITMQ_URL: missing; bring up the cluster with --with=eventing")
+	}
+	return url
+}
+
 // rabbitMQ is a channel of the cluster's RabbitMQ; the test is skipped where there
 // is none.
 func rabbitMQ(t *testing.T) (url string, ch *amqp.Channel) {
 	t.Helper()
-	url = os.Getenv("LAMBDA_RABBITMQ_URL")
-	if url == "" {
-		t.Skip("LAMBDA_RABBITMQ_URL: missing; bring up the cluster with --with=eventing")
-	}
+	url = needsRabbitMQ(t)
 	conn, err := amqp.Dial(url)
 	if err != nil {
 		t.Fatal(err)
@@ -206,6 +212,9 @@ func TestDeadLettersOfOthers(t *testing.T) {
 	one, _ := brokers(t, url)
 	queue := events.DeadLetterQueue("e2e", fmt.Sprintf("others-%d", time.Now().UnixNano()))
 	deadLetterQueue(t, ch, queue, nil)
+	if err := ch.Confirm(false); err != nil {
+		t.Fatal(err)
+	}
 	for _, p := range []amqp.Publishing{
 		{ContentType: "application/json", Body: []byte(`{"a":1}`), Headers: amqp.Table{"specversion": "1.0", "id": "dispatcher", "source": "/s", "type": "t", "content-type": "application/json",
 			"time": "0001-01-01T00:00:00Z", "knativeerrorcode": int32(-1), "knativeerrordest": "http://x"}},
@@ -213,8 +222,12 @@ func TestDeadLettersOfOthers(t *testing.T) {
 		{ContentType: "application/cloudevents+json", Body: []byte(`{"specversion":"1.0","id":"structured","source":"/s","type":"t","data":{"b":2}}`)},
 		{ContentType: "text/plain", MessageId: "stray", Body: []byte("hello")},
 	} {
-		if err := ch.PublishWithContext(ctx, "", queue, true, false, p); err != nil {
+		confirmed, err := ch.PublishWithDeferredConfirmWithContext(ctx, "", queue, true, false, p)
+		if err != nil {
 			t.Fatal(err)
+		}
+		if in, err := confirmed.WaitContext(ctx); !in { // the queue; until then nobody else sees it
+			t.Fatal("RabbitMQ refused a message:", err)
 		}
 	}
 	service := &deadletter.Service{Store: one, Functions: noFunctions{}}

@@ -3,13 +3,20 @@
 package e2e
 
 import (
+	"bytes"
+	"context"
+	"io"
+	"os"
 	"strings"
 
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/plugin"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
 )
 
 // noFunctions knows of no function.
@@ -20,7 +27,21 @@ func (noFunctions) Get(key types.NamespacedName) (*v1alpha1.LambdaFunction, erro
 }
 
 // functionOf the name of a dead letter queue.
-func functionOf(queue string) types.NamespacedName {
+func functionOf(queue string) deadletter.Owner {
 	parts := strings.SplitN(queue, ".", 4)
-	return types.NamespacedName{Namespace: parts[2], Name: parts[3]}
+	return deadletter.Function(types.NamespacedName{Namespace: parts[2], Name: parts[3]})
+}
+
+// kubectlLambda runs the plugin to its end.
+func kubectlLambda(ctx context.Context, namespace string, args ...string) (string, error) {
+	var out, errOut bytes.Buffer
+	err := kubectlLambdaTo(ctx, &out, &errOut, namespace, args...)
+	return out.String() + errOut.String(), err
+}
+
+// kubectlLambdaTo runs the plugin; an interrupt ends its context.
+func kubectlLambdaTo(ctx context.Context, out, errOut io.Writer, namespace string, args ...string) error {
+	cmd := plugin.NewCommand(genericiooptions.IOStreams{In: strings.NewReader(""), Out: out, ErrOut: errOut})
+	cmd.SetArgs(append([]string{"--kubeconfig", os.Getenv("KUBECONFIG"), "--namespace", namespace}, args...))
+	return cmd.ExecuteContext(ctx)
 }

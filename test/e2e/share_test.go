@@ -8,8 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	duckv1 "knative.dev/pkg/apis/duck/v1"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
@@ -85,4 +89,37 @@ func rebuild(t *testing.T, strategy v1alpha1.BuildStrategy) {
 		t.Errorf("status.build = %+v after the rebuild, want another reference than %s and an attempt", f.Status.Build, first.Reference)
 	}
 	answers(ctx, t, f, greetingBody(words))
+}
+
+// TestLostImage: what the registry has deleted before a pod could have it is built
+// again. The function waits for its sink, so that no node has the image.
+func TestLostImage(t *testing.T) { eachStrategy(t, lostImage) }
+
+func lostImage(t *testing.T, strategy v1alpha1.BuildStrategy) {
+	ctx := t.Context()
+	namespace := clients.Namespace(ctx, t)
+	f := python(namespace, "lost", greeting("found in "+namespace))
+	f.Spec.Build.Strategy = strategy
+	f.Spec.Eventing = &v1alpha1.FunctionEventing{Enabled: true, Sink: &duckv1.Destination{Ref: &duckv1.KReference{APIVersion: "v1", Kind: "Service", Name: "late"}}}
+	f, err := clients.AwaitFunction(ctx, test.Key(create(ctx, t, f)), "an image without a sink", func(f *v1alpha1.LambdaFunction) bool {
+		return f.Status.Build != nil && f.Status.Build.Image != "" && f.Status.GetCondition(v1alpha1.FunctionConditionServiceReady).GetReason() == v1alpha1.ReasonSinkNotResolved
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	image, err := name.NewDigest(f.Status.Build.Image, name.Insecure)
+	if err == nil {
+		err = remote.Delete(image, remote.WithContext(ctx))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	sink := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "late"}, Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}}}
+	if _, err := clients.Kube.CoreV1().Services(namespace).Create(ctx, sink, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := clients.AwaitEvent(ctx, f, v1alpha1.ReasonImageLost); err != nil {
+		t.Error(err)
+	}
+	answers(ctx, t, ready(ctx, t, f), greetingBody("found in "+namespace))
 }

@@ -5,8 +5,10 @@ package e2e
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"strings"
@@ -207,15 +209,30 @@ func TestSourceSamples(t *testing.T) {
 	}
 }
 
-// gitServer serves where the pods of the cluster reach this process: next to its
-// object store.
+// gitServer serves where the pods of the cluster reach this process.
 func gitServer(t *testing.T) *gitserver.Server {
 	t.Helper()
-	u, err := url.Parse(os.Getenv("LAMBDA_MINIO_ENDPOINT"))
-	if err != nil || u.Host == "" {
-		t.Skip("LAMBDA_MINIO_ENDPOINT is not set: bring the local cluster up with --with=minio")
+	return gitserver.Start(t, hostIP(t))
+}
+
+// hostIP is where the pods of the cluster reach this process: the address from which
+// this machine reaches the API server.
+func hostIP(t *testing.T) string {
+	t.Helper()
+	server, err := url.Parse(clients.Config.Host)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return gitserver.Start(t, u.Hostname())
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "udp", net.JoinHostPort(server.Hostname(), cmp.Or(server.Port(), "443"))) // sends nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	own := conn.LocalAddr().(*net.UDPAddr).IP
+	if own.IsLoopback() {
+		t.Skipf("the API server is at %s: pods do not reach this process there", server.Host)
+	}
+	return own.String()
 }
 
 // TestGitSources: over https and ssh, a commit that comes and a branch that goes.

@@ -4,6 +4,8 @@ package e2e
 
 import (
 	"context"
+	"fmt"
+	"net/http"
 	"testing"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 )
 
 // TestTraffic: a new revision gets no traffic but by its tag, then a half, then is
@@ -50,6 +53,29 @@ func TestTraffic(t *testing.T) {
 
 	f = ready(ctx, t, update(ctx, t, f, func(s *v1alpha1.LambdaFunctionSpec) { s.Traffic = nil }))
 	settle(ctx, t, f, greetingBody("new"))
+}
+
+// TestRollbackByCommand: the command gives all traffic to the revision before, and
+// with a revision's name to that one.
+func TestRollbackByCommand(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	namespace := clients.Namespace(ctx, t)
+	applySample(ctx, t, "commands.yaml", namespace)
+	f := ready(ctx, t, create(ctx, t, python(namespace, "shop", greeting("old"))))
+	old := f.Status.LatestReadyRevisionName
+	f = ready(ctx, t, update(ctx, t, f, func(s *v1alpha1.LambdaFunctionSpec) { s.Source.Inline.Code = greeting("new") }))
+	settle(ctx, t, f, greetingBody("new"))
+	for i, tt := range []struct {
+		data any
+		want string
+	}{{nil, "old"}, {events.FunctionRollback{Revision: f.Status.LatestReadyRevisionName}, "new"}, {events.FunctionRollback{Revision: old}, "old"}} {
+		command := newCommand(events.CommandFunctionRollback, fmt.Sprint(i), "/ci/main", namespace+"/shop", tt.data)
+		if status, _, said := receiverPost(ctx, t, "/", command); status != http.StatusOK {
+			t.Fatalf("the command with %+v was answered %d %s", tt.data, status, said)
+		}
+		settle(ctx, t, ready(ctx, t, f), greetingBody(tt.want))
+	}
 }
 
 // countAnswers waits until both revisions have answered, then counts.

@@ -54,7 +54,7 @@ var rules = []struct {
 	append(upper, clients...),
 	"what knows of no cluster runs in a build pod and in function images as well",
 }, {
-	[]string{"pkg/reconciler/lambdafunction/resources", "pkg/reconciler/lambdaagent/resources"},
+	[]string{"pkg/reconciler/lambdafunction/resources", "pkg/reconciler/lambdaagent/resources", "pkg/reconciler/internal/eventing/resources"},
 	append([]string{"context", "k8s.io/utils/clock", "math/rand", "net", "os"}, clients...),
 	"makers are pure: no context, client, clock or chance",
 }, {

@@ -29,6 +29,36 @@ type Defaults struct {
 	AgentMaxReplicas int
 	// AgentResources of agents that name none.
 	AgentResources corev1.ResourceRequirements
+	// AgentScaling of agents whose spec does not say it.
+	AgentScaling AgentScaling
+	// ModelProbe is how the models of agents are looked at.
+	ModelProbe ModelProbe
+	// ModelProxyImage is the sidecar of agents that have a model.
+	ModelProxyImage string
+	// ModelProxyResources of that sidecar.
+	ModelProxyResources corev1.ResourceRequirements
+}
+
+// AgentScaling is when replicas of an agent come and go. A conversation is one long
+// request after another with pauses in which a person thinks.
+type AgentScaling struct {
+	// TargetConcurrency of conversations at once per replica; 0 leaves it to
+	// Knative Serving, as it does with the durations.
+	TargetConcurrency int
+	// Window over which the autoscaler averages.
+	Window time.Duration
+	// ScaleDownDelay is how long less must be going on before a replica goes.
+	ScaleDownDelay time.Duration
+	// ScaleToZeroRetention of the last replica of agents that may scale to zero.
+	ScaleToZeroRetention time.Duration
+}
+
+// ModelProbe is how the models of agents are looked at.
+type ModelProbe struct {
+	// Interval between two looks at an endpoint; 0 is never.
+	Interval time.Duration
+	// Timeout of one look.
+	Timeout time.Duration
 }
 
 func defaultDefaults() *Defaults {
@@ -37,6 +67,10 @@ func defaultDefaults() *Defaults {
 		MaxFunctionTimeout: 9 * time.Minute,
 		MaxBuildTimeout:    time.Hour,
 		AgentMinReplicas:   1,
+		AgentScaling: AgentScaling{
+			TargetConcurrency: 10, Window: 3 * time.Minute, ScaleDownDelay: 5 * time.Minute, ScaleToZeroRetention: 10 * time.Minute,
+		},
+		ModelProbe: ModelProbe{Interval: time.Minute, Timeout: 5 * time.Second},
 	}
 }
 
@@ -53,6 +87,14 @@ func NewDefaultsFromConfigMap(cm *corev1.ConfigMap) (*Defaults, error) {
 	p.integer("agent-min-replicas", &d.AgentMinReplicas, 0, 10000)
 	p.integer("agent-max-replicas", &d.AgentMaxReplicas, 0, 10000)
 	p.yaml("agent-resources", &d.AgentResources)
+	p.integer("agent-target-concurrency", &d.AgentScaling.TargetConcurrency, 0, 1000)
+	p.seconds("agent-window", &d.AgentScaling.Window, 6*time.Second, time.Hour)
+	p.seconds("agent-scale-down-delay", &d.AgentScaling.ScaleDownDelay, time.Second, time.Hour)
+	p.seconds("agent-scale-to-zero-retention", &d.AgentScaling.ScaleToZeroRetention, time.Second, time.Hour)
+	p.orNone("model-probe-interval", &d.ModelProbe.Interval, time.Second, 24*time.Hour)
+	p.duration("model-probe-timeout", &d.ModelProbe.Timeout, time.Second, time.Minute)
+	p.text("model-proxy-image", &d.ModelProxyImage, imageReference)
+	p.yaml("model-proxy-resources", &d.ModelProxyResources)
 	if d.FunctionTimeout > d.MaxFunctionTimeout { // functions that name none would be refused
 		p.fail("function-timeout", fmt.Errorf("expected no more than max-function-timeout (%v), got %v", d.MaxFunctionTimeout, d.FunctionTimeout))
 	}

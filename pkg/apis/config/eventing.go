@@ -32,6 +32,9 @@ type Eventing struct {
 	QueueType string
 	// Parallelism is how many events of a trigger are in delivery at once.
 	Parallelism int
+	// BrokerPodResources of each pod that Knative's broker on RabbitMQ makes: CPU and
+	// memory. What is left out is the broker's to say.
+	BrokerPodResources corev1.ResourceRequirements
 	// Delivery of functions that say nothing of it.
 	Delivery Delivery
 	// DeadLetters of functions that say nothing of them.
@@ -98,6 +101,14 @@ func NewEventingFromConfigMap(cm *corev1.ConfigMap) (*Eventing, error) {
 	p.text("rabbitmq-connection-secret", &e.ConnectionSecret, secretName)
 	p.text("queue-type", &e.QueueType, oneOf("quorum", "classic"))
 	p.integer("parallelism", &e.Parallelism, 1, 1000)
+	p.yaml("broker-pod-resources", &e.BrokerPodResources)
+	for _, list := range []corev1.ResourceList{e.BrokerPodResources.Requests, e.BrokerPodResources.Limits} {
+		for name := range list {
+			if name != corev1.ResourceCPU && name != corev1.ResourceMemory {
+				p.fail("broker-pod-resources", fmt.Errorf("expected requests and limits of cpu and memory, got %s", name))
+			}
+		}
+	}
 	p.integer("delivery-retry", &e.Delivery.Retry, 0, 100)
 	p.text("delivery-backoff-policy", &e.Delivery.BackoffPolicy, oneOf("linear", "exponential"))
 	p.duration("delivery-backoff-delay", &e.Delivery.BackoffDelay, 100*time.Millisecond, time.Hour)

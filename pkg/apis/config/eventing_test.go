@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -28,6 +29,7 @@ func TestEventing(t *testing.T) {
 	got, err := NewEventingFromConfigMap(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "platform"}, Data: map[string]string{
 		"rabbitmq-connection-secret": "rabbit", "queue-type": "classic", "parallelism": "1", "delivery-retry": "0", "delivery-timeout": "90s",
 		"dead-letters": "false", "dead-letter-overflow-policy": "reject-publish", "response-sink": "https://errors.example/in",
+		"broker-pod-resources": "requests: {cpu: 10m}\nlimits: {memory: 1Gi}",
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -38,6 +40,10 @@ func TestEventing(t *testing.T) {
 	want.DeadLetters.Enabled, want.DeadLetters.OverflowPolicy = false, "reject-publish"
 	want.DeadLetters.Receiver.Namespace = "platform"
 	want.ResponseSink = "https://errors.example/in"
+	want.BrokerPodResources = corev1.ResourceRequirements{
+		Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("10m")},
+		Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")},
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error("config-eventing (-want, +got):", diff)
 	}
@@ -52,6 +58,7 @@ func TestEventingTellsWhatIsWrong(t *testing.T) {
 		"parallelism": "0", "delivery-retry": "-1", "delivery-backoff-policy": "cubic", "delivery-backoff-delay": "0s", "delivery-timeout": "PT1S",
 		"dead-letters": "maybe", "dead-letter-receiver": "here", "dead-letter-ttl": "0s", "dead-letter-max-length": "many",
 		"dead-letter-overflow-policy": "drop", "trigger-overlap": "-1s", "response-sink": "errors", "broker": "default",
+		"broker-pod-resources": "requests: {example.com/gpu: 1}",
 	} {
 		_, err := NewEventingFromConfigMap(&corev1.ConfigMap{Data: map[string]string{key: value}})
 		if err == nil || !strings.Contains(err.Error(), EventingConfigName+": "+key+": ") {

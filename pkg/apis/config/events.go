@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"net/url"
 	"sort"
 	"strings"
@@ -23,6 +24,9 @@ type Events struct {
 	ResponseSink string
 	// LifecycleSink is a URL that gets lifecycle and audit events; empty is none.
 	LifecycleSink string
+	// ApprovalAllowedNetworks are those in which approvals may be asked for, besides
+	// the public Internet.
+	ApprovalAllowedNetworks []netip.Prefix
 }
 
 func defaultEvents() *Events { return &Events{} }
@@ -38,6 +42,12 @@ func NewEventsFromConfigMap(cm *corev1.ConfigMap) (*Events, error) {
 	}
 	p.text("response-sink", &e.ResponseSink, sinkURL)
 	p.text("lifecycle-sink", &e.LifecycleSink, sinkURL)
+	var networks []string
+	p.list("approval-allowed-networks", &networks, func(text string) error {
+		network, err := parseNetwork(text)
+		e.ApprovalAllowedNetworks = append(e.ApprovalAllowedNetworks, network)
+		return err
+	})
 	return e, p.done()
 }
 

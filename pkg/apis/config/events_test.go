@@ -9,7 +9,8 @@ import (
 
 func TestEventsRefuses(t *testing.T) {
 	for _, tt := range []struct{ name, key, value, want string }{
-		{"a key that nothing reads", "sink", "http://a", "unknown key; known are command-aliases, lifecycle-sink, response-sink"},
+		{"a key that nothing reads", "sink", "http://a", "unknown key; known are approval-allowed-networks, command-aliases, lifecycle-sink, response-sink"},
+		{"networks that are none", "approval-allowed-networks", "10.0.0.1/8", "expected networks such as"},
 		{"a sink that is no URL", "response-sink", "broker", "response-sink: expected a URL"},
 		{"a sink of another scheme", "lifecycle-sink", "amqp://broker", "lifecycle-sink: expected a URL"},
 		{"aliases that are no map", "command-aliases", "a", "expected YAML"},

@@ -27,6 +27,10 @@ type parser struct {
 	errors []error
 }
 
+// UnknownKeysError names keys that nothing reads. What was parsed beside them is
+// whole.
+type UnknownKeysError struct{ error }
+
 func newParser(name string, data map[string]string) *parser {
 	return &parser{name: name, data: data, known: []string{configmap.ExampleKey}}
 }
@@ -94,6 +98,22 @@ func (p *parser) duration(key string, to *time.Duration, least, most time.Durati
 	*to = d
 }
 
+// orNone reads a duration that may be 0.
+func (p *parser) orNone(key string, to *time.Duration, least, most time.Duration) {
+	if d, err := time.ParseDuration(strings.TrimSpace(p.data[key])); err == nil && d == 0 {
+		least = 0
+	}
+	p.duration(key, to, least, most)
+}
+
+// seconds reads a duration of whole seconds that may be 0.
+func (p *parser) seconds(key string, to *time.Duration, least, most time.Duration) {
+	p.orNone(key, to, least, most)
+	if *to%time.Second != 0 {
+		p.fail(key, fmt.Errorf("expected whole seconds, got %v", *to))
+	}
+}
+
 // list reads items separated by commas or white space.
 func (p *parser) list(key string, to *[]string, check func(string) error) {
 	v, ok := p.value(key)
@@ -122,8 +142,10 @@ func (p *parser) required(key, value string) {
 	}
 }
 
-// done returns everything that is wrong, sorted, unknown keys included.
+// done returns everything that is wrong, sorted, unknown keys included: as an
+// UnknownKeysError where there is nothing else.
 func (p *parser) done() error {
+	wrong := len(p.errors) > 0
 	known := make(map[string]bool, len(p.known))
 	for _, k := range p.known {
 		known[k] = true
@@ -136,7 +158,11 @@ func (p *parser) done() error {
 		}
 	}
 	sort.Slice(p.errors, func(i, j int) bool { return p.errors[i].Error() < p.errors[j].Error() })
-	return errors.Join(p.errors...)
+	all := errors.Join(p.errors...)
+	if all != nil && !wrong {
+		return UnknownKeysError{all}
+	}
+	return all
 }
 
 var repositoryPattern = regexp.MustCompile(`^[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*$`)

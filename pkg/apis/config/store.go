@@ -4,7 +4,9 @@ package config
 
 import (
 	"context"
+	"errors"
 
+	corev1 "k8s.io/api/core/v1"
 	"knative.dev/pkg/configmap"
 )
 
@@ -43,12 +45,32 @@ func ToContext(ctx context.Context, cfg *Config) context.Context {
 
 // Constructors of all ConfigMaps of this project, for their validation at
 // admission.
-var Constructors = configmap.Constructors{
-	BuildConfigName:    NewBuildFromConfigMap,
-	RuntimesConfigName: NewRuntimesFromConfigMap,
-	DefaultsConfigName: NewDefaultsFromConfigMap,
-	EventingConfigName: NewEventingFromConfigMap,
-	EventsConfigName:   NewEventsFromConfigMap,
+var Constructors = constructors(nil)
+
+// constructors are strict without warn, and tolerant with it.
+func constructors(warn func(error)) configmap.Constructors {
+	return configmap.Constructors{
+		BuildConfigName:    Tolerant(warn, NewBuildFromConfigMap),
+		RuntimesConfigName: Tolerant(warn, NewRuntimesFromConfigMap),
+		DefaultsConfigName: Tolerant(warn, NewDefaultsFromConfigMap),
+		EventingConfigName: Tolerant(warn, NewEventingFromConfigMap),
+		EventsConfigName:   Tolerant(warn, NewEventsFromConfigMap),
+	}
+}
+
+// Tolerant parses like parse, and only warns of keys that nothing reads: admission
+// refuses them, but after a rollback the cluster has those of the newer version,
+// with which the older one must start. Without warn such a key is an error.
+func Tolerant[T any](warn func(error), parse func(*corev1.ConfigMap) (T, error)) func(*corev1.ConfigMap) (T, error) {
+	return func(cm *corev1.ConfigMap) (T, error) {
+		parsed, err := parse(cm)
+		var unknown UnknownKeysError
+		if warn != nil && errors.As(err, &unknown) {
+			warn(unknown)
+			return parsed, nil
+		}
+		return parsed, err
+	}
 }
 
 // Store keeps the newest configuration that could be parsed.
@@ -59,7 +81,8 @@ type Store struct {
 // NewStore returns a store. onAfterStore is called with the name and the parsed
 // value of each ConfigMap whenever it changed.
 func NewStore(logger configmap.Logger, onAfterStore ...func(name string, value interface{})) *Store {
-	return &Store{UntypedStore: configmap.NewUntypedStore("lambda", logger, Constructors, onAfterStore...)}
+	warn := func(err error) { logger.Errorf("Ignoring what this version does not know: %v", err) }
+	return &Store{UntypedStore: configmap.NewUntypedStore("lambda", logger, constructors(warn), onAfterStore...)}
 }
 
 // ToContext implements knative.dev/pkg/reconciler.ConfigStore.

@@ -32,6 +32,8 @@ func TestStoreTellsChanges(t *testing.T) {
 	}{
 		{"one", configMap(DefaultsConfigName, map[string]string{"function-timeout": "42s"}), []string{DefaultsConfigName}},
 		{"a bad one", configMap(DefaultsConfigName, map[string]string{"function-timeout": "forever"}), nil},
+		{"one with a key of another version", configMap(EventingConfigName, map[string]string{"parallelism": "7", "of-tomorrow": "1"}), []string{EventingConfigName}},
+		{"a bad one with such a key", configMap(EventingConfigName, map[string]string{"parallelism": "0", "of-tomorrow": "1"}), nil},
 		{"another", configMap(RuntimesConfigName, map[string]string{"ruby": ruby}), []string{RuntimesConfigName}},
 		{"the third", configMap(BuildConfigName, map[string]string{"registry": "r.test", "builder-image": "builder", "runtime-image": "runtime"}), []string{BuildConfigName}},
 	} {
@@ -45,8 +47,8 @@ func TestStoreTellsChanges(t *testing.T) {
 		}
 	}
 	cfg := store.Load()
-	if cfg.Defaults.FunctionTimeout != 42*time.Second || cfg.Runtimes.Languages["ruby"] == nil || cfg.Build.Registry != "r.test" {
-		t.Errorf("Load() = %+v %+v %+v", cfg.Defaults, cfg.Runtimes, cfg.Build)
+	if cfg.Defaults.FunctionTimeout != 42*time.Second || cfg.Runtimes.Languages["ruby"] == nil || cfg.Build.Registry != "r.test" || cfg.Eventing.Parallelism != 7 {
+		t.Errorf("Load() = %+v %+v %+v %+v", cfg.Defaults, cfg.Runtimes, cfg.Build, cfg.Eventing)
 	}
 }
 

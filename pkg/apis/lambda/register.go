@@ -60,8 +60,26 @@ const (
 	// writes it.
 	LastModifierAnnotationKey = GroupName + "/last-modifier"
 
+	// ReferencesAnnotationKey is on revisions of agents: a hash over the Secrets and
+	// ConfigMaps that the revision refers to, so that a change of one rolls a new
+	// revision.
+	ReferencesAnnotationKey = GroupName + "/references"
+
+	// RetiredAnnotationKey is on a Trigger to an agent that has gone: since when. What
+	// is in its queue becomes dead letters.
+	RetiredAnnotationKey = GroupName + "/retired"
+
 	// ToldAnnotationKey holds what the lifecycle sink was last told of an object.
 	ToldAnnotationKey = GroupName + "/told"
+
+	// WithdrawnAnnotationKey holds, on an agent, the permissions that events have
+	// withdrawn. The receiver writes it, and the controller takes off what is over.
+	WithdrawnAnnotationKey = GroupName + "/withdrawn"
+
+	// LateBindingAnnotationKey is on the binding of a dead letter queue to a Trigger
+	// that had delivered events before it was made: some of its letters may be from
+	// before, and not in the queue.
+	LateBindingAnnotationKey = GroupName + "/late-binding"
 
 	// LifecycleFinalizer keeps an object until the lifecycle sink was told that it
 	// is deleted.
@@ -74,4 +92,7 @@ var (
 
 	// LambdaAgentResource is the resource of LambdaAgents.
 	LambdaAgentResource = schema.GroupResource{Group: GroupName, Resource: "lambdaagents"}
+
+	// ApprovalRequestResource is the resource of ApprovalRequests.
+	ApprovalRequestResource = schema.GroupResource{Group: GroupName, Resource: "approvalrequests"}
 )

@@ -32,9 +32,20 @@ const (
 // groupAuthenticated is the group of everybody who is known.
 const groupAuthenticated = "system:authenticated"
 
-// Subresource of LambdaFunctions by which RBAC says who may read (get), replay
-// (update) and purge (delete) dead letters.
-const Subresource = "deadletters"
+// Resource by which RBAC says who may do what.
+type Resource struct{ Of, Subresource string }
+
+func (r Resource) String() string { return r.Of + "/" + r.Subresource }
+
+var (
+	// DeadLetters of functions: who may read (get), replay (update) and purge (delete)
+	// them.
+	DeadLetters = Resource{lambda.LambdaFunctionResource.Resource, "deadletters"}
+	// AgentDeadLetters are those of agents, likewise.
+	AgentDeadLetters = Resource{lambda.LambdaAgentResource.Resource, "deadletters"}
+	// Approvals of agents: who may read (get) and decide (update) them.
+	Approvals = Resource{lambda.LambdaAgentResource.Resource, "approvals"}
+)
 
 // UnauthenticatedError says that it is not known who calls.
 type UnauthenticatedError struct{ Why string }
@@ -42,10 +53,13 @@ type UnauthenticatedError struct{ Why string }
 func (e *UnauthenticatedError) Error() string { return "not authenticated: " + e.Why }
 
 // ForbiddenError says that somebody may not do what they ask for.
-type ForbiddenError struct{ User, Verb, Namespace, Name, Why string }
+type ForbiddenError struct {
+	Resource                         Resource
+	User, Verb, Namespace, Name, Why string
+}
 
 func (e *ForbiddenError) Error() string {
-	return strings.TrimSuffix(fmt.Sprintf("user %q may not %s %s/%s of %s/%s: %s", e.User, e.Verb, lambda.LambdaFunctionResource.Resource, Subresource, e.Namespace, e.Name, e.Why), ": ")
+	return strings.TrimSuffix(fmt.Sprintf("user %q may not %s %s of %s/%s: %s", e.User, e.Verb, e.Resource, e.Namespace, e.Name, e.Why), ": ")
 }
 
 // Reviewer asks the API server.
@@ -100,9 +114,9 @@ func (r *Reviewer) Token(ctx context.Context, token string, audiences ...string)
 	return &review.Status.User, nil
 }
 
-// Allowed asks whether a user may do something with the dead letters of a
-// function. nil says yes.
-func (r *Reviewer) Allowed(ctx context.Context, user *authenticationv1.UserInfo, verb, namespace, name string) error {
+// Allowed asks whether a user may do something with what a function or an agent of
+// that name has. nil says yes.
+func (r *Reviewer) Allowed(ctx context.Context, user *authenticationv1.UserInfo, resource Resource, verb, namespace, name string) error {
 	extra := map[string]authorizationv1.ExtraValue{}
 	for k, v := range user.Extra {
 		extra[k] = authorizationv1.ExtraValue(v)
@@ -111,7 +125,7 @@ func (r *Reviewer) Allowed(ctx context.Context, user *authenticationv1.UserInfo,
 		Spec: authorizationv1.SubjectAccessReviewSpec{
 			User: user.Username, UID: user.UID, Groups: user.Groups, Extra: extra,
 			ResourceAttributes: &authorizationv1.ResourceAttributes{
-				Group: lambda.GroupName, Version: "*", Resource: lambda.LambdaFunctionResource.Resource, Subresource: Subresource, Verb: verb, Namespace: namespace, Name: name,
+				Group: lambda.GroupName, Version: "*", Resource: resource.Of, Subresource: resource.Subresource, Verb: verb, Namespace: namespace, Name: name,
 			},
 		},
 	}, metav1.CreateOptions{})
@@ -119,7 +133,7 @@ func (r *Reviewer) Allowed(ctx context.Context, user *authenticationv1.UserInfo,
 	case err != nil:
 		return fmt.Errorf("asking what %q may do: %w", user.Username, err)
 	case !review.Status.Allowed:
-		return &ForbiddenError{user.Username, verb, namespace, name, review.Status.Reason}
+		return &ForbiddenError{resource, user.Username, verb, namespace, name, review.Status.Reason}
 	}
 	return nil
 }

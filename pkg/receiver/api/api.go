@@ -18,19 +18,26 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
 )
 
-// Pattern of the paths; see Path.
-const pattern = "/v1/namespaces/{namespace}/functions/{name}/deadletters"
+// kinds of owners by how they are in paths, and by what RBAC says who may do what with
+// their dead letters.
+var kinds = map[deadletter.Kind]struct {
+	plural   string
+	resource access.Resource
+}{
+	deadletter.KindFunction: {"functions", access.DeadLetters},
+	deadletter.KindAgent:    {"agents", access.AgentDeadLetters},
+}
 
-// Path of a function's dead letters.
-func Path(namespace, name string) string {
-	return "/v1/namespaces/" + namespace + "/functions/" + name + "/deadletters"
+// Path of an owner's dead letters.
+func Path(o deadletter.Owner) string {
+	return "/v1/namespaces/" + o.Namespace + "/" + kinds[o.Kind].plural + "/" + o.Name + "/deadletters"
 }
 
 // defaultListed is how many letters a list has where it is not said.
 const defaultListed = 100
 
 // Audit is told who did what.
-type Audit func(ctx context.Context, user, action string, function types.NamespacedName)
+type Audit func(ctx context.Context, user, action string, owner deadletter.Owner)
 
 type handler struct {
 	letters *deadletter.Service
@@ -42,27 +49,30 @@ type handler struct {
 func New(letters *deadletter.Service, reviewer *access.Reviewer, audit Audit) http.Handler {
 	h := &handler{letters: letters, access: reviewer, audit: audit}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+pattern, h.guarded("get", h.get))
-	mux.HandleFunc("POST "+pattern+"/replay", h.guarded("update", h.replay))
-	mux.HandleFunc("DELETE "+pattern, h.guarded("delete", h.purge))
+	for kind := range kinds {
+		pattern := Path(deadletter.Owner{Kind: kind, NamespacedName: types.NamespacedName{Namespace: "{namespace}", Name: "{name}"}})
+		mux.HandleFunc("GET "+pattern, h.guarded(kind, "get", h.get))
+		mux.HandleFunc("POST "+pattern+"/replay", h.guarded(kind, "update", h.replay))
+		mux.HandleFunc("DELETE "+pattern, h.guarded(kind, "delete", h.purge))
+	}
 	return mux
 }
 
 // call is a request of somebody who may make it.
 type call struct {
 	*http.Request
-	user     string
-	function types.NamespacedName
-	id       string
+	user  string
+	owner deadletter.Owner
+	id    string
 }
 
-func (h *handler) guarded(verb string, serve func(http.ResponseWriter, *call) error) http.HandlerFunc {
+func (h *handler) guarded(kind deadletter.Kind, verb string, serve func(http.ResponseWriter, *call) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		c := &call{Request: r, function: types.NamespacedName{Namespace: r.PathValue("namespace"), Name: r.PathValue("name")}, id: r.URL.Query().Get("id")}
+		c := &call{Request: r, owner: deadletter.Owner{Kind: kind, NamespacedName: types.NamespacedName{Namespace: r.PathValue("namespace"), Name: r.PathValue("name")}}, id: r.URL.Query().Get("id")}
 		user, err := h.access.User(r)
 		if err == nil {
 			c.user = user.Username
-			err = h.access.Allowed(r.Context(), user, verb, c.function.Namespace, c.function.Name)
+			err = h.access.Allowed(r.Context(), user, kinds[kind].resource, verb, c.owner.Namespace, c.owner.Name)
 		}
 		if err == nil {
 			err = serve(w, c)
@@ -147,17 +157,17 @@ func (h *handler) get(w http.ResponseWriter, c *call) error {
 		}
 		limit = n
 	}
-	listed, err := h.letters.List(c.Context(), c.function, limit)
+	listed, err := h.letters.List(c.Context(), c.owner, limit)
 	if err != nil {
 		return err
 	}
-	h.audit(c.Context(), c.user, "listed", c.function)
+	h.audit(c.Context(), c.user, "listed", c.owner)
 	writeJSON(w, http.StatusOK, List{listed})
 	return nil
 }
 
 func (h *handler) show(w http.ResponseWriter, c *call) error {
-	found, err := h.letters.Show(c.Context(), c.function, c.id)
+	found, err := h.letters.Show(c.Context(), c.owner, c.id)
 	switch {
 	case err != nil:
 		return err
@@ -174,7 +184,7 @@ func (h *handler) show(w http.ResponseWriter, c *call) error {
 		}
 		list.Items = append(list.Items, shown)
 	}
-	h.audit(c.Context(), c.user, "shown", c.function)
+	h.audit(c.Context(), c.user, "shown", c.owner)
 	writeJSON(w, http.StatusOK, list)
 	return nil
 }
@@ -199,8 +209,8 @@ func (h *handler) replay(w http.ResponseWriter, c *call) error {
 		_ = encoder.Encode(line) // the client went away: its context ends the replay
 		_ = http.NewResponseController(w).Flush()
 	}
-	h.audit(c.Context(), c.user, "replayed", c.function)
-	err := h.letters.Replay(c.Context(), c.function, deadletter.Selection{ID: c.id}, func(r deadletter.Result) { write(Line{Result: &r}) })
+	h.audit(c.Context(), c.user, "replayed", c.owner)
+	err := h.letters.Replay(c.Context(), c.owner, deadletter.Selection{ID: c.id}, func(r deadletter.Result) { write(Line{Result: &r}) })
 	switch {
 	case err != nil && begun:
 		write(Line{Problem: err.Error()})
@@ -220,9 +230,9 @@ type Purged struct {
 }
 
 func (h *handler) purge(w http.ResponseWriter, c *call) error {
-	n, err := h.letters.Purge(c.Context(), c.function, deadletter.Selection{ID: c.id})
+	n, err := h.letters.Purge(c.Context(), c.owner, deadletter.Selection{ID: c.id})
 	if n > 0 {
-		h.audit(c.Context(), c.user, "purged", c.function)
+		h.audit(c.Context(), c.user, "purged", c.owner)
 	}
 	switch {
 	case err != nil:

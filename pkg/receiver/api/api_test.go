@@ -115,8 +115,8 @@ func serve(t *testing.T, ca *authority) *served {
 	if err := s.store.Publish(t.Context(), queue, &e); err != nil {
 		t.Fatal(err)
 	}
-	letters := &deadletter.Service{Store: s.store, Functions: rtesting.Functions{}}
-	s.Server = httptest.NewUnstartedServer(New(letters, access.NewReviewer(cluster(ca)), func(_ context.Context, user, action string, _ types.NamespacedName) {
+	letters := &deadletter.Service{Store: s.store, Functions: rtesting.Functions{}, Agents: rtesting.Agents{}}
+	s.Server = httptest.NewUnstartedServer(New(letters, access.NewReviewer(cluster(ca)), func(_ context.Context, user, action string, _ deadletter.Owner) {
 		s.audits = append(s.audits, user+" "+action)
 	}))
 	s.TLS = &tls.Config{ClientAuth: tls.RequestClientCert, MinVersion: tls.VersionTLS12}
@@ -152,9 +152,13 @@ func (s *served) call(t *testing.T, method, path, token string, cert *tls.Certif
 	return response.StatusCode, string(bytes.TrimSpace(body))
 }
 
+func function(namespace string) deadletter.Owner {
+	return deadletter.Function(types.NamespacedName{Namespace: namespace, Name: "greeter"})
+}
+
 func TestWhoMay(t *testing.T) {
 	ca := newAuthority(t)
-	path := Path("team", "greeter")
+	path := Path(function("team"))
 	for _, tt := range []struct {
 		name, method, path, token string
 		cert                      *tls.Certificate
@@ -171,7 +175,8 @@ func TestWhoMay(t *testing.T) {
 		{"a certificate of nobody", http.MethodGet, path, "", ca.issue(t, "", x509.ExtKeyUsageClientAuth), 401, "no common name"},
 		{"a reader who purges", http.MethodDelete, path, "", ca.issue(t, "bob", x509.ExtKeyUsageClientAuth, "readers"), 403, `user \"bob\" may not delete lambdafunctions/deadletters of team/greeter`},
 		{"a reader who replays", http.MethodPost, path + "/replay", "", ca.issue(t, "bob", x509.ExtKeyUsageClientAuth, "readers"), 403, "may not update"},
-		{"another namespace", http.MethodGet, Path("other", "greeter"), "anns", nil, 403, "other/greeter"},
+		{"who may see the function's and not the agent's", http.MethodGet, Path(deadletter.Agent(function("team").NamespacedName)), "anns", nil, 403, `user \"ann\" may not get lambdaagents/deadletters of team/greeter`},
+		{"another namespace", http.MethodGet, Path(function("other")), "anns", nil, 403, "other/greeter"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := serve(t, ca)
@@ -191,7 +196,7 @@ func TestWhoMay(t *testing.T) {
 
 func TestAnswers(t *testing.T) {
 	s := serve(t, newAuthority(t))
-	path := Path("team", "greeter")
+	path := Path(function("team"))
 	for _, tt := range []struct {
 		name, method, path string
 		status             int

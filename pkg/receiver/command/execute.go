@@ -17,6 +17,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	lambdaclientset "github.com/brunovlucena/knative-lambda-operator/pkg/client/clientset/versioned"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/access"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
 )
 
@@ -145,7 +146,7 @@ func (h *Handler) deadLetters(ctx context.Context, c *command) (*events.CommandR
 	verb := map[string]string{events.CommandDeadLetterList: "get", events.CommandDeadLetterReplay: "update", events.CommandDeadLetterPurge: "delete"}[c.kind]
 	user := &authenticationv1.UserInfo{Username: ServiceAccount(c.target.Namespace),
 		Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + c.target.Namespace, "system:authenticated"}}
-	if err := h.Access.Allowed(ctx, user, verb, c.target.Namespace, c.target.Name); err != nil {
+	if err := h.Access.Allowed(ctx, user, access.DeadLetters, verb, c.target.Namespace, c.target.Name); err != nil {
 		return nil, err
 	}
 	if c.kind == events.CommandDeadLetterList {
@@ -170,7 +171,7 @@ func (h *Handler) listLetters(ctx context.Context, c *command, limit int) (*even
 	case limit < 0 || limit > deadletter.MaxListed:
 		return nil, refuse(http.StatusBadRequest, "InvalidData", "data.limit: expected 1 to %d", deadletter.MaxListed)
 	}
-	letters, err := h.Letters.List(ctx, c.target, limit)
+	letters, err := h.Letters.List(ctx, deadletter.Function(c.target), limit)
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +182,7 @@ func (h *Handler) listLetters(ctx context.Context, c *command, limit int) (*even
 
 func (h *Handler) replayLetters(ctx context.Context, c *command, id string) (*events.CommandResult, error) {
 	r := &events.CommandResult{}
-	err := h.Letters.Replay(ctx, c.target, deadletter.Selection{ID: id}, func(one deadletter.Result) {
+	err := h.Letters.Replay(ctx, deadletter.Function(c.target), deadletter.Selection{ID: id}, func(one deadletter.Result) {
 		if one.Error == "" {
 			r.Replayed++
 		} else {
@@ -199,7 +200,7 @@ func (h *Handler) replayLetters(ctx context.Context, c *command, id string) (*ev
 }
 
 func (h *Handler) purgeLetters(ctx context.Context, c *command, id string) (*events.CommandResult, error) {
-	n, err := h.Letters.Purge(ctx, c.target, deadletter.Selection{ID: id})
+	n, err := h.Letters.Purge(ctx, deadletter.Function(c.target), deadletter.Selection{ID: id})
 	switch {
 	case err != nil:
 		return nil, err

@@ -125,6 +125,7 @@ func TestIngest(t *testing.T) {
 		{"taken", http.MethodPost, path, binary, "{}", nil, http.StatusAccepted, ""},
 		{"structured", http.MethodPost, path, map[string]string{"Content-Type": "application/cloudevents+json"}, `{"specversion":"1.0","id":"1","type":"t","source":"/s"}`, nil, http.StatusAccepted, ""},
 		{"data that is not the JSON it says", http.MethodPost, path, binary, "{", nil, http.StatusAccepted, ""},
+		{"for nobody's agent", http.MethodPost, deadletter.Path + "team/agents/greeter/more", binary, "{}", nil, http.StatusNotFound, "<namespace>/agents/<agent>"},
 		{"no queue", http.MethodPost, deadletter.Path + "team/other", binary, "{}", nil, http.StatusServiceUnavailable, "no such dead letter queue"},
 		{"full", http.MethodPost, path, binary, "{}", deadletter.ErrFull, http.StatusServiceUnavailable, "full"},
 		{"no RabbitMQ", http.MethodPost, path, binary, "{}", deadletter.ErrUnavailable, http.StatusServiceUnavailable, "cannot be reached"},
@@ -140,7 +141,7 @@ func TestIngest(t *testing.T) {
 			store := rtesting.NewStore(queue)
 			store.Err = tt.err
 			observed := ""
-			ingest := deadletter.NewIngest(store, rtesting.Functions{key: {}}, func(_ context.Context, outcome string) { observed = outcome })
+			ingest := deadletter.NewIngest(store, rtesting.Functions{key: {}}, rtesting.Agents{key: {}}, never, func(_ context.Context, outcome string) { observed = outcome })
 			w := post(t, ingest, tt.method, tt.path, tt.header, tt.body)
 			if w.Code != tt.status || !strings.Contains(w.Body.String(), tt.want) {
 				t.Errorf("answer = %d %s, want %d that says %q", w.Code, w.Body, tt.status, tt.want)
@@ -150,6 +151,40 @@ func TestIngest(t *testing.T) {
 			}
 			if (observed == "stored") != (tt.status == http.StatusAccepted) {
 				t.Errorf("outcome = %q", observed)
+			}
+		})
+	}
+}
+
+// never is what RabbitMQ puts into queues by itself.
+func never(context.Context, string, string, string) bool { return false }
+
+// TestIngestOfABoundLetter: what RabbitMQ has put into the queue is not put there
+// again, and what it has not is.
+func TestIngestOfABoundLetter(t *testing.T) {
+	header := map[string]string{"Ce-Specversion": "1.0", "Ce-Id": "1", "Ce-Type": "t", "Ce-Source": "/s", "Content-Type": "application/json"}
+	for _, tt := range []struct {
+		name, query, outcome string
+		bound                bool
+		status, stored       int
+	}{
+		{"in the queue", "?binding=one", "bound", true, http.StatusOK, 0},
+		{"not in the queue", "?binding=one", "stored", false, http.StatusAccepted, 1},
+		{"not through a binding", "", "stored", true, http.StatusAccepted, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			store, observed, asked := rtesting.NewStore(queue), "", ""
+			bound := func(_ context.Context, namespace, binding, queue string) bool {
+				asked = namespace + " " + binding + " " + queue
+				return tt.bound
+			}
+			ingest := deadletter.NewIngest(store, rtesting.Functions{key: {}}, rtesting.Agents{key: {}}, bound, func(_ context.Context, outcome string) { observed = outcome })
+			w := post(t, ingest, http.MethodPost, deadletter.Path+"team/greeter"+tt.query, header, "{}")
+			if w.Code != tt.status || observed != tt.outcome || len(store.IDs(queue)) != tt.stored {
+				t.Errorf("answer = %d, outcome %q, %d stored; want %d, %q, %d", w.Code, observed, len(store.IDs(queue)), tt.status, tt.outcome, tt.stored)
+			}
+			if want := "team one " + queue; tt.query != "" && asked != want {
+				t.Errorf("asked for %q, want %q", asked, want)
 			}
 		})
 	}
@@ -226,12 +261,12 @@ func TestReplay(t *testing.T) {
 		t.Fatal(err)
 	}
 	results := map[string]string{}
-	if err := s.Replay(t.Context(), key, deadletter.Selection{}, func(one deadletter.Result) {
+	if err := s.Replay(t.Context(), deadletter.Function(key), deadletter.Selection{}, func(one deadletter.Result) {
 		results[one.ID] = fmt.Sprint(one.Status, " ", one.Error)
 	}); err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]string{"0": "200 ", "1": "500 the function answered 500 Internal Server Error: some words", "2": "204 ", "3": "200 ",
+	want := map[string]string{"0": "200 ", "1": "500 the answer was 500 Internal Server Error: some words", "2": "204 ", "3": "200 ",
 		"stray": "0 it is not a CloudEvent and cannot be sent again; purge it"}
 	if diff := cmp.Diff(want, results); diff != "" {
 		t.Errorf("results (-want, +got): %s", diff)
@@ -250,7 +285,7 @@ func TestReplayWhoseReplyIsNotTaken(t *testing.T) {
 	r.broker = http.StatusServiceUnavailable
 	s, store := service(t, r.function(), 1)
 	var result deadletter.Result
-	if err := s.Replay(t.Context(), key, deadletter.Selection{ID: "0"}, func(one deadletter.Result) { result = one }); err != nil {
+	if err := s.Replay(t.Context(), deadletter.Function(key), deadletter.Selection{ID: "0"}, func(one deadletter.Result) { result = one }); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(result.Error, "reply was not taken") || len(store.IDs(queue)) != 1 {
@@ -260,11 +295,11 @@ func TestReplayWhoseReplyIsNotTaken(t *testing.T) {
 
 func TestReplayToAFunctionThatIsNotThere(t *testing.T) {
 	s, _ := service(t, &v1alpha1.LambdaFunction{}, 1)
-	err := s.Replay(t.Context(), key, deadletter.Selection{}, func(deadletter.Result) { t.Error("something was sent") })
+	err := s.Replay(t.Context(), deadletter.Function(key), deadletter.Selection{}, func(deadletter.Result) { t.Error("something was sent") })
 	if err == nil || !strings.Contains(err.Error(), "no address yet") {
 		t.Errorf("Replay() = %v, want that it has no address", err)
 	}
-	if err := s.Replay(t.Context(), types.NamespacedName{Namespace: "team", Name: "gone"}, deadletter.Selection{}, nil); err == nil {
+	if err := s.Replay(t.Context(), deadletter.Function(types.NamespacedName{Namespace: "team", Name: "gone"}), deadletter.Selection{}, nil); err == nil {
 		t.Error("Replay() = nil for a function that does not exist")
 	}
 }
@@ -273,18 +308,18 @@ func TestListShowPurge(t *testing.T) {
 	f := &v1alpha1.LambdaFunction{}
 	f.Spec.Eventing = &v1alpha1.FunctionEventing{DLQ: &v1alpha1.DeadLetterSpec{RetryMaxAttempts: ptr.Int32(2)}}
 	s, store := service(t, f, 3)
-	listed, err := s.List(t.Context(), key, 2)
+	listed, err := s.List(t.Context(), deadletter.Function(key), 2)
 	if err != nil || len(listed) != 2 || listed[0].ID != "2" || listed[0].Attempts != 3 {
 		t.Errorf("List() = %+v, %v; want the two oldest, with 3 attempts", listed, err)
 	}
-	found, err := s.Show(t.Context(), key, "1")
+	found, err := s.Show(t.Context(), deadletter.Function(key), "1")
 	if err != nil || len(found) != 1 || string(found[0].Event.Data()) != `{"n":1}` {
 		t.Errorf("Show() = %+v, %v; want the letter with its data", found, err)
 	}
-	if n, err := s.Purge(t.Context(), key, deadletter.Selection{ID: "1"}); n != 1 || err != nil {
+	if n, err := s.Purge(t.Context(), deadletter.Function(key), deadletter.Selection{ID: "1"}); n != 1 || err != nil {
 		t.Errorf("Purge() of one = %d, %v", n, err)
 	}
-	if n, err := s.Purge(t.Context(), key, deadletter.Selection{}); n != 2 || err != nil || len(store.IDs(queue)) > 0 {
+	if n, err := s.Purge(t.Context(), deadletter.Function(key), deadletter.Selection{}); n != 2 || err != nil || len(store.IDs(queue)) > 0 {
 		t.Errorf("Purge() = %d, %v; want the other two", n, err)
 	}
 }

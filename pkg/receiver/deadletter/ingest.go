@@ -10,15 +10,15 @@ import (
 	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 )
 
 const (
-	// Path below which dead letters are posted: Path + <namespace>/<function>.
-	Path = "/dead-letters/"
+	// Path below which dead letters are posted: Path + <namespace>/<function>, or
+	// Path + <namespace>/agents/<agent>.
+	Path = events.DeadLettersPath
 	// maxLetter bounds the data of a letter, and maxAtOnce how many are in memory.
 	maxLetter = 16 << 20
 	maxAtOnce = 8
@@ -27,11 +27,15 @@ const (
 )
 
 // Ingest takes events that a broker could not deliver and puts each into the queue
-// of its function. It answers 2xx only after the queue has it; anything else lets
-// the broker keep it and try again.
+// of its owner, unless RabbitMQ has done so. It answers 2xx only after the queue
+// has it; anything else lets the broker keep it and try again.
 type Ingest struct {
 	Store     Store
 	Functions Functions
+	Agents    Agents
+	// Bound tells whether RabbitMQ has put a letter into the queue already, as the
+	// binding of that name does.
+	Bound func(ctx context.Context, namespace, binding, queue string) bool
 	// Observe is told how each letter fared.
 	Observe func(ctx context.Context, outcome string)
 
@@ -39,21 +43,24 @@ type Ingest struct {
 }
 
 // NewIngest returns a handler for Path.
-func NewIngest(store Store, functions Functions, observe func(context.Context, string)) *Ingest {
-	return &Ingest{Store: store, Functions: functions, Observe: observe, slots: make(chan struct{}, maxAtOnce)}
+func NewIngest(store Store, functions Functions, agents Agents, bound func(ctx context.Context, namespace, binding, queue string) bool, observe func(context.Context, string)) *Ingest {
+	return &Ingest{Store: store, Functions: functions, Agents: agents, Bound: bound, Observe: observe, slots: make(chan struct{}, maxAtOnce)}
 }
 
 // ServeHTTP implements http.Handler.
 func (i *Ingest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	status, message := i.serve(w, r)
 	outcome := "stored"
-	if message != "" {
+	switch {
+	case message != "":
 		outcome = strings.ToLower(strings.ReplaceAll(http.StatusText(status), " ", "_"))
 		if status == http.StatusServiceUnavailable {
 			w.Header().Set("Retry-After", "1")
 		}
 		http.Error(w, message, status)
-	} else {
+	case status == http.StatusOK:
+		outcome = "bound"
+	default:
 		w.WriteHeader(status)
 	}
 	i.Observe(r.Context(), outcome)
@@ -64,7 +71,7 @@ func (i *Ingest) serve(w http.ResponseWriter, r *http.Request) (int, string) {
 		w.Header().Set("Allow", http.MethodPost)
 		return http.StatusMethodNotAllowed, "expected POST"
 	}
-	key, err := functionOf(strings.TrimPrefix(r.URL.Path, Path))
+	owner, err := ownerOf(strings.TrimPrefix(r.URL.Path, Path))
 	if err != nil {
 		return http.StatusNotFound, err.Error()
 	}
@@ -74,29 +81,38 @@ func (i *Ingest) serve(w http.ResponseWriter, r *http.Request) (int, string) {
 	case <-r.Context().Done():
 		return http.StatusServiceUnavailable, "too many dead letters at once"
 	}
+	queue := owner.Queue()
+	if name := r.URL.Query().Get(events.BindingQuery); name != "" && i.Bound(r.Context(), owner.Namespace, name, queue) {
+		return http.StatusOK, ""
+	}
 	e, status, message := readEvent(w, r)
 	if message != "" {
 		return status, message
 	}
-	retries := -1
-	if f, err := i.Functions.Get(key); err == nil {
-		retries = Retries(f)
+	if gone := r.URL.Query().Get(events.GoneQuery); gone != "" {
+		sayGone(e, gone, r.URL.Query().Get(events.OriginQuery))
 	}
-	Annotate(e, retries, time.Now())
+	Annotate(e, retriesOf(owner, i.Functions, i.Agents), time.Now())
 	ctx, cancel := context.WithTimeout(r.Context(), publishTimeout)
 	defer cancel()
-	if err := i.Store.Publish(ctx, events.DeadLetterQueue(key.Namespace, key.Name), e); err != nil {
+	if err := i.Store.Publish(ctx, queue, e); err != nil {
 		return http.StatusServiceUnavailable, err.Error()
 	}
 	return http.StatusAccepted, ""
 }
 
-func functionOf(path string) (types.NamespacedName, error) {
-	namespace, name, ok := strings.Cut(path, "/")
-	if !ok || len(validation.IsDNS1123Label(namespace)) > 0 || len(validation.IsDNS1123Label(name)) > 0 {
-		return types.NamespacedName{}, errors.New("expected " + Path + "<namespace>/<function>")
+func ownerOf(path string) (Owner, error) {
+	o := Owner{Kind: KindFunction}
+	var ok bool
+	if o.Namespace, o.Name, ok = strings.Cut(path, "/"); ok {
+		if agent, is := strings.CutPrefix(o.Name, events.AgentsPath); is {
+			o.Kind, o.Name = KindAgent, agent
+		}
 	}
-	return types.NamespacedName{Namespace: namespace, Name: name}, nil
+	if !ok || len(validation.IsDNS1123Label(o.Namespace)) > 0 || len(validation.IsDNS1123Label(o.Name)) > 0 {
+		return o, errors.New("expected " + Path + "<namespace>/<function> or " + Path + "<namespace>/" + events.AgentsPath + "<agent>")
+	}
+	return o, nil
 }
 
 func readEvent(w http.ResponseWriter, r *http.Request) (*event.Event, int, string) {

@@ -87,7 +87,7 @@ func Annotate(e *event.Event, retries int, now time.Time) {
 		set(events.ErrorCodeExtension, strconv.Itoa(code))
 		set(events.ErrorReasonExtension, reason(code, extension(e, knativeErrorData)))
 		switch {
-		case !retriable(code):
+		case code != noAnswer && !events.Retried(code):
 			set(events.AttemptsExtension, "1")
 		case retries >= 0:
 			set(events.AttemptsExtension, strconv.Itoa(retries+1))
@@ -99,13 +99,13 @@ func Annotate(e *event.Event, retries int, now time.Time) {
 	}
 }
 
-// retriable tells whether Knative tries again after this answer.
-func retriable(code int) bool {
-	switch code {
-	case noAnswer, http.StatusNotFound, http.StatusRequestTimeout, http.StatusConflict, http.StatusTooManyRequests:
-		return true
+// sayGone says on an event that it was for an agent that has gone, and where that was.
+func sayGone(e *event.Event, agent, origin string) {
+	e.SetExtension(events.ErrorCodeExtension, strconv.Itoa(noAnswer))
+	e.SetExtension(events.ErrorReasonExtension, "agent "+printable(agent)+" has gone")
+	if origin != "" {
+		e.SetExtension(events.OriginExtension, origin)
 	}
-	return code >= http.StatusInternalServerError
 }
 
 // reason in the words of the function where it gave any, else of the status.

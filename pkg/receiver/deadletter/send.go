@@ -11,12 +11,10 @@ import (
 	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
-
-	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 )
 
 const (
-	// defaultTimeout of a replay to a function that says none, and what a cold
+	// defaultTimeout of a replay to whoever says none, and what a cold
 	// start may add to any.
 	defaultTimeout = 5 * time.Minute
 	coldStart      = time.Minute
@@ -29,32 +27,6 @@ const (
 // Sender sends events over HTTP.
 type Sender struct{ Client *http.Client }
 
-// target of a replay.
-type target struct {
-	url     string
-	replies string // where the function's replies go; empty is nowhere
-	timeout time.Duration
-}
-
-// targetOf is where a function's letters are sent, and its replies: to its broker,
-// as if that had sent the letter. A function with a sink sends them there itself and
-// answers with none.
-func targetOf(f *v1alpha1.LambdaFunction) (target, error) {
-	t := target{timeout: defaultTimeout}
-	if f.Status.Address == nil || f.Status.Address.URL == nil {
-		return t, &NotReadyError{f.Name, "has no address yet: its letters stay until it is Ready"}
-	}
-	t.url = f.Status.Address.URL.String()
-	if f.Spec.Runtime.Timeout != nil {
-		t.timeout = f.Spec.Runtime.Timeout.Value()
-	}
-	t.timeout += coldStart
-	if len(f.Status.Brokers) > 0 && f.Status.Brokers[0].URL != nil {
-		t.replies = f.Status.Brokers[0].URL.String()
-	}
-	return t, nil
-}
-
 // send sends an event and passes the reply on. It returns the status, and an error
 // unless all of it was taken.
 func (s Sender) send(ctx context.Context, t target, e event.Event) (int, error) {
@@ -66,7 +38,7 @@ func (s Sender) send(ctx context.Context, t target, e event.Event) (int, error) 
 	}
 	defer response.Body.Close()
 	if response.StatusCode/100 != 2 {
-		return response.StatusCode, fmt.Errorf("the function answered %s%s", response.Status, said(response.Body))
+		return response.StatusCode, fmt.Errorf("the answer was %s%s", response.Status, said(response.Body))
 	}
 	response.Body = http.MaxBytesReader(nil, response.Body, maxAnswer)
 	message := cehttp.NewMessageFromHttpResponse(response)
@@ -75,15 +47,15 @@ func (s Sender) send(ctx context.Context, t target, e event.Event) (int, error) 
 	}
 	reply, err := binding.ToEvent(ctx, message)
 	if err != nil {
-		return response.StatusCode, fmt.Errorf("the function's reply is not a valid CloudEvent: %w", err)
+		return response.StatusCode, fmt.Errorf("the reply is not a valid CloudEvent: %w", err)
 	}
 	passed, err := s.post(ctx, t.replies, reply)
 	if err != nil {
-		return response.StatusCode, fmt.Errorf("the function's reply could not be passed on: %w", err)
+		return response.StatusCode, fmt.Errorf("the reply could not be passed on: %w", err)
 	}
 	defer passed.Body.Close()
 	if passed.StatusCode/100 != 2 {
-		return response.StatusCode, fmt.Errorf("the function's reply was not taken by %s: %s%s", t.replies, passed.Status, said(passed.Body))
+		return response.StatusCode, fmt.Errorf("the reply was not taken by %s: %s%s", t.replies, passed.Status, said(passed.Body))
 	}
 	return response.StatusCode, nil
 }

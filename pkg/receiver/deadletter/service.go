@@ -8,28 +8,22 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 )
 
 const (
 	// MaxListed is how many letters one answer lists.
 	MaxListed = 1000
-	// parallelReplays to one function at once.
+	// parallelReplays of one queue at once.
 	parallelReplays = 8
 )
 
-// Functions tells of functions.
-type Functions interface {
-	Get(key types.NamespacedName) (*v1alpha1.LambdaFunction, error)
-}
-
-// Service lists, shows, replays and purges the dead letters of functions.
+// Service lists, shows, replays and purges the dead letters of functions and agents.
 type Service struct {
 	Store     Store
 	Functions Functions
+	Agents    Agents
 	Sender    Sender
 }
 
@@ -41,11 +35,11 @@ func (s Selection) has(l *Letter) bool { return s.ID == "" || s.ID == l.ID() }
 // List tells of the letters, the oldest first. A queue does not keep their order
 // once somebody has looked at them, so more than the limit are looked at; of a
 // queue that is longer than that, some.
-func (s *Service) List(ctx context.Context, function types.NamespacedName, limit int) ([]events.DeadLetter, error) {
+func (s *Service) List(ctx context.Context, owner Owner, limit int) ([]events.DeadLetter, error) {
 	listed := []events.DeadLetter{}
-	f, _ := s.Functions.Get(function) // for how often it was sent; it may be gone
-	err := s.each(ctx, function, func(_ Session, l *Letter) (bool, error) {
-		describe(l, f)
+	retries := retriesOf(owner, s.Functions, s.Agents)
+	err := s.each(ctx, owner, func(_ Session, l *Letter) (bool, error) {
+		describe(l, retries)
 		listed = append(listed, l.Describe())
 		return len(listed) < MaxListed, nil
 	})
@@ -59,13 +53,13 @@ func (s *Service) List(ctx context.Context, function types.NamespacedName, limit
 }
 
 // Show returns the letters of an event's id, with their data.
-func (s *Service) Show(ctx context.Context, function types.NamespacedName, id string) ([]*Letter, error) {
+func (s *Service) Show(ctx context.Context, owner Owner, id string) ([]*Letter, error) {
 	const enough = 10
 	var found []*Letter
-	f, _ := s.Functions.Get(function)
-	err := s.each(ctx, function, func(_ Session, l *Letter) (bool, error) {
+	retries := retriesOf(owner, s.Functions, s.Agents)
+	err := s.each(ctx, owner, func(_ Session, l *Letter) (bool, error) {
 		if l.ID() == id {
-			describe(l, f)
+			describe(l, retries)
 			found = append(found, l)
 		}
 		return len(found) < enough, nil
@@ -74,52 +68,36 @@ func (s *Service) Show(ctx context.Context, function types.NamespacedName, id st
 }
 
 // describe adds what the queue does not know where Knative itself filled it.
-func describe(l *Letter, f *v1alpha1.LambdaFunction) {
+func describe(l *Letter, retries int) {
 	if l.Malformed == nil {
-		Annotate(&l.Event, Retries(f), time.Time{})
+		Annotate(&l.Event, retries, time.Time{})
 	}
-}
-
-// Retries of a function's broker; below 0 where they are not known.
-func Retries(f *v1alpha1.LambdaFunction) int {
-	const byDefault = 5
-	switch {
-	case f == nil:
-		return -1
-	case f.Spec.Eventing == nil || f.Spec.Eventing.DLQ == nil || f.Spec.Eventing.DLQ.RetryMaxAttempts == nil:
-		return byDefault
-	}
-	return int(*f.Spec.Eventing.DLQ.RetryMaxAttempts)
 }
 
 // Result of one letter's replay.
 type Result struct {
 	events.DeadLetter
-	// Status that the function answered; 0 where it did not.
+	// Status of the answer; 0 where there was none.
 	Status int `json:"status,omitempty"`
 	// Error says why the letter stays in the queue; empty where it was accepted.
 	Error string `json:"error,omitempty"`
 }
 
-// Replay sends letters to the function again, several at once, and tells of each.
-// A letter leaves the queue only after the function, and whoever gets its reply,
+// Replay sends letters again, several at once, and tells of each.
+// A letter leaves the queue only after whoever it is for, and whoever gets the reply,
 // has taken it.
-func (s *Service) Replay(ctx context.Context, function types.NamespacedName, which Selection, tell func(Result)) error {
-	f, err := s.Functions.Get(function)
-	if err != nil {
-		return err
-	}
-	target, err := targetOf(f)
+func (s *Service) Replay(ctx context.Context, owner Owner, which Selection, tell func(Result)) error {
+	targets, err := s.targets(ctx, owner)
 	if err != nil {
 		return err
 	}
 	var mu sync.Mutex
 	group, replaying := errgroup.WithContext(ctx)
 	group.SetLimit(parallelReplays)
-	err = s.each(replaying, function, func(session Session, l *Letter) (bool, error) {
+	err = s.each(replaying, owner, func(session Session, l *Letter) (bool, error) {
 		if which.has(l) {
 			group.Go(func() error {
-				r := s.replay(replaying, target, session, l)
+				r := s.replay(replaying, targets, session, l)
 				mu.Lock()
 				defer mu.Unlock()
 				tell(r)
@@ -131,14 +109,16 @@ func (s *Service) Replay(ctx context.Context, function types.NamespacedName, whi
 	return err
 }
 
-func (s *Service) replay(ctx context.Context, t target, session Session, l *Letter) Result {
+func (s *Service) replay(ctx context.Context, targets func(*Letter) (target, error), session Session, l *Letter) Result {
 	r := Result{DeadLetter: l.Describe()}
 	if l.Malformed != nil {
 		r.Error = "it is not a CloudEvent and cannot be sent again; purge it"
 		return r
 	}
-	status, err := s.Sender.send(ctx, t, l.Again())
-	r.Status = status
+	to, err := targets(l)
+	if err == nil {
+		r.Status, err = s.Sender.send(ctx, to, l.Again())
+	}
 	if err == nil {
 		err = session.Remove(l)
 	}
@@ -150,9 +130,9 @@ func (s *Service) replay(ctx context.Context, t target, session Session, l *Lett
 }
 
 // Purge removes letters and tells how many.
-func (s *Service) Purge(ctx context.Context, function types.NamespacedName, which Selection) (int, error) {
+func (s *Service) Purge(ctx context.Context, owner Owner, which Selection) (int, error) {
 	purged := 0
-	err := s.each(ctx, function, func(session Session, l *Letter) (bool, error) {
+	err := s.each(ctx, owner, func(session Session, l *Letter) (bool, error) {
 		if !which.has(l) {
 			return true, nil
 		}
@@ -165,10 +145,10 @@ func (s *Service) Purge(ctx context.Context, function types.NamespacedName, whic
 	return purged, err
 }
 
-// each looks at the letters of a function until visit has seen enough. What is to
+// each looks at the letters of an owner until visit has seen enough. What is to
 // be done before the session ends is in finally.
-func (s *Service) each(ctx context.Context, function types.NamespacedName, visit func(Session, *Letter) (bool, error), finally ...func() error) (err error) {
-	session, err := s.Store.Open(ctx, events.DeadLetterQueue(function.Namespace, function.Name))
+func (s *Service) each(ctx context.Context, owner Owner, visit func(Session, *Letter) (bool, error), finally ...func() error) (err error) {
+	session, err := s.Store.Open(ctx, owner.Queue())
 	if err != nil {
 		return err
 	}
@@ -197,7 +177,10 @@ func (s *Service) each(ctx context.Context, function types.NamespacedName, visit
 	return ctx.Err()
 }
 
-// NotReadyError says that a function cannot get its letters now.
-type NotReadyError struct{ Function, Why string }
+// NotReadyError says that somebody cannot get their letters now.
+type NotReadyError struct {
+	Kind      Kind
+	Name, Why string
+}
 
-func (e *NotReadyError) Error() string { return fmt.Sprintf("function %s %s", e.Function, e.Why) }
+func (e *NotReadyError) Error() string { return fmt.Sprintf("%s %s %s", e.Kind, e.Name, e.Why) }

@@ -66,7 +66,7 @@ func letter(d *amqp.Delivery) *deadletter.Letter {
 	if died := diedAt(d.Headers); !died.IsZero() {
 		when = died
 	}
-	if when.IsZero() {
+	if when.IsZero() { // as Knative's dispatcher publishes: it died after it was made, soon as a rule
 		when = e.Time()
 	}
 	deadletter.Annotate(&l.Event, -1, when)

@@ -11,6 +11,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	topologyclientset "knative.dev/eventing-rabbitmq/third_party/pkg/client/clientset/versioned"
+	eventingclientset "knative.dev/eventing/pkg/client/clientset/versioned"
 	"knative.dev/pkg/configmap/informer"
 
 	corev1 "k8s.io/api/core/v1"
@@ -24,6 +27,7 @@ import (
 	listers "github.com/brunovlucena/knative-lambda-operator/pkg/client/listers/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events/sink"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/access"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/agents"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/api"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/command"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
@@ -50,10 +54,19 @@ func Run(ctx context.Context, cfg *rest.Config, o Options) error {
 	if err != nil {
 		return err
 	}
-	functions, err := watchFunctions(ctx, cfg)
+	lambda, err := lambdaclientset.NewForConfig(cfg)
 	if err != nil {
 		return err
 	}
+	cache, err := watchLambda(ctx, lambda)
+	if err != nil {
+		return err
+	}
+	eventing, err := eventingclientset.NewForConfig(cfg)
+	if err != nil {
+		return err
+	}
+	functions, known := cache.functions, agentCache{cache.agents, eventing}
 	settings, err := watchConfig(ctx, kube, o.Namespace)
 	if err != nil {
 		return err
@@ -66,29 +79,51 @@ func Run(ctx context.Context, cfg *rest.Config, o Options) error {
 	if err != nil {
 		return err
 	}
+	bindings, err := newBindings(cfg)
+	if err != nil {
+		return err
+	}
 	broker := rabbit.New(o.RabbitMQ)
 	defer broker.Close() //nolint:errcheck // the process ends
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32, IdleConnTimeout: time.Minute}}
-	letters := &deadletter.Service{Store: broker, Functions: functions, Sender: deadletter.Sender{Client: client}}
+	letters := &deadletter.Service{Store: broker, Functions: functions, Agents: known, Sender: deadletter.Sender{Client: client}}
 	reviewer := access.NewReviewer(kube)
-	audits := newAudits(client, settings, functions)
+	audits := newAudits(client, settings, functions, known)
 	go audits.run(ctx)
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
-	mux.Handle(deadletter.Path, deadletter.NewIngest(broker, functions, telemetry.letter))
+	mux.Handle(deadletter.Path, deadletter.NewIngest(broker, functions, known, bindings.Has, telemetry.letter))
 	commands := &command.Handler{
 		Kube: kube, Clients: command.Impersonating(cfg), Access: reviewer, Letters: letters, Config: settings, Observe: telemetry.command,
 		Deliver: func(ctx context.Context, url string, e *event.Event) error { return sink.Deliver(ctx, client, url, e) },
 	}
 	mux.Handle("/{$}", commands)
 	mux.Handle("/commands", commands)
+	forAgents := &agents.Handler{
+		Agents: cache.agents, Requests: cache.requests, Client: lambda.LambdaV1alpha1(), Clock: clock.RealClock{}, Audit: audits.changed, Observe: telemetry.agent,
+	}
+	forAgents.Register(mux)
+	decide := *forAgents
+	decide.Audit = audits.decided
+	people := http.NewServeMux()
+	people.Handle("/", api.New(letters, reviewer, audits.tell))
+	(&agents.API{Handler: &decide, Access: reviewer}).Register(people)
 	slog.Info("serving", "events", o.Events, "api", o.API)
 	return serve(ctx,
 		endpoint{o.Events, mux, nil},
-		endpoint{o.API, api.New(letters, reviewer, audits.tell), certificate},
+		endpoint{o.API, people, certificate},
 		endpoint{o.Metrics, metrics, nil},
 	)
+}
+
+// newBindings asks the API server without a limit of its own: a few letters at once
+// are being taken, whatever their number.
+func newBindings(cfg *rest.Config) (*deadletter.Bindings, error) {
+	unlimited := rest.CopyConfig(cfg)
+	unlimited.QPS = -1
+	client, err := topologyclientset.NewForConfig(unlimited)
+	return &deadletter.Bindings{Client: client, Clock: clock.RealClock{}}, err
 }
 
 // functions of all namespaces, from a cache.
@@ -100,29 +135,38 @@ func (f functions) Get(key types.NamespacedName) (*v1alpha1.LambdaFunction, erro
 	return f.LambdaFunctions(key.Namespace).Get(key.Name)
 }
 
-func watchFunctions(ctx context.Context, cfg *rest.Config) (functions, error) {
-	client, err := lambdaclientset.NewForConfig(cfg)
-	if err != nil {
-		return functions{}, err
-	}
+// caches of all namespaces.
+type caches struct {
+	functions functions
+	agents    listers.LambdaAgentLister
+	requests  listers.ApprovalRequestLister
+}
+
+func watchLambda(ctx context.Context, client lambdaclientset.Interface) (*caches, error) {
 	factory := externalversions.NewSharedInformerFactoryWithOptions(client, resync, externalversions.WithTransform(slim))
-	lister := factory.Lambda().V1alpha1().LambdaFunctions()
-	lister.Informer() // so that it is started
+	kinds := factory.Lambda().V1alpha1()
+	c := &caches{functions{kinds.LambdaFunctions().Lister()}, kinds.LambdaAgents().Lister(), kinds.ApprovalRequests().Lister()}
 	factory.Start(ctx.Done())
 	for kind, ok := range factory.WaitForCacheSync(ctx.Done()) {
 		if !ok {
-			return functions{}, fmt.Errorf("the cache of %v was not filled", kind)
+			return nil, fmt.Errorf("the cache of %v was not filled", kind)
 		}
 	}
-	return functions{lister.Lister()}, nil
+	return c, nil
 }
 
-// slim drops what is never looked up here: source code above all.
+// slim drops what is never looked up here: source code and prompts above all.
 func slim(obj any) (any, error) {
-	if f, ok := obj.(*v1alpha1.LambdaFunction); ok {
-		f.ManagedFields, f.Annotations = nil, nil
-		f.Spec.Source = v1alpha1.FunctionSource{}
-		f.Status.Build = nil
+	switch o := obj.(type) {
+	case *v1alpha1.LambdaFunction:
+		o.ManagedFields, o.Annotations = nil, nil
+		o.Spec.Source = v1alpha1.FunctionSource{}
+		o.Status.Build = nil
+	case *v1alpha1.LambdaAgent:
+		o.ManagedFields = nil
+		o.Spec = v1alpha1.LambdaAgentSpec{OperationMode: o.Spec.OperationMode, Approval: o.Spec.Approval, Eventing: o.Spec.Eventing, Permissions: o.Spec.Permissions}
+	case *v1alpha1.ApprovalRequest:
+		o.ManagedFields = nil
 	}
 	return obj, nil
 }
@@ -132,8 +176,9 @@ func watchConfig(ctx context.Context, kube kubernetes.Interface, namespace strin
 	var newest atomic.Pointer[config.Events]
 	newest.Store(&config.Events{})
 	watcher := informer.NewInformedWatcher(kube, namespace)
+	parse := config.Tolerant(func(err error) { slog.Warn("ignoring what this version does not know", "error", err) }, config.NewEventsFromConfigMap)
 	watcher.Watch(config.EventsConfigName, func(cm *corev1.ConfigMap) {
-		parsed, err := config.NewEventsFromConfigMap(cm)
+		parsed, err := parse(cm)
 		if err != nil {
 			slog.Error("what was in force stays so", "configmap", cm.Name, "error", err)
 			return

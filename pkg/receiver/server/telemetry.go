@@ -17,7 +17,7 @@ import (
 const scope = "github.com/brunovlucena/knative-lambda-operator/pkg/receiver"
 
 type telemetry struct {
-	letters, commands metric.Int64Counter
+	letters, commands, agents metric.Int64Counter
 }
 
 // newTelemetry returns the receiver's instruments and what serves them to
@@ -31,11 +31,13 @@ func newTelemetry() (*telemetry, http.Handler, error) {
 	}
 	meter := sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter)).Meter(scope)
 	t := &telemetry{}
-	var errs [2]error
+	var errs [3]error
 	t.letters, errs[0] = meter.Int64Counter("lambda.receiver.dead.letters", metric.WithUnit("{event}"),
 		metric.WithDescription("Events that brokers could not deliver, by whether they were stored."))
 	t.commands, errs[1] = meter.Int64Counter("lambda.receiver.commands", metric.WithUnit("{command}"),
 		metric.WithDescription("Commands by outcome."))
+	t.agents, errs[2] = meter.Int64Counter("lambda.receiver.agent.events", metric.WithUnit("{event}"),
+		metric.WithDescription("Controls and approval requests of agents by outcome."))
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	return t, mux, errors.Join(errs[:]...)
@@ -47,4 +49,8 @@ func (t *telemetry) letter(ctx context.Context, outcome string) {
 
 func (t *telemetry) command(ctx context.Context, command, outcome string) {
 	t.commands.Add(ctx, 1, metric.WithAttributes(attribute.String("command", command), attribute.String("outcome", outcome)))
+}
+
+func (t *telemetry) agent(ctx context.Context, what, outcome string) {
+	t.agents.Add(ctx, 1, metric.WithAttributes(attribute.String("kind", what), attribute.String("outcome", outcome)))
 }

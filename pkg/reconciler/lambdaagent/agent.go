@@ -4,32 +4,59 @@ package lambdaagent
 
 import (
 	"context"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
+	rbaclisters "k8s.io/client-go/listers/rbac/v1"
+	"k8s.io/utils/clock"
 	"knative.dev/pkg/controller"
 	pkgreconciler "knative.dev/pkg/reconciler"
+	"knative.dev/pkg/tracker"
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 	servingclientset "knative.dev/serving/pkg/client/clientset/versioned"
 	servinglisters "knative.dev/serving/pkg/client/listers/serving/v1"
 
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	lambdaclientset "github.com/brunovlucena/knative-lambda-operator/pkg/client/clientset/versioned"
 	agentreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdaagent"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/child"
+	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/kservice"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/modelprobe"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/phase"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent/resources"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent/routing"
 )
 
 // Reconciler implements the generated interface for LambdaAgents.
 type Reconciler struct {
-	kube       kubernetes.Interface
-	serving    servingclientset.Interface
-	services   servinglisters.ServiceLister
-	configMaps corelisters.ConfigMapLister
-	pods       corelisters.PodLister
+	kube            kubernetes.Interface
+	serving         servingclientset.Interface
+	lambda          lambdaclientset.Interface
+	services        servinglisters.ServiceLister
+	configMaps      corelisters.ConfigMapLister
+	pods            corelisters.PodLister
+	serviceAccounts corelisters.ServiceAccountLister
+	roles           rbaclisters.RoleLister
+	bindings        rbaclisters.RoleBindingLister
+	clock           clock.PassiveClock
+
+	// kinds are what a cluster may not have.
+	kinds *shared.Kinds
+	// index of all agents, and whether it has them all.
+	index   *routing.Index
+	indexed func() bool
+	// enqueueAfter has an agent reconciled again after a time.
+	enqueueAfter func(obj any, after time.Duration)
+
+	// referred is what agents may refer to, by kind.
+	referred map[string]referred
+	tracker  tracker.Interface
+	models   modelprobe.Checker
 }
 
 var _ agentreconciler.Interface = (*Reconciler)(nil)
@@ -39,42 +66,47 @@ func (r *Reconciler) ReconcileKind(ctx context.Context, agent *v1alpha1.LambdaAg
 	agent.Status.InitializeConditions()
 	defer agent.Status.Summarize()
 	return phase.Run(ctx, agent,
-		phase.Phase[*v1alpha1.LambdaAgent]{Name: "eventing", Run: r.reconcileEventing},
+		phase.Phase[*v1alpha1.LambdaAgent]{Name: "model", Run: r.reconcileModel},
+		phase.Phase[*v1alpha1.LambdaAgent]{Name: "permissions", Run: r.reconcilePermissions},
 		phase.Phase[*v1alpha1.LambdaAgent]{Name: "service", Run: r.reconcileService},
+		phase.Phase[*v1alpha1.LambdaAgent]{Name: "serviceaccount", Run: r.retireServiceAccount},
+		phase.Phase[*v1alpha1.LambdaAgent]{Name: "eventing", Run: r.reconcileEventing},
 	)
-}
-
-// reconcileEventing says that there is no broker and no route yet.
-func (r *Reconciler) reconcileEventing(_ context.Context, a *v1alpha1.LambdaAgent) pkgreconciler.Event {
-	if a.Spec.Eventing != nil && a.Spec.Eventing.Enabled {
-		a.Status.MarkEventingNotSupported()
-	} else {
-		a.Status.MarkEventingNotRequested()
-	}
-	return nil
 }
 
 // reconcileService runs the image as a warm Knative Service.
 func (r *Reconciler) reconcileService(ctx context.Context, a *v1alpha1.LambdaAgent) pkgreconciler.Event {
-	a.Status.Model = nil
-	if ai := a.Spec.AI; ai.Provider != v1alpha1.ProviderNone && ai.Provider != "" {
-		a.Status.Model = &v1alpha1.ModelStatus{Provider: string(ai.Provider), Endpoint: ai.Endpoint, Model: ai.Model}
-	}
-	config, err := resources.MakeConfig(a)
+	file, err := resources.MakeConfig(a)
 	if err != nil {
 		return controller.NewPermanentError(err)
 	}
 	configs := child.Set[*corev1.ConfigMap]{Kind: "ConfigMap", Lister: r.configMaps.ConfigMaps(a.Namespace), Client: r.kube.CoreV1().ConfigMaps(a.Namespace)}
-	if _, err := configs.Ensure(ctx, a, config, nil); err != nil {
+	if _, err := configs.Ensure(ctx, a, file, nil); err != nil {
 		return r.failed(a, err)
 	}
+	defaults := config.FromContextOrDefaults(ctx).Defaults
+	desired := resources.MakeService(a, file.Name, defaults)
+	if err := resources.AddModelProxy(desired, a, defaults); err != nil {
+		a.Status.MarkServiceFailed(v1alpha1.ReasonNoModelProxy, err.Error())
+		return nil // a change of the configuration comes here again
+	}
+	missing, err := r.reconcileReferences(a, desired)
+	if err != nil {
+		return err
+	}
+	if missing != nil {
+		return r.waitFor(a, desired.Name, missing)
+	}
 	services := child.Set[*servingv1.Service]{Kind: "Service", Lister: r.services.Services(a.Namespace), Client: r.serving.ServingV1().Services(a.Namespace)}
-	service, err := services.Ensure(ctx, a, resources.MakeService(a, config.Name), kservice.Mutate)
+	service, err := services.Ensure(ctx, a, desired, kservice.Mutate)
 	if err != nil {
 		return r.failed(a, err)
 	}
 	a.Status.PropagateService(service)
 	reason, message, err := kservice.Trouble(r.pods, service)
+	if why, text := keyTrouble(a, desired, message); why != "" {
+		reason, message = why, text
+	}
 	if reason != "" {
 		a.Status.MarkServiceFailed(reason, message)
 	}

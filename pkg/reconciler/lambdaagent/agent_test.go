@@ -1,25 +1,20 @@
 package lambdaagent
 
 import (
-	"context"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clientgotesting "k8s.io/client-go/testing"
+	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
 	"knative.dev/pkg/apis"
-	kubeclient "knative.dev/pkg/client/injection/kube/client"
-	"knative.dev/pkg/controller"
-	"knative.dev/pkg/logging"
 	rtesting "knative.dev/pkg/reconciler/testing"
 	"knative.dev/serving/pkg/apis/serving"
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
-	servingclient "knative.dev/serving/pkg/client/injection/client"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
-	lambdaclient "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/client"
-	agentreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdaagent"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent/resources"
 	ltesting "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/testing"
 )
@@ -30,13 +25,7 @@ const (
 	theKey    = namespace + "/" + name
 )
 
-func newReconciler(ctx context.Context, ls *ltesting.Listers) controller.Reconciler {
-	r := &Reconciler{
-		kube: kubeclient.Get(ctx), serving: servingclient.Get(ctx),
-		services: ls.Services(), configMaps: ls.ConfigMaps(), pods: ls.Pods(),
-	}
-	return agentreconciler.NewReconciler(ctx, logging.FromContext(ctx), lambdaclient.Get(ctx), ls.LambdaAgents(), controller.GetEventRecorder(ctx), r)
-}
+func clockAt(t time.Time) clock.PassiveClock { return clocktesting.NewFakePassiveClock(t) }
 
 // agent is one with a model, as admission leaves it.
 func agent(options ...func(*v1alpha1.LambdaAgent)) *v1alpha1.LambdaAgent {
@@ -49,10 +38,9 @@ func agent(options ...func(*v1alpha1.LambdaAgent)) *v1alpha1.LambdaAgent {
 				ModelSpec:   v1alpha1.ModelSpec{Provider: v1alpha1.ProviderOllama, Endpoint: "http://ollama.test:11434", Model: "llama3.2:3b"},
 				Temperature: &temperature,
 			},
-			Eventing: &v1alpha1.AgentEventing{Enabled: true},
 		},
 	}
-	a.SetDefaults(context.Background())
+	a.SetDefaults(in())
 	for _, o := range options {
 		o(a)
 	}
@@ -64,9 +52,9 @@ func agent(options ...func(*v1alpha1.LambdaAgent)) *v1alpha1.LambdaAgent {
 func observed(a *v1alpha1.LambdaAgent) {
 	a.Status.InitializeConditions()
 	a.Status.ObservedGeneration = a.Generation
-	a.Status.MarkEventingNotSupported()
 	ai := a.Spec.AI
 	a.Status.Model = &v1alpha1.ModelStatus{Provider: string(ai.Provider), Endpoint: ai.Endpoint, Model: ai.Model}
+	a.Status.MarkModelUnknown(v1alpha1.ReasonModelNotAsked, "The model's endpoint has not answered or failed yet.")
 }
 
 // servedBy is the status when the Service says what it does.
@@ -74,6 +62,7 @@ func servedBy(s *servingv1.Service) func(*v1alpha1.LambdaAgent) {
 	return func(a *v1alpha1.LambdaAgent) {
 		observed(a)
 		a.Status.PropagateService(s)
+		a.Status.MarkEventingNotRequested()
 	}
 }
 
@@ -85,7 +74,7 @@ func failed(reason, message string) func(*v1alpha1.LambdaAgent) {
 	}
 }
 
-func config(t *testing.T, a *v1alpha1.LambdaAgent) *corev1.ConfigMap {
+func file(t *testing.T, a *v1alpha1.LambdaAgent) *corev1.ConfigMap {
 	t.Helper()
 	cm, err := resources.MakeConfig(a)
 	if err != nil {
@@ -96,7 +85,10 @@ func config(t *testing.T, a *v1alpha1.LambdaAgent) *corev1.ConfigMap {
 
 func service(t *testing.T, a *v1alpha1.LambdaAgent, change ...func(*servingv1.Service)) *servingv1.Service {
 	t.Helper()
-	s := resources.MakeService(a, config(t, a).Name)
+	s := resources.MakeService(a, file(t, a).Name, testConfig().Defaults)
+	if err := resources.AddModelProxy(s, a, testConfig().Defaults); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range change {
 		c(s)
 	}
@@ -109,7 +101,7 @@ func status(a *v1alpha1.LambdaAgent) []clientgotesting.UpdateActionImpl {
 
 func TestReconcile(t *testing.T) {
 	a := agent()
-	cm := config(t, a)
+	cm := file(t, a)
 	ready := service(t, a, ltesting.WithRevision("bruno-00001", "bruno-00001", apis.Condition{Status: corev1.ConditionTrue}))
 	noImage := service(t, a, ltesting.WithRevision("bruno-00001", "", apis.Condition{Status: corev1.ConditionFalse, Reason: "RevisionFailed",
 		Message: `Unable to fetch image "images.test/chatbot:1": not found`}))
@@ -157,10 +149,10 @@ func TestReconcile(t *testing.T) {
 	}, {
 		Name: "another prompt is another configuration and another revision", Key: theKey,
 		Objects:           ltesting.Objects(edited, cm, ready),
-		WantCreates:       ltesting.Objects(config(t, edited)),
+		WantCreates:       ltesting.Objects(file(t, edited)),
 		WantUpdates:       []clientgotesting.UpdateActionImpl{{Object: rolled}},
 		WantStatusUpdates: status(agent(func(a *v1alpha1.LambdaAgent) { a.Generation, a.Spec = 2, edited.Spec }, servedBy(rolled))),
-		WantEvents:        []string{`Normal Created Created ConfigMap "` + config(t, edited).Name + `"`, `Normal Updated Updated Service "` + name + `"`},
+		WantEvents:        []string{`Normal Created Created ConfigMap "` + file(t, edited).Name + `"`, `Normal Updated Updated Service "` + name + `"`},
 	}, {
 		Name: "an image that is not there", Key: theKey,
 		Objects:           ltesting.Objects(agent(servedBy(ready)), cm, noImage),

@@ -2,49 +2,166 @@ package lambdaagent
 
 import (
 	"context"
+	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/metadata/metadatainformer"
+	"k8s.io/client-go/metadata/metadatalister"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/utils/clock"
 	kubeclient "knative.dev/pkg/client/injection/kube/client"
 	configmapinformer "knative.dev/pkg/client/injection/kube/informers/core/v1/configmap/filtered"
 	podinformer "knative.dev/pkg/client/injection/kube/informers/core/v1/pod/filtered"
+	serviceaccountinformer "knative.dev/pkg/client/injection/kube/informers/core/v1/serviceaccount/filtered"
+	roleinformer "knative.dev/pkg/client/injection/kube/informers/rbac/v1/role/filtered"
+	rolebindinginformer "knative.dev/pkg/client/injection/kube/informers/rbac/v1/rolebinding/filtered"
 	"knative.dev/pkg/configmap"
 	"knative.dev/pkg/controller"
+	"knative.dev/pkg/injection"
+	"knative.dev/pkg/kmeta"
 	"knative.dev/pkg/logging"
+	"knative.dev/pkg/tracker"
 	servingclient "knative.dev/serving/pkg/client/injection/client"
 	serviceinformer "knative.dev/serving/pkg/client/injection/informers/serving/v1/service/filtered"
 
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	lambdaclient "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/client"
 	agentinformer "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/informers/lambda/v1alpha1/lambdaagent"
 	agentreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdaagent"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/cachetransform"
+	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/modelprobe"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent/resources"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent/routing"
 )
 
-// NewController wires informers and handlers to the reconciler. The context must
-// carry lambda.Selector for filtered informers.
-func NewController(ctx context.Context, _ configmap.Watcher) *controller.Impl {
+// concurrency is how many agents are reconciled at once. A pass waits only for its own
+// writes.
+const concurrency = 8
+
+// NewController wires informers, handlers and configuration to the reconciler. The
+// context must carry lambda.Selector for filtered informers.
+func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl {
 	agents := agentinformer.Get(ctx)
 	services := serviceinformer.Get(ctx, lambda.Selector)
 	configMaps := configmapinformer.Get(ctx, lambda.Selector)
 	pods := podinformer.Get(ctx, lambda.Selector)
-	if err := agents.Informer().SetTransform(cachetransform.Strip); err != nil {
-		logging.FromContext(ctx).Warnw("A cache keeps what nobody reads", "error", err)
+	serviceAccounts := serviceaccountinformer.Get(ctx, lambda.Selector)
+	roles, bindings := roleinformer.Get(ctx, lambda.Selector), rolebindinginformer.Get(ctx, lambda.Selector)
+	for _, informer := range []cache.SharedIndexInformer{agents.Informer(), serviceAccounts.Informer(), roles.Informer(), bindings.Informer()} {
+		if err := informer.SetTransform(cachetransform.Strip); err != nil {
+			logging.FromContext(ctx).Warnw("A cache keeps what nobody reads", "error", err)
+		}
 	}
-	impl := agentreconciler.NewImpl(ctx, &Reconciler{
-		kube:       kubeclient.Get(ctx),
-		serving:    servingclient.Get(ctx),
-		services:   services.Lister(),
-		configMaps: configMaps.Lister(),
-		pods:       pods.Lister(),
+	r := &Reconciler{
+		kube:            kubeclient.Get(ctx),
+		serving:         servingclient.Get(ctx),
+		lambda:          lambdaclient.Get(ctx),
+		services:        services.Lister(),
+		configMaps:      configMaps.Lister(),
+		pods:            pods.Lister(),
+		serviceAccounts: serviceAccounts.Lister(),
+		roles:           roles.Lister(),
+		bindings:        bindings.Lister(),
+		kinds:           shared.Get(ctx),
+		index:           routing.NewIndex(),
+		clock:           clock.RealClock{},
+	}
+	var resync func(name string, value any)
+	store := config.NewStore(logging.FromContext(ctx).Named("config-store"), func(name string, value any) { resync(name, value) })
+	impl := agentreconciler.NewImpl(ctx, r, func(*controller.Impl) controller.Options {
+		return controller.Options{ConfigStore: store}
 	})
-	agents.Informer().AddEventHandler(controller.HandleAll(impl.Enqueue))
+	impl.Concurrency = concurrency // the generated controller ignores that of the options
+	resync = func(name string, _ any) {
+		switch name {
+		case config.DefaultsConfigName:
+			impl.GlobalResync(agents.Informer())
+		case config.EventingConfigName:
+			impl.FilteredGlobalResync(hasBroker, agents.Informer())
+		}
+	}
+	store.WatchConfigs(cmw)
+	r.enqueueAfter = impl.EnqueueAfter
+	r.tracker = impl.Tracker
+	r.models = probeModels(ctx, impl)
+
+	agents.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{DeleteFunc: func(obj any) {
+		impl.Tracker.OnDeletedObserver(obj)
+		if gone, err := kmeta.DeletionHandlingAccessor(obj); err == nil {
+			r.models.Forget(types.NamespacedName{Namespace: gone.GetNamespace(), Name: gone.GetName()})
+		}
+	}})
+	r.indexed = indexAgents(ctx, r.index, agents.Informer(), impl.EnqueueKey)
 	owned := cache.FilteringResourceEventHandler{
 		FilterFunc: controller.FilterController(&v1alpha1.LambdaAgent{}),
 		Handler:    controller.HandleAll(impl.EnqueueControllerOf),
 	}
 	services.Informer().AddEventHandler(owned)
 	configMaps.Informer().AddEventHandler(owned)
+	serviceAccounts.Informer().AddEventHandler(owned)
+	roles.Informer().AddEventHandler(owned)
+	bindings.Informer().AddEventHandler(owned)
 	// A pod is owned by Knative's ReplicaSet; its label names the agent.
 	pods.Informer().AddEventHandler(controller.HandleAll(impl.EnqueueLabelOfNamespaceScopedResource("", lambda.AgentLabelKey)))
+	r.kinds.Run(ctx, r.kube.Discovery(), shared.Handlers{
+		Brokers: controller.HandleAll(func(obj any) { // somebody else's may stand in the way
+			if b, err := kmeta.DeletionHandlingAccessor(obj); err == nil {
+				if key := (types.NamespacedName{Namespace: b.GetNamespace(), Name: b.GetName()}); r.index.Has(key) {
+					impl.EnqueueKey(key)
+				}
+			}
+		}),
+		Configs: owned, Owned: owned,
+		Found: func() { impl.FilteredGlobalResync(hasBroker, agents.Informer()) },
+	})
+	r.referred = watchReferred(ctx, metadata.NewForConfigOrDie(injection.GetConfig(ctx)), impl.Tracker)
 	return impl
+}
+
+// patience with the first list of what agents may refer to: whoever may not list Secrets
+// runs agents all the same.
+const patience = time.Minute
+
+// watchReferred fills the caches of what agents may refer to. Nothing of a Secret or a
+// ConfigMap but its metadata is asked for, and of that only who and which version it
+// is stays.
+func watchReferred(ctx context.Context, client metadata.Interface, tracked tracker.Interface) map[string]referred {
+	factory := metadatainformer.NewSharedInformerFactory(client, controller.GetResyncPeriod(ctx))
+	found := map[string]referred{}
+	for kind, resource := range map[string]string{resources.KindSecret: "secrets", resources.KindConfigMap: "configmaps"} {
+		gvr := corev1.SchemeGroupVersion.WithResource(resource)
+		informer := factory.ForResource(gvr).Informer()
+		if err := informer.SetTransform(cachetransform.Strip); err != nil {
+			logging.FromContext(ctx).Fatalw("A cache would keep what must not be kept", "error", err)
+		}
+		informer.AddEventHandler(controller.HandleAll(controller.EnsureTypeMeta(tracked.OnChanged, corev1.SchemeGroupVersion.WithKind(kind))))
+		found[kind] = referred{metadatalister.New(informer.GetIndexer(), gvr), informer.HasSynced}
+	}
+	factory.Start(ctx.Done())
+	bounded, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for resource, synced := range factory.WaitForCacheSync(bounded.Done()) {
+		if !synced {
+			logging.FromContext(ctx).Warnf("%s cannot be listed: agents do not hear of their changes", resource.Resource)
+		}
+	}
+	return found
+}
+
+// probeModels starts what asks whether models answer.
+func probeModels(ctx context.Context, impl *controller.Impl) modelprobe.Checker {
+	leads := func(types.NamespacedName) bool { return true }
+	if leader, ok := impl.Reconciler.(interface {
+		IsLeaderFor(types.NamespacedName) bool
+	}); ok {
+		leads = leader.IsLeaderFor
+	}
+	prober := modelprobe.New(modelprobe.Options{Enqueue: impl.EnqueueKey, Leads: leads, Clock: clock.RealClock{}, Ask: modelprobe.NewClient().Ask})
+	go prober.Run(ctx)
+	return prober
 }

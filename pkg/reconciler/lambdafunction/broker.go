@@ -6,7 +6,6 @@ import (
 
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
-	rabbitv1alpha1 "knative.dev/eventing-rabbitmq/pkg/apis/eventing/v1alpha1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/pkg/tracker"
 
@@ -14,19 +13,11 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/child"
+	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
+	sharedresources "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing/resources"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources/names"
 )
-
-func (e *eventing) brokerSet() child.Set[*eventingv1.Broker] {
-	return child.Set[*eventingv1.Broker]{Kind: "Broker", Lister: e.kinds.brokers.Brokers(e.Namespace), Client: e.kinds.client.EventingV1().Brokers(e.Namespace)}
-}
-
-func (e *eventing) configSet() child.Set[*rabbitv1alpha1.RabbitmqBrokerConfig] {
-	return child.Set[*rabbitv1alpha1.RabbitmqBrokerConfig]{
-		Kind: "RabbitmqBrokerConfig", Lister: e.rabbit.configs.RabbitmqBrokerConfigs(e.Namespace), Client: e.rabbit.client.EventingV1alpha1().RabbitmqBrokerConfigs(e.Namespace),
-	}
-}
 
 // reconcileBroker makes the namespace's broker where it is missing, or joins the
 // functions that share it. Somebody else's broker is used as it is.
@@ -48,27 +39,27 @@ func (e *eventing) useBroker(ctx context.Context, active *v1alpha1.FunctionEvent
 		return nil // somebody else's
 	case err != nil && !apierrs.IsNotFound(err):
 		return err
-	case e.rabbit == nil:
-		e.tell(&trouble{reason: v1alpha1.ReasonRabbitMQNotInstalled, failed: true,
-			message: fmt.Sprintf("There is no broker %q, and the cluster has no RabbitMQ brokers to make one: install them, or name a broker that is there in eventing.broker.", active.Broker)})
+	case e.Rabbit == nil:
+		e.Tell(&shared.Trouble{Reason: v1alpha1.ReasonRabbitMQNotInstalled, Failed: true,
+			Message: fmt.Sprintf("There is no broker %q, and the cluster has no RabbitMQ brokers to make one: install them, or name a broker that is there in eventing.broker.", active.Broker)})
 		return nil
-	case !e.cfg.Eventing.HasRabbitMQ() && (active.RabbitMQ == nil || (active.RabbitMQ.ClusterName == "" && active.RabbitMQ.ConnectionSecret == nil)):
-		e.tell(&trouble{reason: v1alpha1.ReasonRabbitMQNotConfigured, failed: true,
-			message: fmt.Sprintf("There is no broker %q, and no RabbitMQ to make one on: name it in eventing.rabbitmq or, for the cluster, as rabbitmq-cluster in %s.", active.Broker, config.EventingConfigName)})
+	case !e.Config.HasRabbitMQ() && (active.RabbitMQ == nil || (active.RabbitMQ.ClusterName == "" && active.RabbitMQ.ConnectionSecret == nil)):
+		e.Tell(&shared.Trouble{Reason: v1alpha1.ReasonRabbitMQNotConfigured, Failed: true,
+			Message: fmt.Sprintf("There is no broker %q, and no RabbitMQ to make one on: name it in eventing.rabbitmq or, for the cluster, as rabbitmq-cluster in %s.", active.Broker, config.EventingConfigName)})
 		return nil
 	}
-	wanted := resources.MakeBrokerConfig(e.Namespace, active.Broker, active.RabbitMQ, e.cfg.Eventing)
-	has, err := e.configSet().Join(ctx, e.LambdaFunction, wanted)
+	wanted := resources.MakeBrokerConfig(e.Namespace, active.Broker, active.RabbitMQ, e.Config)
+	has, err := e.ConfigSet().Join(ctx, e.LambdaFunction, wanted)
 	if err != nil {
-		return e.refused(err, v1alpha1.ReasonBrokerRejected, v1alpha1.ReasonBrokerRejected)
+		return e.Refused(err, v1alpha1.ReasonBrokerRejected, v1alpha1.ReasonBrokerRejected)
 	}
-	if field := resources.BrokerConfigDiffers(has, wanted, active.RabbitMQ); field != "" {
-		e.tell(&trouble{reason: v1alpha1.ReasonBrokerDiffers, failed: true,
-			message: fmt.Sprintf("eventing.rabbitmq.%s: broker %q, which functions of this namespace share, has another one, which cannot be changed: leave it out, or name another broker in eventing.broker.", field, active.Broker)})
+	if field := sharedresources.BrokerConfigDiffers(has, wanted, active.RabbitMQ); field != "" {
+		e.Tell(&shared.Trouble{Reason: v1alpha1.ReasonBrokerDiffers, Failed: true,
+			Message: fmt.Sprintf("eventing.rabbitmq.%s: broker %q, which functions of this namespace share, has another one, which cannot be changed: leave it out, or name another broker in eventing.broker.", field, active.Broker)})
 	}
-	joined, err := e.brokerSet().Join(ctx, e.LambdaFunction, resources.MakeBroker(e.Namespace, active.Broker, e.cfg.Eventing))
+	joined, err := e.BrokerSet().Join(ctx, e.LambdaFunction, resources.MakeBroker(e.Namespace, active.Broker, e.Config))
 	if err != nil {
-		return e.refused(err, v1alpha1.ReasonBrokerRejected, v1alpha1.ReasonBrokerRejected)
+		return e.Refused(err, v1alpha1.ReasonBrokerRejected, v1alpha1.ReasonBrokerRejected)
 	}
 	e.made = joined
 	return nil
@@ -78,7 +69,7 @@ func (e *eventing) useBroker(ctx context.Context, active *v1alpha1.FunctionEvent
 // takes a broker with it.
 func (e *eventing) leaveBrokers(ctx context.Context, used string) error {
 	selector := labels.SelectorFromSet(labels.Set{lambda.ManagedByLabelKey: lambda.ManagedBy})
-	brokers, err := e.kinds.brokers.Brokers(e.Namespace).List(selector)
+	brokers, err := e.Knative.Brokers.Brokers(e.Namespace).List(selector)
 	if err != nil {
 		return err
 	}
@@ -86,14 +77,14 @@ func (e *eventing) leaveBrokers(ctx context.Context, used string) error {
 		if b.Name == used {
 			continue
 		}
-		if err := e.brokerSet().Leave(ctx, e.LambdaFunction, b); err != nil {
+		if err := e.BrokerSet().Leave(ctx, e.LambdaFunction, b); err != nil {
 			return err
 		}
 	}
-	if e.rabbit == nil {
+	if e.Rabbit == nil {
 		return nil
 	}
-	configs, err := e.rabbit.configs.RabbitmqBrokerConfigs(e.Namespace).List(selector)
+	configs, err := e.Rabbit.Configs.RabbitmqBrokerConfigs(e.Namespace).List(selector)
 	if err != nil {
 		return err
 	}
@@ -101,7 +92,7 @@ func (e *eventing) leaveBrokers(ctx context.Context, used string) error {
 		if used != "" && c.Name == names.BrokerConfig(used) {
 			continue
 		}
-		if err := e.configSet().Leave(ctx, e.LambdaFunction, c); err != nil {
+		if err := e.ConfigSet().Leave(ctx, e.LambdaFunction, c); err != nil {
 			return err
 		}
 	}
@@ -117,7 +108,7 @@ func (e *eventing) broker(name string) (*eventingv1.Broker, error) {
 	if err := e.tracker.TrackReference(ref, e.LambdaFunction); err != nil {
 		return nil, fmt.Errorf("failed to track broker %q: %w", name, err)
 	}
-	return e.kinds.brokers.Brokers(e.Namespace).Get(name)
+	return e.Knative.Brokers.Brokers(e.Namespace).Get(name)
 }
 
 // brokerStatus records a broker and tells whether it works.
@@ -131,6 +122,6 @@ func (e *eventing) brokerStatus(b *eventingv1.Broker) {
 	if b.Status.Address != nil {
 		s.URL = b.Status.Address.URL
 	}
-	s.Ready = !e.unready(v1alpha1.ReasonBrokerNotReady, fmt.Sprintf("Broker %q", b.Name), b.Generation, &b.Status.Status)
+	s.Ready = !e.Unready(v1alpha1.ReasonBrokerNotReady, fmt.Sprintf("Broker %q", b.Name), b.Generation, &b.Status.Status)
 	e.Status.Brokers = append(e.Status.Brokers, s)
 }

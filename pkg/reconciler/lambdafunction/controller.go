@@ -6,10 +6,13 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
+	rabbitv1alpha1 "knative.dev/eventing-rabbitmq/pkg/apis/eventing/v1alpha1"
+	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	kubeclient "knative.dev/pkg/client/injection/kube/client"
 	jobinformer "knative.dev/pkg/client/injection/kube/informers/batch/v1/job/filtered"
 	configmapinformer "knative.dev/pkg/client/injection/kube/informers/core/v1/configmap/filtered"
@@ -28,7 +31,7 @@ import (
 	functionreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdafunction"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/layer"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/cachetransform"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/optional"
+	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sourcewatch"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/registry"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
@@ -59,6 +62,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		jobs:       jobs.Lister(),
 		pods:       pods.Lister(),
 		configMaps: configMaps.Lister(),
+		kinds:      shared.Get(ctx),
 		clock:      clock.RealClock{},
 	}
 	var resync func(name string, value any)
@@ -110,9 +114,15 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	// A pod is owned by a Job or by Knative's ReplicaSet; its label names the function.
 	pods.Informer().AddEventHandler(controller.HandleAll(impl.EnqueueLabelOfNamespaceScopedResource("", lambda.FunctionLabelKey)))
 	r.resolver = pkgresolver.NewURIResolverFromTracker(ctx, impl.Tracker)
-	optional.Run(ctx, r.kube.Discovery(), r.optionalKinds(impl, func() {
-		impl.FilteredGlobalResync(concerns(config.EventingConfigName), functions.Informer())
-	})...)
+	tracked := func(kind schema.GroupVersionKind) cache.ResourceEventHandler {
+		return controller.HandleAll(controller.EnsureTypeMeta(impl.Tracker.OnChanged, kind))
+	}
+	r.kinds.Run(ctx, r.kube.Discovery(), shared.Handlers{
+		Brokers: tracked(eventingv1.SchemeGroupVersion.WithKind("Broker")),
+		Configs: tracked(rabbitv1alpha1.SchemeGroupVersion.WithKind("RabbitmqBrokerConfig")),
+		Owned:   owned,
+		Found:   func() { impl.FilteredGlobalResync(concerns(config.EventingConfigName), functions.Informer()) },
+	})
 	return impl
 }
 

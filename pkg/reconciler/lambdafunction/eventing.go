@@ -2,17 +2,19 @@ package lambdafunction
 
 import (
 	"context"
-	"fmt"
 
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/labels"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 	"knative.dev/pkg/controller"
 	pkgreconciler "knative.dev/pkg/reconciler"
 
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/child"
+	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
 )
 
 // destinationResolver finds the URL of a destination and enqueues the parent when
@@ -36,44 +38,38 @@ func (r *Reconciler) reconcileSink(ctx context.Context, p *pass) pkgreconciler.E
 	return nil
 }
 
-// trouble is why events do not flow (yet).
-type trouble struct {
-	reason, message string
-	// failed says that it does not come right by itself.
-	failed bool
-	// err of a write, for the reconciler's caller.
-	err error
-}
-
 // reconcileEventing makes the broker, the dead letter queue and the triggers that
 // the spec asks for, and takes away those that it asks for no more. All of them
 // are brought up to date; the condition tells the first that does not work.
 func (r *Reconciler) reconcileEventing(ctx context.Context, p *pass) pkgreconciler.Event {
 	p.Status.Brokers, p.Status.DeadLetterSinkURI = nil, nil
-	kinds, rabbit := r.eventing.Load(), r.rabbitmq.Load()
+	knative := r.kinds.Knative()
 	switch {
-	case kinds == nil && !p.Spec.WantsEvents():
+	case knative == nil && !p.Spec.WantsEvents():
 		p.Status.MarkEventingNotRequested()
 		return nil
-	case kinds == nil:
+	case knative == nil:
 		p.Status.MarkEventingFailed(v1alpha1.ReasonEventingNotInstalled, "The cluster has no Knative Eventing, which triggers and eventing need: install it, or remove triggers and eventing.enabled.")
 		return nil
 	}
-	e := &eventing{Reconciler: r, pass: p, kinds: kinds, rabbit: rabbit}
+	e := &eventing{Reconciler: r, pass: p, Pass: &shared.Pass{
+		Owner: p.LambdaFunction, Labels: labels.Set{lambda.FunctionLabelKey: resources.Labels(p.LambdaFunction)[lambda.FunctionLabelKey]},
+		Config: p.cfg.Eventing, Clock: r.clock, Knative: knative, Rabbit: r.kinds.Rabbit(),
+	}}
 	err := e.reconcile(ctx)
 	switch {
 	case !p.Spec.WantsEvents():
 		p.Status.MarkEventingNotRequested()
-	case e.first == nil && err == nil, e.first == nil && isRequeue(err):
+	case e.First == nil && err == nil, e.First == nil && isRequeue(err):
 		p.Status.MarkEventingReady()
-	case e.first == nil: // a write that will be tried again: what was said stands
-	case e.first.failed:
-		p.Status.MarkEventingFailed(e.first.reason, e.first.message)
+	case e.First == nil: // a write that will be tried again: what was said stands
+	case e.First.Failed:
+		p.Status.MarkEventingFailed(e.First.Reason, e.First.Message)
 	default:
-		p.Status.MarkEventingPending(e.first.reason, e.first.message)
+		p.Status.MarkEventingPending(e.First.Reason, e.First.Message)
 	}
-	if err == nil && e.first != nil {
-		return e.first.err
+	if err == nil && e.First != nil {
+		return e.First.Err
 	}
 	return err
 }
@@ -87,62 +83,30 @@ func isRequeue(err error) bool {
 type eventing struct {
 	*Reconciler
 	*pass
-	kinds  *eventingKinds
-	rabbit *rabbitKinds
+	*shared.Pass
 	// made is the shared broker, which the cache may not have yet.
 	made *eventingv1.Broker
-	// first trouble.
-	first *trouble
-}
-
-// tell keeps the first trouble.
-func (e *eventing) tell(t *trouble) {
-	if e.first == nil {
-		e.first = t
-	}
 }
 
 func (e *eventing) reconcile(ctx context.Context) error {
-	if e.sinkErr != nil {
-		e.tell(&trouble{reason: v1alpha1.ReasonSinkNotResolved, message: "eventing.sink: " + e.sinkErr.Error(), failed: true, err: e.sinkErr})
+	if err := e.sinkErr; err != nil {
+		message := "eventing.sink: " + err.Error()
+		if apierrs.IsNotFound(err) || apierrs.IsBadRequest(err) { // not there, or without an address: its changes enqueue
+			err = nil
+		}
+		e.Tell(&shared.Trouble{Reason: v1alpha1.ReasonSinkNotResolved, Message: message, Failed: true, Err: err})
 	}
 	if err := e.reconcileBroker(ctx); err != nil {
 		return err
 	}
-	sink, err := e.reconcileDeadLetters(ctx)
+	wanted, explicit := resources.WantsDeadLetters(e.LambdaFunction, e.Config)
+	kept, err := e.DeadLetters(ctx, wanted, explicit, resources.MakeDeadLetterQueue(e.LambdaFunction, e.Config), resources.MakeDeadLetterPolicy(e.LambdaFunction, e.Config))
 	if err != nil {
 		return err
 	}
+	var sink *duckv1.Destination
+	if kept {
+		sink = resources.DeadLetterSink(e.LambdaFunction, e.Config)
+	}
 	return e.reconcileTriggers(ctx, sink)
-}
-
-// refused tells of a write that the API server did not take, and returns the error
-// of one that is to be tried again.
-func (e *eventing) refused(err error, notOwned, rejected string) error {
-	switch {
-	case child.IsNotOwned(err):
-		e.tell(&trouble{reason: notOwned, message: err.Error(), failed: true, err: controller.NewPermanentError(err)})
-	case child.IsRejected(err):
-		e.tell(&trouble{reason: rejected, message: err.Error(), failed: true, err: controller.NewPermanentError(err)})
-	case apierrs.IsForbidden(err): // a quota, for example: it may be free later
-		e.tell(&trouble{reason: rejected, message: err.Error(), failed: true, err: err})
-	default:
-		return err
-	}
-	return nil
-}
-
-// unready tells what an object of Knative's says of itself, where it speaks of its
-// newest generation and is not ready.
-func (e *eventing) unready(reason, what string, generation int64, status *duckv1.Status) bool {
-	ready := status.GetCondition(apis.ConditionReady)
-	switch {
-	case status.ObservedGeneration != generation || ready == nil:
-		e.tell(&trouble{reason: reason, message: what + " is not reconciled yet."})
-	case ready.IsTrue():
-		return false
-	default:
-		e.tell(&trouble{reason: reason, message: fmt.Sprintf("%s is not ready: %s: %s", what, ready.Reason, ready.Message), failed: ready.IsFalse()})
-	}
-	return true
 }

@@ -44,8 +44,8 @@ func upAnd(options ...option) *v1alpha1.LambdaFunction {
 	return function(append([]option{servedBy(up, built(false))}, options...)...)
 }
 
-func upService() *servingv1.Service {
-	return service(function(), revision("greeter-00001", "greeter-00001"))
+func upService(options ...option) *servingv1.Service {
+	return service(function(options...), revision("greeter-00001", "greeter-00001"))
 }
 
 var readyStatus = duckv1.Status{ObservedGeneration: 1, Conditions: duckv1.Conditions{{Type: apis.ConditionReady, Status: corev1.ConditionTrue,
@@ -65,8 +65,8 @@ func broker(name string, change ...func(*eventingv1.Broker)) *eventingv1.Broker 
 	return b
 }
 
-// shared is the broker, and its configuration, that functions share.
-func shared(owners ...*v1alpha1.LambdaFunction) (*eventingv1.Broker, *rabbitv1alpha1.RabbitmqBrokerConfig) {
+// sharedBy is the broker, and its configuration, that functions share.
+func sharedBy(owners ...*v1alpha1.LambdaFunction) (*eventingv1.Broker, *rabbitv1alpha1.RabbitmqBrokerConfig) {
 	made, cfg := resources.MakeBroker(namespace, "default", testConfig().Eventing), resources.MakeBrokerConfig(namespace, "default", nil, testConfig().Eventing)
 	for _, o := range owners {
 		made.OwnerReferences = append(made.OwnerReferences, child.SharedRef(o))
@@ -94,6 +94,20 @@ func deadLettersOf(f *v1alpha1.LambdaFunction) (*topologyv1beta1.Queue, *topolog
 
 func newDeadLetters(f *v1alpha1.LambdaFunction) (*topologyv1beta1.Queue, *topologyv1beta1.Policy) {
 	return resources.MakeDeadLetterQueue(f, testConfig().Eventing), resources.MakeDeadLetterPolicy(f, testConfig().Eventing)
+}
+
+// bindingOf is the binding of the function's first Trigger, in force.
+func bindingOf(f *v1alpha1.LambdaFunction, change ...func(*topologyv1beta1.Binding)) *topologyv1beta1.Binding {
+	b := newBinding(f, false)
+	b.Generation, b.Status = 1, topologyv1beta1.BindingStatus{ObservedGeneration: 1, Conditions: []topologyv1beta1.Condition{{Type: "Ready", Status: corev1.ConditionTrue}}}
+	for _, c := range change {
+		c(b)
+	}
+	return b
+}
+
+func newBinding(f *v1alpha1.LambdaFunction, late bool) *topologyv1beta1.Binding {
+	return resources.MakeDeadLetterBinding(f, newTrigger(f), late, testConfig().Eventing)
 }
 
 func newTrigger(f *v1alpha1.LambdaFunction) *eventingv1.Trigger {
@@ -141,6 +155,10 @@ func goneTrigger(name string) clientgotesting.DeleteActionImpl {
 	return gone("eventing.knative.dev", "v1", "triggers", name)
 }
 
+func goneBinding(name string) clientgotesting.DeleteActionImpl {
+	return gone("rabbitmq.com", "v1beta1", "bindings", name)
+}
+
 func created(kinds ...string) (all []string) {
 	for i := 0; i < len(kinds); i += 2 {
 		all = append(all, ltesting.Normal("Created", "Created "+kinds[i]+` "`+kinds[i+1]+`"`))
@@ -160,20 +178,20 @@ func TestReconcileBroker(t *testing.T) {
 	other := function(func(f *v1alpha1.LambdaFunction) { f.Name, f.UID = "twin", "uid-twin" })
 	queue, policy := deadLettersOf(f)
 	newQueue, newPolicy := newDeadLetters(f)
-	mine, cfg := shared(f)
-	both, bothCfg := shared(f, other)
-	theirs, theirCfg := shared(other)
-	joined, joinedCfg := shared(other, f)
-	fresh, freshCfg := shared(f)
+	mine, cfg := sharedBy(f)
+	both, bothCfg := sharedBy(f, other)
+	theirs, theirCfg := sharedBy(other)
+	joined, joinedCfg := sharedBy(other, f)
+	fresh, freshCfg := sharedBy(f)
 	fresh = unmade(fresh)
-	trigger := triggerOf(f).Name
+	trigger, bound := triggerOf(f).Name, bindingOf(f)
 	settings := func(f *v1alpha1.LambdaFunction) {
 		f.Spec.Eventing.RabbitMQ = &v1alpha1.RabbitMQSpec{QueueType: "classic"}
 	}
 	differs := `eventing.rabbitmq.queueType: broker "default", which functions of this namespace share, has another one, which cannot be changed: leave it out, or name another broker in eventing.broker.`
 	ltesting.Table{{
 		Name: "makes all of it", Key: theKey, Ctx: in(absent),
-		Objects:     ltesting.Objects(upAnd(enabled), upService()),
+		Objects:     ltesting.Objects(upAnd(enabled), upService(enabled)),
 		WantCreates: ltesting.Objects(fresh, newTrigger(f), freshCfg, newQueue, newPolicy), // by client
 		WantStatusUpdates: status(upAnd(enabled, func(f *v1alpha1.LambdaFunction) {
 			f.Status.Brokers = []v1alpha1.BrokerStatus{{Name: "default"}}
@@ -181,39 +199,39 @@ func TestReconcileBroker(t *testing.T) {
 		WantEvents: created("RabbitmqBrokerConfig", "default-lambda", "Broker", "default", "Queue", "greeter-dead-letters", "Policy", "greeter-dead-letters", "Trigger", trigger),
 	}, {
 		Name: "steady", Key: theKey, Ctx: in(absent),
-		Objects: ltesting.Objects(upAnd(enabled, flowing("default")), upService(), mine, cfg, queue, policy, triggerOf(f)),
+		Objects: ltesting.Objects(upAnd(enabled, flowing("default")), upService(enabled), mine, cfg, queue, policy, triggerOf(f), bound),
 	}, {
 		Name: "joins another function's", Key: theKey, Ctx: in(absent),
-		Objects:           ltesting.Objects(upAnd(enabled), upService(), theirs, theirCfg, queue, policy, triggerOf(f)),
+		Objects:           ltesting.Objects(upAnd(enabled), upService(enabled), theirs, theirCfg, queue, policy, triggerOf(f), bound),
 		WantUpdates:       []clientgotesting.UpdateActionImpl{{Object: joined}, {Object: joinedCfg}},
 		WantStatusUpdates: status(upAnd(enabled, flowing("default"))),
 		WantEvents:        []string{ltesting.Normal("Updated", `Updated RabbitmqBrokerConfig "default-lambda"`), ltesting.Normal("Updated", `Updated Broker "default"`)},
 	}, {
 		Name: "uses somebody else's as it is", Key: theKey, Ctx: in(absent),
-		Objects:           ltesting.Objects(upAnd(enabled), upService(), broker("default"), queue, policy, triggerOf(f)),
+		Objects:           ltesting.Objects(upAnd(enabled), upService(enabled), broker("default"), queue, policy, triggerOf(f)),
 		WantStatusUpdates: status(upAnd(enabled, flowing("default"))),
 	}, {
 		Name: "tells settings that a shared one cannot have", Key: theKey, Ctx: in(absent),
-		Objects:           ltesting.Objects(upAnd(enabled, settings), upService(), both, bothCfg, queue, policy, triggerOf(f)),
+		Objects:           ltesting.Objects(upAnd(enabled, settings), upService(enabled), both, bothCfg, queue, policy, triggerOf(f), bound),
 		WantStatusUpdates: status(upAnd(enabled, settings, flowing("default"), stuck(v1alpha1.ReasonBrokerDiffers, differs))),
 	}, {
 		Name: "says what a broker says", Key: theKey, Ctx: in(absent),
-		Objects: ltesting.Objects(upAnd(enabled, flowing("default")), upService(), broker("default", func(b *eventingv1.Broker) { b.Status.Status = notReady(corev1.ConditionFalse) }), queue, policy, triggerOf(f)),
+		Objects: ltesting.Objects(upAnd(enabled, flowing("default")), upService(enabled), broker("default", func(b *eventingv1.Broker) { b.Status.Status = notReady(corev1.ConditionFalse) }), queue, policy, triggerOf(f)),
 		WantStatusUpdates: status(upAnd(enabled, flowing("default"), func(f *v1alpha1.LambdaFunction) { f.Status.Brokers[0].Ready = false },
 			stuck(v1alpha1.ReasonBrokerNotReady, `Broker "default" is not ready: Because: it is so`))),
 	}, {
 		Name: "does not count what it says of an older generation", Key: theKey, Ctx: in(absent),
-		Objects: ltesting.Objects(upAnd(enabled, flowing("default")), upService(), broker("default", func(b *eventingv1.Broker) { b.Generation = 2 }), queue, policy, triggerOf(f)),
+		Objects: ltesting.Objects(upAnd(enabled, flowing("default")), upService(enabled), broker("default", func(b *eventingv1.Broker) { b.Generation = 2 }), queue, policy, triggerOf(f)),
 		WantStatusUpdates: status(upAnd(enabled, flowing("default"), func(f *v1alpha1.LambdaFunction) { f.Status.Brokers[0].Ready = false },
 			pends(v1alpha1.ReasonBrokerNotReady, `Broker "default" is not reconciled yet.`))),
 	}, {
 		Name: "switched off, leaves the broker to the other", Key: theKey, Ctx: in(absent),
-		Objects:     ltesting.Objects(upAnd(flowing("default")), upService(), both, bothCfg, queue, policy, triggerOf(f)),
+		Objects:     ltesting.Objects(upAnd(flowing("default")), upService(), both, bothCfg, queue, policy, triggerOf(f), bound),
 		WantUpdates: []clientgotesting.UpdateActionImpl{{Object: theirs}, {Object: theirCfg}},
 		WantDeletes: []clientgotesting.DeleteActionImpl{
-			goneTrigger(trigger), gone("rabbitmq.com", "v1beta1", "policies", "greeter-dead-letters"), gone("rabbitmq.com", "v1beta1", "queues", "greeter-dead-letters")},
+			goneTrigger(trigger), gone("rabbitmq.com", "v1beta1", "policies", "greeter-dead-letters"), gone("rabbitmq.com", "v1beta1", "queues", "greeter-dead-letters"), goneBinding(bound.Name)},
 		WantStatusUpdates: status(upAnd()),
-		WantEvents:        deleted("Policy", "greeter-dead-letters", "Queue", "greeter-dead-letters", "Trigger", trigger),
+		WantEvents:        deleted("Policy", "greeter-dead-letters", "Queue", "greeter-dead-letters", "Trigger", trigger, "Binding", bound.Name),
 	}, {
 		Name: "switched off, takes the broker with it as the last", Key: theKey, Ctx: in(absent),
 		Objects: ltesting.Objects(upAnd(flowing("default")), upService(), mine, cfg, queue, policy, triggerOf(f)),
@@ -236,16 +254,21 @@ func TestEventingThatCannotBe(t *testing.T) {
 	noSink := func(f *v1alpha1.LambdaFunction) {
 		f.Spec.Eventing.Sink = &duckv1.Destination{Ref: &duckv1.KReference{APIVersion: "v1", Kind: "Service", Name: "nobody"}}
 	}
+	unknownSink := func(f *v1alpha1.LambdaFunction) {
+		f.Spec.Eventing.Sink = &duckv1.Destination{Ref: &duckv1.KReference{APIVersion: "example.com/v1", Kind: "Well", Name: "nobody"}}
+	}
+	withoutSinkAddress := func(f *v1alpha1.LambdaFunction) {
+		f.Status.MarkServiceWaiting(v1alpha1.ReasonSinkNotResolved, "The sink of the replies has no address yet. Revision greeter-00001 serves on.")
+	}
 	asked := func(f *v1alpha1.LambdaFunction) {
 		f.Spec.Eventing.DLQ = &v1alpha1.DeadLetterSpec{Enabled: ptr.Bool(true)}
 	}
 	off := func(f *v1alpha1.LambdaFunction) {
 		f.Spec.Eventing.DLQ = &v1alpha1.DeadLetterSpec{Enabled: ptr.Bool(false)}
 	}
-	withoutSink := func(t *eventingv1.Trigger) { t.Spec.Delivery.DeadLetterSink, t.Status.DeadLetterSinkURI = nil, nil }
 	ltesting.Table{{
 		Name: "without Knative Eventing", Key: theKey, Ctx: in(absent, func(s *rowSettings) { s.noEventing, s.noRabbitMQ = true, true }),
-		Objects: ltesting.Objects(upAnd(enabled), upService()),
+		Objects: ltesting.Objects(upAnd(enabled), upService(enabled)),
 		WantStatusUpdates: status(upAnd(enabled, stuck(v1alpha1.ReasonEventingNotInstalled,
 			"The cluster has no Knative Eventing, which triggers and eventing need: install it, or remove triggers and eventing.enabled."))),
 	}, {
@@ -253,7 +276,7 @@ func TestEventingThatCannotBe(t *testing.T) {
 		Objects: ltesting.Objects(upAnd(), upService()),
 	}, {
 		Name: "without RabbitMQ", Key: theKey, Ctx: in(absent, func(s *rowSettings) { s.noRabbitMQ = true }),
-		Objects: ltesting.Objects(upAnd(enabled), upService()),
+		Objects: ltesting.Objects(upAnd(enabled), upService(enabled)),
 		WantStatusUpdates: status(upAnd(enabled, stuck(v1alpha1.ReasonRabbitMQNotInstalled,
 			`There is no broker "default", and the cluster has no RabbitMQ brokers to make one: install them, or name a broker that is there in eventing.broker.`))),
 	}, {
@@ -263,12 +286,12 @@ func TestEventingThatCannotBe(t *testing.T) {
 			`There is no broker "default", and no RabbitMQ to make one on: name it in eventing.rabbitmq or, for the cluster, as rabbitmq-cluster in config-eventing.`))),
 	}, {
 		Name: "asked for dead letters, without RabbitMQ", Key: theKey, Ctx: in(absent, func(s *rowSettings) { s.noRabbitMQ = true }),
-		Objects: ltesting.Objects(upAnd(enabled, asked), upService(), broker("default"), triggerOf(f, withoutSink)),
+		Objects: ltesting.Objects(upAnd(enabled, asked), upService(enabled), broker("default"), triggerOf(f, withoutSink)),
 		WantStatusUpdates: status(upAnd(enabled, asked, flowing("default"), noDeadLetterSink, stuck(v1alpha1.ReasonRabbitMQNotInstalled,
 			"The cluster has no RabbitMQ topology operator, which a dead letter queue needs: install it, or set eventing.dlq.enabled to false."))),
 	}, {
 		Name: "by configuration only, without RabbitMQ", Key: theKey, Ctx: in(absent, func(s *rowSettings) { s.noRabbitMQ = true }),
-		Objects:           ltesting.Objects(upAnd(enabled), upService(), broker("default"), triggerOf(f, withoutSink)),
+		Objects:           ltesting.Objects(upAnd(enabled), upService(enabled), broker("default"), triggerOf(f, withoutSink)),
 		WantStatusUpdates: status(upAnd(enabled, flowing("default"), noDeadLetterSink)),
 	}, {
 		Name: "dead letters that are turned off", Key: theKey, Ctx: in(absent),
@@ -278,7 +301,7 @@ func TestEventingThatCannotBe(t *testing.T) {
 		WantEvents: deleted("Policy", "greeter-dead-letters", "Queue", "greeter-dead-letters"),
 	}, {
 		Name: "a queue that RabbitMQ does not take", Key: theKey, Ctx: in(absent),
-		Objects: ltesting.Objects(upAnd(enabled, flowing("default")), upService(), broker("default"), policy, triggerOf(f), func() *topologyv1beta1.Queue {
+		Objects: ltesting.Objects(upAnd(enabled, flowing("default")), upService(enabled), broker("default"), policy, triggerOf(f), func() *topologyv1beta1.Queue {
 			q := queue.DeepCopy()
 			q.Status.Conditions = []topologyv1beta1.Condition{{Type: "Ready", Status: corev1.ConditionFalse, Reason: "FailedCreateOrUpdate", Message: "refused"}}
 			return q
@@ -286,7 +309,7 @@ func TestEventingThatCannotBe(t *testing.T) {
 		WantStatusUpdates: status(upAnd(enabled, flowing("default"), stuck(v1alpha1.ReasonDeadLetterQueueNotReady, `Queue "greeter-dead-letters" is not ready: FailedCreateOrUpdate: refused`))),
 	}, {
 		Name: "somebody else's queue", Key: theKey, Ctx: in(absent), WantErr: true,
-		Objects: ltesting.Objects(upAnd(enabled, flowing("default")), upService(), broker("default"), policy, triggerOf(f, withoutSink), func() *topologyv1beta1.Queue {
+		Objects: ltesting.Objects(upAnd(enabled, flowing("default")), upService(enabled), broker("default"), policy, triggerOf(f, withoutSink), func() *topologyv1beta1.Queue {
 			q := queue.DeepCopy()
 			q.OwnerReferences = nil
 			return q
@@ -294,12 +317,16 @@ func TestEventingThatCannotBe(t *testing.T) {
 		WantStatusUpdates: status(upAnd(enabled, flowing("default"), noDeadLetterSink, stuck(v1alpha1.ReasonDeadLetterQueueNotOwned, ltesting.NotOwned("Queue", namespace+"/greeter-dead-letters")))),
 		WantEvents:        []string{ltesting.Warning("InternalError", ltesting.NotOwned("Queue", namespace+"/greeter-dead-letters"))},
 	}, {
-		Name: "a sink that is not there", Key: theKey, Ctx: in(absent), WantErr: true,
-		Objects: ltesting.Objects(upAnd(enabled, noSink, flowing("default")), upService(), broker("default"), queue, policy, triggerOf(f)),
-		WantStatusUpdates: status(upAnd(enabled, noSink, flowing("default"), func(f *v1alpha1.LambdaFunction) {
-			f.Status.MarkServiceWaiting(v1alpha1.ReasonSinkNotResolved, "The sink of the replies has no address yet. Revision greeter-00001 serves on.")
-		}, stuck(v1alpha1.ReasonSinkNotResolved, "eventing.sink: Service team/nobody not found"))),
-		WantEvents: []string{ltesting.Warning("InternalError", "Service team/nobody not found")},
+		Name: "a sink that is not there yet", Key: theKey, Ctx: in(absent), // its coming enqueues
+		Objects: ltesting.Objects(upAnd(enabled, noSink, flowing("default")), upService(enabled), broker("default"), queue, policy, triggerOf(f)),
+		WantStatusUpdates: status(upAnd(enabled, noSink, flowing("default"), withoutSinkAddress,
+			stuck(v1alpha1.ReasonSinkNotResolved, `eventing.sink: services "nobody" not found`))),
+	}, {
+		Name: "a sink of which nothing is known", Key: theKey, Ctx: in(absent), WantErr: true,
+		Objects: ltesting.Objects(upAnd(enabled, unknownSink, flowing("default")), upService(enabled), broker("default"), queue, policy, triggerOf(f)),
+		WantStatusUpdates: status(upAnd(enabled, unknownSink, flowing("default"), withoutSinkAddress,
+			stuck(v1alpha1.ReasonSinkNotResolved, "eventing.sink: Well cannot be listed"))),
+		WantEvents: []string{ltesting.Warning("InternalError", "Well cannot be listed")},
 	}}.Test(t, newReconciler)
 }
 
@@ -328,25 +355,25 @@ func TestReconcileTriggers(t *testing.T) {
 	asImage := function(triggered(newType), image)
 	ltesting.Table{{
 		Name: "steady", Key: theKey, Ctx: in(absent),
-		Objects: ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(), broker("shop"), queue, policy, current),
+		Objects: ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(enabled), broker("shop"), queue, policy, current),
 	}, {
 		Name: "makes the new one before the old one goes", Key: theKey, Ctx: in(absent),
-		Objects:     ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(), broker("shop"), queue, policy, old),
+		Objects:     ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(enabled), broker("shop"), queue, policy, old),
 		WantCreates: ltesting.Objects(newTrigger(f)),
 		WantStatusUpdates: status(upAnd(triggered(newType), flowing("shop"), noDeadLetterSink,
 			pends(v1alpha1.ReasonTriggerNotReady, `Trigger "`+current.Name+`" of broker "shop" is not reconciled yet.`))),
 		WantEvents: created("Trigger", current.Name),
 	}, {
 		Name: "leaves the old one beside it for a while", Key: theKey, Ctx: in(absent, later(29*time.Second)), WantErr: true, // asks to come again
-		Objects: ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(), broker("shop"), queue, policy, old, current),
+		Objects: ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(enabled), broker("shop"), queue, policy, old, current),
 	}, {
 		Name: "removes the old one then", Key: theKey, Ctx: in(absent),
-		Objects:     ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(), broker("shop"), queue, policy, old, triggerOf(f, longAgo)),
+		Objects:     ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(enabled), broker("shop"), queue, policy, old, triggerOf(f, longAgo)),
 		WantDeletes: []clientgotesting.DeleteActionImpl{goneTrigger(old.Name)},
 		WantEvents:  deleted("Trigger", old.Name),
 	}, {
 		Name: "keeps the old one as long as the new one does not work", Key: theKey, Ctx: in(absent, later(time.Hour)),
-		Objects: ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(), broker("shop"), queue, policy, old,
+		Objects: ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(enabled), broker("shop"), queue, policy, old,
 			triggerOf(f, func(t *eventingv1.Trigger) { t.Status.Status = notReady(corev1.ConditionFalse) })),
 		WantStatusUpdates: status(upAnd(triggered(newType), flowing("shop"), noDeadLetterSink,
 			stuck(v1alpha1.ReasonTriggerNotReady, `Trigger "`+current.Name+`" of broker "shop" is not ready: Because: it is so`))),
@@ -359,16 +386,16 @@ func TestReconcileTriggers(t *testing.T) {
 		WantEvents:        deleted("Policy", "greeter-dead-letters", "Queue", "greeter-dead-letters", "Trigger", current.Name),
 	}, {
 		Name: "says that there is no broker, and keeps the trigger", Key: theKey, Ctx: in(absent),
-		Objects:           ltesting.Objects(upAnd(triggered(newType)), upService(), queue, policy, old),
+		Objects:           ltesting.Objects(upAnd(triggered(newType)), upService(enabled), queue, policy, old),
 		WantStatusUpdates: status(upAnd(triggered(newType), stuck(v1alpha1.ReasonBrokerNotFound, `triggers[0].broker: there is no broker "shop" in namespace "team".`))),
 	}, {
 		Name: "repairs drift and keeps what others set", Key: theKey, Ctx: in(absent),
-		Objects:     ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(), broker("shop"), queue, policy, drifted),
+		Objects:     ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(enabled), broker("shop"), queue, policy, drifted),
 		WantUpdates: []clientgotesting.UpdateActionImpl{{Object: repaired}},
 		WantEvents:  []string{ltesting.Normal("Updated", `Updated Trigger "`+current.Name+`"`)},
 	}, {
 		Name: "does not take somebody else's", Key: theKey, Ctx: in(absent), WantErr: true,
-		Objects:           ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(), broker("shop"), queue, policy, triggerOf(f, func(t *eventingv1.Trigger) { t.OwnerReferences = nil })),
+		Objects:           ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(enabled), broker("shop"), queue, policy, triggerOf(f, func(t *eventingv1.Trigger) { t.OwnerReferences = nil })),
 		WantStatusUpdates: status(upAnd(triggered(newType), flowing("shop"), noDeadLetterSink, stuck(v1alpha1.ReasonTriggerNotOwned, ltesting.NotOwned("Trigger", namespace+"/"+current.Name)))),
 		WantEvents:        []string{ltesting.Warning("InternalError", ltesting.NotOwned("Trigger", namespace+"/"+current.Name))},
 	}, {
@@ -389,38 +416,38 @@ func TestFailedEventingWrites(t *testing.T) {
 	f := upAnd(enabled)
 	queue, policy := deadLettersOf(f)
 	newQueue, newPolicy := newDeadLetters(f)
-	fresh, cfg := shared(f)
+	fresh, cfg := sharedBy(f)
 	fresh = unmade(fresh)
 	fails := func(verb, resource string) []clientgotesting.ReactionFunc {
 		return []clientgotesting.ReactionFunc{rtesting.InduceFailure(verb, resource)}
 	}
 	ltesting.Table{{
 		Name: "create the broker's configuration", Key: theKey, Ctx: in(absent), WantErr: true,
-		Objects:      ltesting.Objects(upAnd(enabled), upService()),
+		Objects:      ltesting.Objects(upAnd(enabled), upService(enabled)),
 		WithReactors: fails("create", "rabbitmqbrokerconfigs"),
 		WantCreates:  ltesting.Objects(cfg),
 		WantEvents:   ltesting.Failing("create", "rabbitmqbrokerconfigs", "RabbitmqBrokerConfig", "default-lambda", ""),
 	}, {
 		Name: "create the broker", Key: theKey, Ctx: in(absent), WantErr: true,
-		Objects:      ltesting.Objects(upAnd(enabled), upService()),
+		Objects:      ltesting.Objects(upAnd(enabled), upService(enabled)),
 		WithReactors: fails("create", "brokers"),
 		WantCreates:  ltesting.Objects(fresh, cfg),
 		WantEvents:   append(created("RabbitmqBrokerConfig", "default-lambda"), ltesting.Failing("create", "brokers", "Broker", "default", "")...),
 	}, {
 		Name: "create the queue", Key: theKey, Ctx: in(absent), WantErr: true,
-		Objects:      ltesting.Objects(upAnd(enabled), upService(), broker("default")),
+		Objects:      ltesting.Objects(upAnd(enabled), upService(enabled), broker("default")),
 		WithReactors: fails("create", "queues"),
 		WantCreates:  ltesting.Objects(newQueue),
 		WantEvents:   ltesting.Failing("create", "queues", "Queue", "greeter-dead-letters", ""),
 	}, {
 		Name: "create the policy", Key: theKey, Ctx: in(absent), WantErr: true,
-		Objects:      ltesting.Objects(upAnd(enabled), upService(), broker("default"), queue),
+		Objects:      ltesting.Objects(upAnd(enabled), upService(enabled), broker("default"), queue),
 		WithReactors: fails("create", "policies"),
 		WantCreates:  ltesting.Objects(newPolicy),
 		WantEvents:   ltesting.Failing("create", "policies", "Policy", "greeter-dead-letters", ""),
 	}, {
 		Name: "create the trigger", Key: theKey, Ctx: in(absent), WantErr: true,
-		Objects:      ltesting.Objects(upAnd(enabled), upService(), broker("default"), queue, policy),
+		Objects:      ltesting.Objects(upAnd(enabled), upService(enabled), broker("default"), queue, policy),
 		WithReactors: fails("create", "triggers"),
 		WantCreates:  ltesting.Objects(newTrigger(f)),
 		WantStatusUpdates: status(upAnd(enabled, func(f *v1alpha1.LambdaFunction) {

@@ -9,6 +9,7 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrs "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -31,6 +32,7 @@ import (
 	lambdaclient "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/client"
 	functionreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdafunction"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/layer"
+	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sourcewatch"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
 	ltesting "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/testing"
@@ -90,12 +92,15 @@ func (answer) Remember(string, string)                                    {}
 func (answer) Forget(string)                                              {}
 func (answer) Lost(string)                                                {}
 
-// addresses resolves URLs only.
+// addresses resolves URLs only: there is no Service, and of other kinds nothing is
+// known.
 type addresses struct{}
 
 func (addresses) URIFromDestinationV1(_ context.Context, dest duckv1.Destination, _ any) (*apis.URL, error) {
-	if dest.Ref != nil {
-		return nil, fmt.Errorf("%s %s/%s not found", dest.Ref.Kind, dest.Ref.Namespace, dest.Ref.Name)
+	if dest.Ref != nil && dest.Ref.Kind == "Service" {
+		return nil, apierrs.NewNotFound(corev1.Resource("services"), dest.Ref.Name)
+	} else if dest.Ref != nil {
+		return nil, fmt.Errorf("%s cannot be listed", dest.Ref.Kind)
 	}
 	return dest.URI, nil
 }
@@ -171,12 +176,15 @@ func newReconciler(ctx context.Context, ls *ltesting.Listers) controller.Reconci
 		services: ls.Services(), jobs: ls.Jobs(), pods: ls.Pods(), configMaps: ls.ConfigMaps(),
 		registry: s.registry, sources: s.sources, layers: s.layers, tracker: &rtesting.FakeTracker{}, clock: clocktesting.NewFakePassiveClock(s.now),
 	}
-	if !s.noEventing {
-		r.eventing.Store(&eventingKinds{client: eventingclient.Get(ctx), brokers: ls.Brokers(), triggers: ls.Triggers()})
+	knative := &shared.Knative{Client: eventingclient.Get(ctx), Brokers: ls.Brokers(), Triggers: ls.Triggers()}
+	rabbit := &shared.Rabbit{Client: rabbitclient.Get(ctx), Topology: topologyclient.Get(ctx), Configs: ls.BrokerConfigs(), Queues: ls.Queues(), Policies: ls.Policies(), Bindings: ls.Bindings()}
+	if s.noEventing {
+		knative = nil
 	}
-	if !s.noRabbitMQ {
-		r.rabbitmq.Store(&rabbitKinds{client: rabbitclient.Get(ctx), topology: topologyclient.Get(ctx), configs: ls.BrokerConfigs(), queues: ls.Queues(), policies: ls.Policies()})
+	if s.noRabbitMQ {
+		rabbit = nil
 	}
+	r.kinds = shared.New(knative, rabbit)
 	r.resolver = addresses{}
 	r.slots = newSlots(func(types.NamespacedName) {}, func() ([]*batchv1.Job, error) { return activeJobs(r.jobs) })
 	return functionreconciler.NewReconciler(ctx, logging.FromContext(ctx), lambdaclient.Get(ctx), ls.LambdaFunctions(),
@@ -336,6 +344,7 @@ func pod(j *batchv1.Job, phase corev1.PodPhase, kaniko *corev1.ContainerStateTer
 // service of the function's image, with Knative Serving's status.
 func service(f *v1alpha1.LambdaFunction, change ...func(*servingv1.Service)) *servingv1.Service {
 	s := resources.MakeService(f, imageOf(f), testConfig().Runtimes.Languages["python"])
+	resources.AddSinks(s, f, nil, testConfig().Eventing)
 	for _, c := range change {
 		c(s)
 	}

@@ -4,7 +4,6 @@ package lambdafunction
 
 import (
 	"context"
-	"sync/atomic"
 
 	"k8s.io/client-go/kubernetes"
 	batchlisters "k8s.io/client-go/listers/batch/v1"
@@ -20,6 +19,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	functionreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdafunction"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/layer"
+	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/phase"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sourcewatch"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/registry"
@@ -36,9 +36,8 @@ type Reconciler struct {
 	pods       corelisters.PodLister
 	configMaps corelisters.ConfigMapLister
 
-	// What a cluster may not have: nil until it is there.
-	eventing atomic.Pointer[eventingKinds]
-	rabbitmq atomic.Pointer[rabbitKinds]
+	// kinds are what a cluster may not have.
+	kinds *shared.Kinds
 
 	resolver destinationResolver
 	sources  sourcewatch.Checker

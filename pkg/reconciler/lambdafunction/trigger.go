@@ -7,16 +7,15 @@ import (
 
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
+	topologyv1beta1 "knative.dev/eventing-rabbitmq/third_party/pkg/apis/rabbitmq.com/v1beta1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
-	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 	"knative.dev/pkg/controller"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/child"
+	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
+	sharedresources "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing/resources"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
 )
 
@@ -44,7 +43,7 @@ func (e *eventing) reconcileTrigger(ctx context.Context, s *resources.Subscripti
 	b, err := e.broker(s.Broker)
 	switch {
 	case apierrs.IsNotFound(err):
-		e.tell(&trouble{reason: v1alpha1.ReasonBrokerNotFound, failed: true, message: fmt.Sprintf("%s: there is no broker %q in namespace %q.", field(s, "broker"), s.Broker, e.Namespace)})
+		e.Tell(&shared.Trouble{Reason: v1alpha1.ReasonBrokerNotFound, Failed: true, Message: fmt.Sprintf("%s: there is no broker %q in namespace %q.", field(s, "broker"), s.Broker, e.Namespace)})
 		return nil, nil
 	case err != nil:
 		return nil, err
@@ -52,19 +51,26 @@ func (e *eventing) reconcileTrigger(ctx context.Context, s *resources.Subscripti
 	e.brokerStatus(b)
 	onRabbitMQ := b.Annotations[eventingv1.BrokerClassAnnotationKey] == config.RabbitMQBrokerClass
 	if onRabbitMQ && e.Spec.Source.Image != nil && len(s.Filters(e.LambdaFunction, false)) > 0 {
-		e.tell(&trouble{reason: v1alpha1.ReasonFilterNotSupported, failed: true, message: fmt.Sprintf(
+		e.Tell(&shared.Trouble{Reason: v1alpha1.ReasonFilterNotSupported, Failed: true, Message: fmt.Sprintf(
 			"%s: broker %q is of class %s, which tells exact attributes only, and a ready-made image has no runtime of this project that could tell the rest: use filter or exact.",
 			field(s, "filters"), s.Broker, config.RabbitMQBrokerClass)})
 		return nil, nil
 	}
-	set := child.Set[*eventingv1.Trigger]{Kind: "Trigger", Lister: e.kinds.triggers.Triggers(e.Namespace), Client: e.kinds.client.EventingV1().Triggers(e.Namespace)}
-	desired := resources.MakeTrigger(e.LambdaFunction, s, onRabbitMQ, deadLetters, e.cfg.Eventing)
-	t, err := set.Ensure(ctx, e.LambdaFunction, desired, resources.MutateTrigger)
+	desired := resources.MakeTrigger(e.LambdaFunction, s, onRabbitMQ, deadLetters, e.Config)
+	t, err := e.TriggerSet().Ensure(ctx, e.LambdaFunction, desired, sharedresources.MutateTrigger)
 	if err != nil {
-		return nil, e.refused(err, v1alpha1.ReasonTriggerNotOwned, v1alpha1.ReasonTriggerRejected)
+		return nil, e.Refused(err, v1alpha1.ReasonTriggerNotOwned, v1alpha1.ReasonTriggerRejected)
 	}
-	if !e.unready(v1alpha1.ReasonTriggerNotReady, fmt.Sprintf("Trigger %q of broker %q", t.Name, s.Broker), t.Generation, &t.Status.Status) {
+	if !e.Unready(v1alpha1.ReasonTriggerNotReady, fmt.Sprintf("Trigger %q of broker %q", t.Name, s.Broker), t.Generation, &t.Status.Status) {
 		e.Status.DeadLetterSinkURI = t.Status.DeadLetterSinkURI
+	}
+	if onRabbitMQ {
+		err := e.Bind(ctx, b, t, func(late bool) *topologyv1beta1.Binding {
+			return resources.MakeDeadLetterBinding(e.LambdaFunction, t, late, e.Config)
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
 	return t, nil
 }
@@ -77,13 +83,12 @@ func field(s *resources.Subscription, name string) string {
 	return fmt.Sprintf("triggers[%d].%s", s.Entry, name)
 }
 
-// removeTriggers removes the function's Triggers that are not current, but on
-// brokers where one is missing that cannot be made. Where another one has come to the
-// same broker, it has to be ready first, and for as long as the configuration says:
-// what is in a Trigger's queue goes with it.
+// removeTriggers removes the function's Triggers that are not current, and what
+// binds their letters, but on brokers where one is missing that cannot be made. Where
+// another one has come to the same broker, it has to be ready first, and for as long
+// as the configuration says: what is in a Trigger's queue goes with it.
 func (e *eventing) removeTriggers(ctx context.Context, current []*eventingv1.Trigger, missing map[string]bool) error {
-	selector := labels.SelectorFromSet(labels.Set{lambda.FunctionLabelKey: resources.Labels(e.LambdaFunction)[lambda.FunctionLabelKey]})
-	all, err := e.kinds.triggers.Triggers(e.Namespace).List(selector)
+	all, err := e.Triggers()
 	if err != nil {
 		return err
 	}
@@ -91,20 +96,24 @@ func (e *eventing) removeTriggers(ctx context.Context, current []*eventingv1.Tri
 	for _, t := range current {
 		keep[t.Name] = true
 	}
-	set := child.Set[*eventingv1.Trigger]{Kind: "Trigger", Lister: e.kinds.triggers.Triggers(e.Namespace), Client: e.kinds.client.EventingV1().Triggers(e.Namespace)}
 	for _, t := range all {
-		if keep[t.Name] || missing[t.Spec.Broker] || !metav1.IsControlledBy(t, e.LambdaFunction) {
+		if keep[t.Name] || !metav1.IsControlledBy(t, e.LambdaFunction) {
 			continue
 		}
 		taken, left := e.takenOver(t, current)
-		switch {
-		case taken:
-			if err := set.Delete(ctx, e.LambdaFunction, t.Name); err != nil {
+		if taken && !missing[t.Spec.Broker] {
+			if err := e.TriggerSet().Delete(ctx, e.LambdaFunction, t.Name); err != nil {
 				return err
 			}
-		case left > 0 && (wait == 0 || left < wait):
+			continue
+		}
+		e.KeepBindingOf(t)
+		if !missing[t.Spec.Broker] && left > 0 && (wait == 0 || left < wait) {
 			wait = left
 		}
+	}
+	if err := e.RemoveBindings(ctx); err != nil {
+		return err
 	}
 	if wait > 0 {
 		return controller.NewRequeueAfter(wait)
@@ -120,11 +129,11 @@ func (e *eventing) takenOver(old *eventingv1.Trigger, current []*eventingv1.Trig
 		if t.Spec.Broker != old.Spec.Broker {
 			continue
 		}
-		ready := t.Status.GetCondition(apis.ConditionReady)
-		if t.Status.ObservedGeneration != t.Generation || !ready.IsTrue() {
+		since, ready := e.ReadyFor(t)
+		if !ready {
 			return false, 0 // its next change enqueues
 		}
-		if rest := e.cfg.Eventing.TriggerOverlap - e.clock.Since(ready.LastTransitionTime.Inner.Time); rest > 0 {
+		if rest := e.Config.TriggerOverlap - since; rest > 0 {
 			taken, left = false, max(left, rest)
 		}
 	}

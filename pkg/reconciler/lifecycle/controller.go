@@ -101,8 +101,9 @@ func newController(ctx context.Context, cmw configmap.Watcher, t *teller, name s
 		WorkQueueName: name, Logger: logger, Concurrency: concurrency,
 		RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[any](firstRetry, maxRetry),
 	})
+	parse := config.Tolerant(func(err error) { logger.Warnw("Ignoring what this version does not know", "error", err) }, config.NewEventsFromConfigMap)
 	cmw.Watch(config.EventsConfigName, func(cm *corev1.ConfigMap) {
-		e, err := config.NewEventsFromConfigMap(cm)
+		e, err := parse(cm)
 		if err != nil {
 			logger.Errorw("What was in force stays so", "configmap", cm.Name, "error", err)
 			return

@@ -6,11 +6,13 @@ package testing
 import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	fakekubeclientset "k8s.io/client-go/kubernetes/fake"
 	batchv1listers "k8s.io/client-go/listers/batch/v1"
 	corev1listers "k8s.io/client-go/listers/core/v1"
+	rbacv1listers "k8s.io/client-go/listers/rbac/v1"
 	rabbitv1alpha1 "knative.dev/eventing-rabbitmq/pkg/apis/eventing/v1alpha1"
 	fakerabbitclientset "knative.dev/eventing-rabbitmq/pkg/client/clientset/versioned/fake"
 	rabbitlisters "knative.dev/eventing-rabbitmq/pkg/client/listers/eventing/v1alpha1"
@@ -98,6 +100,11 @@ func (l *Listers) Policies() topologylisters.PolicyLister {
 	return topologylisters.NewPolicyLister(l.sorter.IndexerForObjectType(&topologyv1beta1.Policy{}))
 }
 
+// Bindings lists RabbitMQ's Bindings.
+func (l *Listers) Bindings() topologylisters.BindingLister {
+	return topologylisters.NewBindingLister(l.sorter.IndexerForObjectType(&topologyv1beta1.Binding{}))
+}
+
 // LambdaFunctions lists LambdaFunctions.
 func (l *Listers) LambdaFunctions() lambdalisters.LambdaFunctionLister {
 	return lambdalisters.NewLambdaFunctionLister(l.sorter.IndexerForObjectType(&v1alpha1.LambdaFunction{}))
@@ -126,4 +133,19 @@ func (l *Listers) Pods() corev1listers.PodLister {
 // ConfigMaps lists ConfigMaps.
 func (l *Listers) ConfigMaps() corev1listers.ConfigMapLister {
 	return corev1listers.NewConfigMapLister(l.sorter.IndexerForObjectType(&corev1.ConfigMap{}))
+}
+
+// ServiceAccounts lists ServiceAccounts.
+func (l *Listers) ServiceAccounts() corev1listers.ServiceAccountLister {
+	return corev1listers.NewServiceAccountLister(l.sorter.IndexerForObjectType(&corev1.ServiceAccount{}))
+}
+
+// Roles lists Roles.
+func (l *Listers) Roles() rbacv1listers.RoleLister {
+	return rbacv1listers.NewRoleLister(l.sorter.IndexerForObjectType(&rbacv1.Role{}))
+}
+
+// RoleBindings lists RoleBindings.
+func (l *Listers) RoleBindings() rbacv1listers.RoleBindingLister {
+	return rbacv1listers.NewRoleBindingLister(l.sorter.IndexerForObjectType(&rbacv1.RoleBinding{}))
 }

@@ -15,11 +15,19 @@ import (
 	_ "github.com/brunovlucena/knative-lambda-operator/pkg/lambda" // a change of it is one of what is tested
 )
 
-// TestMain lets the tests run this program as a process of its own.
+// TestMain lets the tests run this program as a process of its own, and downloads
+// what the runtime needs: a fresh machine has only what this project's other packages
+// needed to compile.
 func TestMain(m *testing.M) {
 	if os.Getenv("TEST_RUN_MAIN") != "" {
 		main()
 		return
+	}
+	download := exec.Command("go", "mod", "download")
+	download.Dir, download.Env = "../sdk", append(os.Environ(), "GOFLAGS=", "GOWORK=off")
+	if out, err := download.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "go mod download: %v\n%s", err, out)
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }

@@ -13,8 +13,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
-	"os/signal"
 	"slices"
 	"time"
 
@@ -22,6 +20,8 @@ import (
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/test"
+
+	"github.com/brunovlucena/knative-lambda-operator/test/perf/internal/program"
 )
 
 type options struct {
@@ -43,13 +43,7 @@ func main() {
 	flag.Float64Var(&o.most, "most", 0, "fail if the ratio to the bare Service is above; 0 never fails")
 	flag.Float64Var(&o.mostAtOnce, "most-at-once", 0, "the same for many at once")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, &o); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		stop()
-		os.Exit(1) //nolint:gocritic // stop has been called
-	}
+	program.Main(func(ctx context.Context) error { return run(ctx, &o) })
 }
 
 func run(ctx context.Context, o *options) (err error) {

@@ -16,11 +16,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/brunovlucena/knative-lambda-operator/test/perf/internal/program"
 )
 
 const (
@@ -50,13 +51,7 @@ func main() {
 	flag.DurationVar(&o.duration, "duration", 4*time.Second, "of a measurement")
 	flag.Float64Var(&o.least, "least", 0, "fail if the ratio of the runtime to the best of the others is below")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, &o); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		stop()
-		os.Exit(1) //nolint:gocritic // stop has been called
-	}
+	program.Main(func(ctx context.Context) error { return run(ctx, &o) })
 }
 
 func run(ctx context.Context, o *options) error {

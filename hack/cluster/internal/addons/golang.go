@@ -14,7 +14,7 @@ import (
 )
 
 // goRecipe changes when what is put into the image does.
-const goRecipe = "1"
+const goRecipe = "2"
 
 // goVersion is this machine's, without its patch: 1.26.
 func goVersion() string {
@@ -36,23 +36,22 @@ func goImage(ctx context.Context, e *env.Env) (string, error) {
 		}
 		versions = append(versions, string(text))
 	}
-	settings, err := e.Command(ctx, sdk, nil, nil, "go", "env", "GOROOT", "GOMODCACHE", "GOPROXY", "GOSUMDB")
+	settings, err := goEnv(ctx, e, "GOROOT", "GOMODCACHE", "GOPROXY")
 	if err != nil {
 		return "", err
 	}
-	lines := strings.Split(settings, "\n")
-	root, modules, proxy, sums := lines[0], lines[1], lines[2], lines[3]
+	root, modules, proxy := settings[0], settings[1], settings[2]
 	config := v1.Config{Env: []string{"PATH=/usr/local/go/bin", "HOME=/tmp", "SSL_CERT_FILE=" + certificates, "GOMODCACHE=/go/modules", "GOCACHE=/go/cache",
-		"CGO_ENABLED=0", "GOTOOLCHAIN=local", "GOPROXY=" + proxy, "GOSUMDB=" + sums}}
-	return push(ctx, e, "runtimes/go", env.Key(append(versions, runtime.Version(), proxy, sums, goRecipe)...), config, func() (v1.Layer, error) {
+		"CGO_ENABLED=0", "GOTOOLCHAIN=local"}}
+	return push(ctx, e, "runtimes/go", env.Key(append(versions, runtime.Version(), goRecipe)...), config, func() (v1.Layer, error) {
 		if err := e.Apt(ctx, map[string]string{certificates: "ca-certificates"}); err != nil {
 			return nil, err
 		}
-		temp, err := os.MkdirTemp(e.Dir, "go-")
+		temp, err := e.Temp("go")
 		if err != nil {
 			return nil, err
 		}
-		defer removeReadOnly(temp)
+		defer os.RemoveAll(temp) // its read-only folders too: this is root
 		e.Say("runtimes", "making the base image of go %s from this machine's", goVersion())
 		if err := warm(ctx, e, sdk, temp, "file://"+filepath.Join(modules, "cache/download")+","+proxy); err != nil {
 			return nil, err
@@ -71,6 +70,12 @@ func goImage(ctx context.Context, e *env.Env) (string, error) {
 		}
 		return layerOfTree(temp, nil, "work")
 	})
+}
+
+// goEnv are settings of this machine's go command.
+func goEnv(ctx context.Context, e *env.Env, names ...string) ([]string, error) {
+	out, err := e.Command(ctx, e.Root, nil, nil, "go", append([]string{"env"}, names...)...)
+	return strings.Split(out, "\n"), err
 }
 
 func writeFile(path string, content []byte) error {
@@ -138,16 +143,4 @@ func copyFile(from, to string) error {
 		return err
 	}
 	return os.Chmod(to, info.Mode())
-}
-
-// removeReadOnly removes a folder with a cache of modules in it, which is
-// read-only.
-func removeReadOnly(dir string) {
-	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() {
-			err = os.Chmod(path, 0o755) //nolint:gosec // is removed next
-		}
-		return err
-	})
-	os.RemoveAll(dir)
 }

@@ -20,6 +20,8 @@ const (
 	// epmdPort is where Erlang's nodes find each other: not the machine's own.
 	epmdPort         = 14369
 	distributionPort = 14370
+	// program of the local cluster, for the go command.
+	program = "github.com/brunovlucena/knative-lambda-operator/hack/cluster"
 )
 
 // rabbitConfig binds RabbitMQ to the bridge. Its log goes where that of every
@@ -65,7 +67,8 @@ func upRabbitMQ(ctx context.Context, e *env.Env) error {
 	}
 	host, port, _ := net.SplitHostPort(amqpAddress)
 	return e.Export("rabbitmq", "LAMBDA_RABBITMQ_HOST="+host, "LAMBDA_RABBITMQ_PORT="+port, "LAMBDA_RABBITMQ_USERNAME="+rabbitUser, "LAMBDA_RABBITMQ_PASSWORD="+password,
-		"LAMBDA_RABBITMQ_URL=amqp://"+rabbitUser+":"+password+"@"+amqpAddress+"/", "LAMBDA_RABBITMQ_MANAGEMENT_URL="+managementURL)
+		"LAMBDA_RABBITMQ_URL=amqp://"+rabbitUser+":"+password+"@"+amqpAddress+"/", "LAMBDA_RABBITMQ_MANAGEMENT_URL="+managementURL,
+		"LAMBDA_RABBITMQ_RESTART='go run "+program+" restart rabbitmq'")
 }
 
 func startRabbitMQ(ctx context.Context, e *env.Env) error {

@@ -67,7 +67,7 @@ func (r runtimeBase) image(ctx context.Context, e *env.Env) (string, error) {
 		if err := e.Apt(ctx, map[string]string{"/usr/sbin/debootstrap": "debootstrap"}); err != nil {
 			return nil, err
 		}
-		temp, err := os.MkdirTemp(e.Dir, "debootstrap-")
+		temp, err := e.Temp("debootstrap")
 		if err != nil {
 			return nil, err
 		}
@@ -121,8 +121,9 @@ func debianMirror() string {
 }
 
 // runtimesConfig are the languages of config-runtimes with the images that the
-// local cluster has, by name.
-func runtimesConfig(image func(name string) string) map[string]string {
+// local cluster has, by name. Go modules come from where this machine's do, unless
+// a function says otherwise: that would be in vain if the image said it.
+func runtimesConfig(image func(name string) string, goProxy, goSums string) map[string]string {
 	const language = "versions:\n  %q: {baseImage: %q}\nhandler: %s\nfile: %s\n%s"
 	entry := func(name, version, handler, file, more string) string {
 		return fmt.Sprintf(language, version, image(name+"-"+version), handler, file, more)
@@ -131,7 +132,7 @@ func runtimesConfig(image func(name string) string) map[string]string {
 		"python":   entry("python", "3.11", "main.handler", "main.py", "dependenciesFile: requirements.txt\ntemplate: python\nworker: [\"python3\", \"-u\", \"/lambda/worker/worker.py\"]\n"),
 		"nodejs":   entry("nodejs", "18", "index.handler", "index.js", "dependenciesFile: package.json\ntemplate: nodejs\nworker: [\"node\", \"/lambda/worker/worker.js\"]\n"),
 		"provided": entry("provided", "2023", "bootstrap", "bootstrap", "template: provided\nworker: [\"/lambda/function/bootstrap\"]\nprotocol: aws-lambda\ncompiled: true\n"),
-		"go": fmt.Sprintf("versions:\n  %q: {baseImage: %q, runImage: %q}\nhandler: Handler\nfile: handler.go\ndependenciesFile: go.mod\ntemplate: go\ncompiled: true\n",
-			goVersion(), image("go"), env.BaseImage),
+		"go": fmt.Sprintf("versions:\n  %q: {baseImage: %q, runImage: %q}\nhandler: Handler\nfile: handler.go\ndependenciesFile: go.mod\ntemplate: go\ncompiled: true\nenv: {GOPROXY: %q, GOSUMDB: %q}\n",
+			goVersion(), image("go"), env.BaseImage, goProxy, goSums),
 	}
 }

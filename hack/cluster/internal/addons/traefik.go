@@ -110,6 +110,10 @@ func Configure(ctx context.Context, e *env.Env) error {
 	if err := connectReceiver(ctx, e); err != nil {
 		return err
 	}
+	modules, err := goEnv(ctx, e, "GOPROXY", "GOSUMDB")
+	if err != nil {
+		return err
+	}
 	return e.PatchConfig(ctx, "config", "knative-lambda", map[string]map[string]string{
 		"config-build": {
 			"registry": env.Registry, "insecure-registries": env.Registry, "executor-image": image("kaniko"),
@@ -117,7 +121,9 @@ func Configure(ctx context.Context, e *env.Env) error {
 			// This machine as pods reach it: MinIO, and the git servers of tests.
 			"source-allowed-networks": env.BridgeIP + "/32", "source-poll-interval": "5s",
 		},
-		"config-eventing": {"rabbitmq-cluster": "rabbitmq/rabbitmq"}, // there with --with=eventing
-		"config-runtimes": runtimesConfig(image),
+		"config-eventing": { // there with --with=eventing; many triggers are to fit on one small node
+			"rabbitmq-cluster": "rabbitmq/rabbitmq", "broker-pod-resources": "requests: {cpu: 5m, memory: 16Mi}",
+		},
+		"config-runtimes": runtimesConfig(image, modules[0], modules[1]),
 	})
 }

@@ -1,7 +1,6 @@
 package control
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -38,7 +37,7 @@ func Down(ctx context.Context, e *env.Env) error {
 	for _, r := range records {
 		r.End()
 	}
-	if err := unmountBelow(e.Run); err != nil {
+	if err := env.UnmountBelow(e.Run); err != nil {
 		return err
 	}
 	if err := errors.Join(downRules(ctx, e), downLinks(ctx, e)); err != nil {
@@ -49,7 +48,7 @@ func Down(ctx context.Context, e *env.Env) error {
 			return err
 		}
 	}
-	if err := errors.Join(unmountBelow(e.Run), removeAbsent(e)); err != nil {
+	if err := errors.Join(env.UnmountBelow(e.Run), removeAbsent(e)); err != nil {
 		return err
 	}
 	return os.RemoveAll(e.Run)
@@ -108,28 +107,6 @@ func podProcesses(e *env.Env) []int {
 		}
 	}
 	return pids
-}
-
-// unmountBelow unmounts everything below dir, innermost first.
-func unmountBelow(dir string) error {
-	f, err := os.Open("/proc/self/mountinfo")
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	var points []string
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if fields := strings.Fields(lines.Text()); len(fields) > 4 && strings.HasPrefix(fields[4], dir+"/") {
-			points = append(points, fields[4])
-		}
-	}
-	slices.Reverse(points)
-	for _, p := range points {
-		if err := syscall.Unmount(p, syscall.MNT_DETACH); err != nil && !errors.Is(err, syscall.EINVAL) {
-			return fmt.Errorf("unmount %s: %w", p, err)
-		}
-	}
-	return nil
 }
 
 // downLinks removes the pods' network namespaces, their links and the bridge.

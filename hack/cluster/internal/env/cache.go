@@ -49,7 +49,7 @@ func (e *Env) Once(name, key string, do func(dir string) error) (string, error) 
 	if err := os.MkdirAll(e.Cache, 0o755); err != nil {
 		return "", err
 	}
-	temp, err := os.MkdirTemp(e.Cache, ".making-"+name+"-")
+	temp, err := e.Temp(name)
 	if err != nil {
 		return "", err
 	}

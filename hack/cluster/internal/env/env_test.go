@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -136,5 +137,53 @@ func TestListensTellsAnEndedProcessFromOneThatIsNotYetThere(t *testing.T) {
 	var ended *EndedError
 	if !errors.As(err, &ended) || ended.Name != want {
 		t.Errorf("after its end: %v", err)
+	}
+}
+
+func TestRestartIsAnotherProcessOfTheSameCommand(t *testing.T) {
+	e := testEnv(t)
+	if err := e.Restart("sleeper"); err == nil {
+		t.Error("a process that was never started was started again")
+	}
+	if err := e.Start(Process{Name: "sleeper", Args: []string{"sleep", "60"}, Dir: t.TempDir()}); err != nil {
+		t.Fatal(err)
+	}
+	before := e.Records()[0]
+	if err := e.Restart("sleeper"); err != nil {
+		t.Fatal(err)
+	}
+	after := e.Records()[0]
+	defer after.End()
+	if before.Alive() || !after.Alive() {
+		t.Errorf("alive: the old one %v, the new one %v", before.Alive(), after.Alive())
+	}
+	if diff := cmp.Diff([]any{before.Name, before.Args, before.Env, before.Dir}, []any{after.Name, after.Args, after.Env, after.Dir}); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestSweepRemovesWhatAKilledRunLeft(t *testing.T) {
+	e := testEnv(t)
+	left, err := e.Temp("left")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mounted := os.Geteuid() == 0
+	if mounted {
+		if err := syscall.Mount("tmpfs", left, "tmpfs", 0, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(left+"/file", nil, 0o400); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Sweep(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("stat of what was left (a mount: %v) = %v", mounted, err)
+	}
+	if err := e.Sweep(); err != nil {
+		t.Errorf("sweeping where nothing is = %v", err)
 	}
 }

@@ -32,6 +32,7 @@ type Record struct {
 	Since time.Time
 	Args  []string
 	Env   []string
+	Dir   string
 }
 
 // Start runs the process unless it runs already with the same arguments; with
@@ -60,13 +61,29 @@ func (e *Env) Start(p Process) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("%s: %w", p.Name, err)
 	}
-	r := Record{Name: p.Name, PID: cmd.Process.Pid, Start: startTime(cmd.Process.Pid), Since: time.Now(), Args: p.Args, Env: p.Env}
+	r := Record{Name: p.Name, PID: cmd.Process.Pid, Start: startTime(cmd.Process.Pid), Since: time.Now(), Args: p.Args, Env: p.Env, Dir: p.Dir}
 	go func() { _ = cmd.Wait() }() // so that it is no zombie while this program runs
 	data, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(e.Path("pids", p.Name+".json"), data, 0o600)
+}
+
+// restartPatience is how long a process may take to end by itself when it is
+// restarted: a store puts down what it has.
+const restartPatience = 20 * time.Second
+
+// Restart ends a process and starts it again as it was.
+func (e *Env) Restart(name string) error {
+	r, err := e.record(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("there is no process %q", name)
+	} else if err != nil {
+		return err
+	}
+	r.end(restartPatience)
+	return e.Start(Process{Name: name, Args: r.Args, Env: r.Env, Dir: r.Dir})
 }
 
 // EndedError says that a process has ended by itself: waiting for it is in vain.
@@ -122,11 +139,13 @@ func (r Record) Alive() bool {
 }
 
 // End asks the process to end, and makes it after three seconds.
-func (r Record) End() {
+func (r Record) End() { r.end(3 * time.Second) }
+
+func (r Record) end(patience time.Duration) {
 	for _, step := range []struct {
 		signal syscall.Signal
 		wait   time.Duration
-	}{{syscall.SIGTERM, 3 * time.Second}, {syscall.SIGKILL, 2 * time.Second}} {
+	}{{syscall.SIGTERM, patience}, {syscall.SIGKILL, 2 * time.Second}} {
 		if !r.Alive() {
 			return
 		}

@@ -30,6 +30,7 @@ func (s *LambdaAgentSpec) SetDefaults(ctx context.Context) {
 	if s.OperationMode == "" {
 		s.OperationMode = ModeAgentic
 	}
+	s.Approval.setDefaults()
 	if s.AI.Provider == "" {
 		s.AI.Provider = ProviderNone
 	}
@@ -42,5 +43,9 @@ func (s *LambdaAgentSpec) SetDefaults(ctx context.Context) {
 	if s.Scaling.MaxReplicas == nil && cfg.Defaults.AgentMaxReplicas > 0 {
 		s.Scaling.MaxReplicas = atLeast(cfg.Defaults.AgentMaxReplicas, *s.Scaling.MinReplicas)
 	}
+	if e := s.Eventing; e != nil {
+		e.RabbitMQ.setDefaults()
+	}
 	defaultResources(&s.Resources, cfg.Defaults.AgentResources)
+	s.Memory.setDefaults()
 }

@@ -20,9 +20,15 @@ const (
 	AgentConditionModelAvailable apis.ConditionType = "ModelAvailable"
 )
 
-// ReasonNotSupportedYet says that this version of the operator accepts a field
-// and does not act on it yet.
-const ReasonNotSupportedYet = "NotSupportedYet"
+// The reasons of agents that wait for what they refer to, and of models that have
+// not been asked.
+const (
+	ReasonSecretNotFound       = "SecretNotFound"
+	ReasonSecretKeyNotFound    = "SecretKeyNotFound"
+	ReasonConfigMapNotFound    = "ConfigMapNotFound"
+	ReasonConfigMapKeyNotFound = "ConfigMapKeyNotFound"
+	ReasonModelNotAsked        = "NotAsked"
+)
 
 var agentConditions = apis.NewLivingConditionSet(
 	AgentConditionServiceReady,
@@ -59,6 +65,26 @@ func (s *LambdaAgentStatus) MarkServiceFailed(reason, message string) {
 	agentConditions.Manage(s).MarkFalse(AgentConditionServiceReady, reason, "%s", message)
 }
 
+// MarkModelAvailable says that the model answers.
+func (s *LambdaAgentStatus) MarkModelAvailable() {
+	agentConditions.Manage(s).MarkTrue(AgentConditionModelAvailable)
+}
+
+// MarkModelUnavailable says why the model does not answer.
+func (s *LambdaAgentStatus) MarkModelUnavailable(reason, message string) {
+	agentConditions.Manage(s).MarkFalse(AgentConditionModelAvailable, reason, "%s", message)
+}
+
+// MarkModelUnknown says why it is not known whether the model answers.
+func (s *LambdaAgentStatus) MarkModelUnknown(reason, message string) {
+	agentConditions.Manage(s).MarkUnknown(AgentConditionModelAvailable, reason, "%s", message)
+}
+
+// ClearModel says that nobody asks for a model.
+func (s *LambdaAgentStatus) ClearModel() error {
+	return agentConditions.Manage(s).ClearCondition(AgentConditionModelAvailable)
+}
+
 // PropagateService takes over what the Knative Service says of itself; its
 // readiness only when it speaks of its newest generation.
 func (s *LambdaAgentStatus) PropagateService(service *servingv1.Service) {
@@ -67,19 +93,4 @@ func (s *LambdaAgentStatus) PropagateService(service *servingv1.Service) {
 	s.LatestCreatedRevisionName = service.Status.LatestCreatedRevisionName
 	s.LatestReadyRevisionName = service.Status.LatestReadyRevisionName
 	propagateService(agentConditions.Manage(s), AgentConditionServiceReady, service)
-}
-
-// MarkEventingNotRequested says that the spec asks for no broker and no routes.
-func (s *LambdaAgentStatus) MarkEventingNotRequested() {
-	const message = "The spec asks for no eventing."
-	agentConditions.Manage(s).MarkTrueWithReason(AgentConditionBrokerReady, ReasonNotRequested, message)
-	agentConditions.Manage(s).MarkTrueWithReason(AgentConditionRoutingReady, ReasonNotRequested, message)
-}
-
-// MarkEventingNotSupported says that the spec asks for a broker and routes that
-// this version does not make. The agent serves without them, so Ready is not
-// held up.
-func (s *LambdaAgentStatus) MarkEventingNotSupported() {
-	agentConditions.Manage(s).MarkTrueWithReason(AgentConditionBrokerReady, ReasonNotSupportedYet, "This version of the operator makes no broker for agents yet; spec.eventing is kept for the version that does.")
-	agentConditions.Manage(s).MarkTrueWithReason(AgentConditionRoutingReady, ReasonNotSupportedYet, "This version of the operator makes no routes for agents yet; spec.eventing is kept for the version that does.")
 }

@@ -86,6 +86,14 @@ type WithdrawnPermission struct {
 	// Until when; empty is until it is given back.
 	// +optional
 	Until *metav1.Time `json:"until,omitempty"`
+
+	// Source of the event that took it away.
+	// +optional
+	Source string `json:"source,omitempty"`
+
+	// Reason that the event gave.
+	// +optional
+	Reason string `json:"reason,omitempty"`
 }
 
 // ModelStatus is the model that an agent uses.

@@ -29,6 +29,7 @@ import (
 // +kubebuilder:metadata:labels={"app.kubernetes.io/name=knative-lambda","app.kubernetes.io/version=devel","duck.knative.dev/addressable=true","knative.dev/crd-install=true"}
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="metadata.name: must be no more than 63 characters"
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name: must be a DNS-1035 label: lower-case letters, digits and '-', beginning with a letter"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.eventing) || !has(self.spec.eventing.enabled) || !self.spec.eventing.enabled || size(self.metadata.name) <= 48",message="spec.eventing.enabled: an agent with a broker has a name of at most 48 characters"
 type LambdaAgent struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -55,6 +56,9 @@ var (
 // LambdaAgentSpec says which agent runs, on which model, and whom it talks to.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.operationMode) || self.operationMode != 'supervised' || has(self.approval)",message="spec.approval: missing; operationMode supervised needs it"
+// +kubebuilder:validation:XValidation:rule="!has(self.operationMode) || self.operationMode != 'supervised' || (has(self.eventing) && has(self.eventing.enabled) && self.eventing.enabled)",message="spec.eventing.enabled: an agent asks for approval through its broker: expected true"
+// +kubebuilder:validation:XValidation:rule="!has(self.permissions) || !has(self.permissions.eventControls) || !has(self.permissions.eventControls.allowEventDisable) || !self.permissions.eventControls.allowEventDisable || (has(self.eventing) && has(self.eventing.enabled) && self.eventing.enabled)",message="spec.eventing.enabled: controls come through the agent's broker: expected true"
+// +kubebuilder:validation:XValidation:rule="!has(self.ai) || !has(self.ai.budget) || has(self.scaling) && has(self.scaling.maxReplicas) && self.scaling.maxReplicas > 0 && self.ai.budget.tokens >= self.scaling.maxReplicas",message="ai.budget: is shared out among scaling.maxReplicas, which must be above 0 and no more than the tokens"
 type LambdaAgentSpec struct {
 	// Image of the agent.
 	Image ImageReference `json:"image"`
@@ -147,6 +151,9 @@ const (
 // AISpec is an agent's model.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.provider) || !(self.provider in ['openai', 'anthropic', 'azure-openai', 'google', 'bedrock']) || has(self.apiKeySecretRef)",message="a hosted provider answers nobody without a key",fieldPath=".apiKeySecretRef",reason=FieldValueRequired
+// +kubebuilder:validation:XValidation:rule="!(has(self.fallbacks) && size(self.fallbacks) > 0 || has(self.budget) || has(self.proxy) && self.proxy == 'enabled') || has(self.provider) && self.provider != 'none' && (!has(self.proxy) || self.proxy != 'disabled')",message="fallbacks, budget and proxy go with a model and its proxy"
+// +kubebuilder:validation:XValidation:rule="!has(self.fallbacks) || self.fallbacks.all(f, has(f.provider) && f.provider != 'none')",message="fallbacks: name the provider of each"
+// +kubebuilder:validation:XValidation:rule="!has(self.fallbacks) || self.fallbacks.all(f, !has(f.provider) || !(f.provider in ['openai', 'anthropic', 'azure-openai', 'google', 'bedrock']) || has(f.apiKeySecretRef) || has(self.provider) && f.provider == self.provider && has(f.endpoint) == has(self.endpoint) && (!has(f.endpoint) || f.endpoint == self.endpoint))",message="fallbacks: a hosted provider answers nobody without a key; set apiKeySecretRef"
 // +kubebuilder:validation:XValidation:rule="!has(self.systemPrompt) || !has(self.systemPromptFrom)",message="expected at most one of systemPrompt, systemPromptFrom"
 type AISpec struct {
 	ModelSpec `json:",inline"`
@@ -183,26 +190,37 @@ type AISpec struct {
 	// Fallbacks are asked in turn when the model does not answer.
 	// +optional
 	// +kubebuilder:validation:MaxItems=8
-	Fallbacks []ModelSpec `json:"fallbacks,omitempty"`
+	Fallbacks []FallbackSpec `json:"fallbacks,omitempty"`
 
-	// Timeout of one call of the model.
+	// Timeout of one model, tries included; of a stream, for its first chunk and
+	// between two. Default 2m.
 	// +optional
 	Timeout *Duration `json:"timeout,omitempty"`
 
-	// Budget of tokens.
+	// Budget of tokens. Each of scaling.maxReplicas has the same part of it.
 	// +optional
 	Budget *TokenBudget `json:"budget,omitempty"`
 
-	// Proxy: enabled puts the model proxy beside the agent, disabled leaves
-	// calls to the agent.
+	// Proxy: enabled, the default, puts the model proxy beside the agent; disabled
+	// leaves calls, and the key, to the agent.
 	// +optional
 	// +kubebuilder:validation:Enum=enabled;disabled
 	Proxy string `json:"proxy,omitempty"`
 }
 
+// FallbackSpec is a model that stands in for another.
+type FallbackSpec struct {
+	ModelSpec `json:",inline"`
+
+	// APIKeySecretRef is the key of a Secret that holds the provider's API key.
+	// Default: that of the agent's model, where provider and endpoint are the same.
+	// +optional
+	APIKeySecretRef *corev1.SecretKeySelector `json:"apiKeySecretRef,omitempty"`
+}
+
 // ModelSpec names a model.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.provider) || !(self.provider in ['ollama', 'openai-compatible', 'azure-openai']) || has(self.endpoint)",message="the provider has no endpoint of its own",fieldPath=".endpoint",reason=FieldValueRequired
+// +kubebuilder:validation:XValidation:rule="!has(self.provider) || !(self.provider in ['ollama', 'openai-compatible', 'azure-openai', 'bedrock']) || has(self.endpoint)",message="the provider has no endpoint of its own",fieldPath=".endpoint",reason=FieldValueRequired
 // +kubebuilder:validation:XValidation:rule="!has(self.provider) || self.provider == 'none' || has(self.model)",message="name the provider's model",fieldPath=".model",reason=FieldValueRequired
 type ModelSpec struct {
 	// Provider that serves the model.

@@ -10,6 +10,7 @@ import (
 	"knative.dev/pkg/apis"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 )
 
 // eventTypePattern is what this project takes for a CloudEvents type or a
@@ -25,10 +26,13 @@ func (a *LambdaAgent) Validate(ctx context.Context) *apis.FieldError {
 		return nil
 	}
 	errs := validateName(a.Name)
+	if _, err := a.Withdrawals(); err != nil {
+		errs = errs.Also(apis.ErrInvalidValue(a.Annotations[lambda.WithdrawnAnnotationKey], "metadata.annotations["+lambda.WithdrawnAnnotationKey+"]", err.Error()))
+	}
 	if old, ok := apis.GetBaseline(ctx).(*LambdaAgent); ok && apis.IsInUpdate(ctx) && equality.Semantic.DeepEqual(old.Spec, a.Spec) {
 		return errs // labels, annotations or finalizers of a spec that was admitted once
 	}
-	return errs.Also(a.Spec.Validate(apis.WithinSpec(ctx)).ViaField("spec"))
+	return errs.Also(a.Spec.Validate(apis.WithinSpec(apis.WithinParent(ctx, a.ObjectMeta))).ViaField("spec"))
 }
 
 // Validate tells what is wrong with the spec.
@@ -36,6 +40,7 @@ func (s *LambdaAgentSpec) Validate(ctx context.Context) *apis.FieldError {
 	cfg := config.FromContextOrDefaults(ctx)
 	errs := s.Image.validate().ViaField("image")
 	errs = errs.Also(s.AI.validate(cfg).ViaField("ai"))
+	errs = errs.Also(s.AI.validateProxy(s.Scaling.MaxReplicas))
 	if b := s.Behavior; b != nil {
 		switch {
 		case b.SystemPrompt == "":
@@ -57,10 +62,18 @@ func (s *LambdaAgentSpec) Validate(ctx context.Context) *apis.FieldError {
 		if s.Approval == nil {
 			errs = errs.Also(apis.ErrMissingField("approval"))
 		}
+		errs = errs.Also(s.needsBroker("operationMode", "an agent asks for approval through its broker"))
 	default:
 		errs = errs.Also(apis.ErrInvalidValue(s.OperationMode, "operationMode", "expected agentic or supervised"))
 	}
-	errs = errs.Also(s.Eventing.validate().ViaField("eventing"))
+	errs = errs.Also(s.Approval.validate().ViaField("approval"))
+	errs = errs.Also(s.Permissions.validate().ViaField("permissions"))
+	if s.ActiveControls() != nil {
+		errs = errs.Also(s.needsBroker("permissions.eventControls.allowEventDisable", "controls come through the agent's broker"))
+	}
+	errs = errs.Also(s.validateEventing(ctx).ViaField("eventing"))
+	errs = errs.Also(s.Permissions.validateTargets().ViaField("permissions"))
+	errs = errs.Also(s.Memory.validate().ViaField("memory"))
 	errs = errs.Also(s.Scaling.validate().ViaField("scaling"))
 	errs = errs.Also(validateEnv(s.Env, s.EnvFrom, func(name string) bool {
 		return name == "PORT" || (strings.HasPrefix(name, "K_") && name != "K_SINK") || strings.HasPrefix(name, "LAMBDA_")
@@ -69,7 +82,7 @@ func (s *LambdaAgentSpec) Validate(ctx context.Context) *apis.FieldError {
 		errs = errs.Also(checkObjectName(s.ServiceAccountName, "serviceAccountName"))
 	}
 	errs = errs.Also(s.Observability.validate().ViaField("observability"))
-	return errs.Also(s.unsupported())
+	return errs
 }
 
 // hosted providers answer nobody without a key.
@@ -79,7 +92,7 @@ var hosted = map[Provider]bool{
 
 // needsEndpoint are providers that have no endpoint of their own.
 var needsEndpoint = map[Provider]bool{
-	ProviderOllama: true, ProviderOpenAICompatible: true, ProviderAzureOpenAI: true,
+	ProviderOllama: true, ProviderOpenAICompatible: true, ProviderAzureOpenAI: true, ProviderBedrock: true,
 }
 
 func (a *AISpec) validate(*config.Config) (errs *apis.FieldError) {
@@ -143,23 +156,6 @@ func (m *ModelSpec) validate() (errs *apis.FieldError) {
 	if needsEndpoint[m.Provider] && m.Endpoint == "" {
 		errs = errs.Also(&apis.FieldError{Message: "missing field(s)", Paths: []string{"endpoint"},
 			Details: fmt.Sprintf("provider %s has no endpoint of its own", m.Provider)})
-	}
-	return errs
-}
-
-func (e *AgentEventing) validate() (errs *apis.FieldError) {
-	if e == nil {
-		return nil
-	}
-	for i, s := range e.Subscriptions {
-		if !eventTypePattern.MatchString(s.EventType) {
-			errs = errs.Also(apis.ErrInvalidValue(s.EventType, "eventType", expectedEventType).ViaFieldIndex("subscriptions", i))
-		}
-	}
-	for i, intent := range e.Intents {
-		if !eventTypePattern.MatchString(intent) {
-			errs = errs.Also(apis.ErrInvalidValue(intent, apis.CurrentField, expectedEventType).ViaFieldIndex("intents", i))
-		}
 	}
 	return errs
 }

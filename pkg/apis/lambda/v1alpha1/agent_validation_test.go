@@ -1,6 +1,7 @@
 package v1alpha1
 
 import (
+	"strings"
 	"testing"
 
 	"knative.dev/pkg/apis"
@@ -43,9 +44,22 @@ var invalidAgents = []struct{ name, spec, want string }{
 	{"no context", anImage + `behavior: {maxContextMessages: 0}`, "invalid value: 0: spec.behavior.maxContextMessages\nmust be at least 1"},
 	{"conversations that end at no time", anImage + `behavior: {conversationTTL: soon}`, "invalid value: soon: spec.behavior.conversationTTL\nexpected a duration such as 90s or 5m"},
 	{"unknown mode", anImage + `operationMode: wild`, "invalid value: wild: spec.operationMode\nexpected agentic or supervised"},
-	{"supervised by nobody", anImage + `operationMode: supervised`, "missing field(s): spec.approval\nnot supported by this version of the operator yet: spec.operationMode"},
-	{"subscription to no event type", anImage + `eventing: {enabled: false, subscriptions: [{eventType: a.b}, {eventType: 'a b'}]}`, "invalid value: a b: spec.eventing.subscriptions[1].eventType\nexpected an event type such as io.example.order.created"},
-	{"intent that is no event type", anImage + `eventing: {intents: [a.b, '.c']}`, "invalid value: .c: spec.eventing.intents[1]\nexpected an event type such as io.example.order.created\nnot supported by this version of the operator yet: spec.eventing.intents"},
+	{"supervised by nobody", anImage + `operationMode: supervised`, "expected eventing.enabled to be true: spec.operationMode\nan agent asks for approval through its broker\nmissing field(s): spec.approval"},
+	{"approval by nobody", anImage + `approval: {}`, "expected at least one of slack, custom: spec.approval.providers"},
+	{"approval by an unknown provider", anImage + `approval: {providers: [pigeon], custom: {endpoint: 'https://a'}}`, "invalid value: pigeon: spec.approval.providers[0]\nexpected slack or custom"},
+	{"approval by a provider twice", anImage + `approval: {providers: [custom, custom], custom: {endpoint: 'https://a'}}`, "\"custom\" is there twice: spec.approval.providers[1]"},
+	{"approval by a provider that is not set up", anImage + `approval: {providers: [slack], custom: {endpoint: 'https://a'}}`, "missing field(s): spec.approval.slack"},
+	{"approval by an endpoint that is no URL", anImage + `approval: {custom: {endpoint: 'a:80'}}`, "invalid value: a:80: spec.approval.custom.endpoint\nexpected a URL that begins with http:// or https://"},
+	{"approval by a token without its name", anImage + `approval: {custom: {endpoint: 'http://a', secretRef: {key: token}}}`, "missing field(s): spec.approval.custom.secretRef.name"},
+	{"approval by a webhook without its key", anImage + `approval: {slack: {webhookSecretRef: {name: slack}}}`, "missing field(s): spec.approval.slack.webhookSecretRef.key"},
+	{"approval within no time", anImage + `approval: {timeout: 10ms, custom: {endpoint: 'http://a'}}`, "expected 1s <= 10ms <= 720h0m0s: spec.approval.timeout"},
+	{"approval that ends otherwise", anImage + `approval: {timeoutAction: ask, custom: {endpoint: 'http://a'}}`, "invalid value: ask: spec.approval.timeoutAction\nexpected deny or approve"},
+	{"controls without a broker", anImage + `permissions: {eventControls: {allowEventDisable: true, controlEventTypes: [a.b], allowedControlSources: [/a]}}`, "expected eventing.enabled to be true: spec.permissions.eventControls.allowEventDisable\ncontrols come through the agent's broker"},
+	{"controls of nothing from nowhere", anImage + `permissions: {eventControls: {allowEventDisable: true}}`, "expected eventing.enabled to be true: spec.permissions.eventControls.allowEventDisable\ncontrols come through the agent's broker\nmissing field(s): spec.permissions.eventControls.allowedControlSources, spec.permissions.eventControls.controlEventTypes"},
+	{"controls of no event type", anImage + `permissions: {eventControls: {controlEventTypes: ['a b']}}`, "invalid value: a b: spec.permissions.eventControls.controlEventTypes[0]\nexpected an event type such as io.example.order.created"},
+	{"controls from everywhere", anImage + `permissions: {eventControls: {allowedControlSources: [/a, '**']}}`, "invalid value: **: spec.permissions.eventControls.allowedControlSources[1]\nexpected a source, with * for any run of characters; not all of them"},
+	{"subscription to no event type", anImage + `eventing: {enabled: true, subscriptions: [{eventType: a.b}, {eventType: 'a b'}]}`, "invalid value: a b: spec.eventing.subscriptions[1].eventType\nexpected an event type such as io.example.order.created"},
+	{"intent that is no event type", anImage + `eventing: {enabled: true, intents: [a.b, '.c']}`, "invalid value: .c: spec.eventing.intents[1]\nexpected an event type such as io.example.order.created"},
 	{"more replicas at least than at most", anImage + `scaling: {minReplicas: 3, maxReplicas: 2}`, "invalid value: 3: spec.scaling.minReplicas\nmust be no more than maxReplicas (2)"},
 	{"environment PORT", anImage + `env: [{name: PORT, value: '1'}]`, "invalid value: PORT: spec.env[0].name\nthe platform sets PORT, K_* and LAMBDA_* itself: choose another name"},
 	{"environment K_", anImage + `env: [{name: K_SERVICE, value: x}]`, "invalid value: K_SERVICE: spec.env[0].name\nthe platform sets PORT, K_* and LAMBDA_* itself: choose another name"},
@@ -53,16 +67,40 @@ var invalidAgents = []struct{ name, spec, want string }{
 	{"environment from nowhere", anImage + `envFrom: [{}]`, "expected exactly one of: spec.envFrom[0].configMapRef, spec.envFrom[0].secretRef"},
 	{"service account that is no name", anImage + `serviceAccountName: No_Name`, "invalid value: No_Name: spec.serviceAccountName\n" + notAName},
 	{"unknown log level", anImage + `observability: {logging: {level: loud}}`, "invalid value: loud: spec.observability.logging.level\nexpected debug, info, warning or error"},
-	{"fallbacks", ollama + `, fallbacks: [{provider: ollama, endpoint: 'http://o', model: m}]}`, "not supported by this version of the operator yet: spec.ai.fallbacks"},
-	{"budget", ollama + `, budget: {tokens: 1, window: 1h}}`, "not supported by this version of the operator yet: spec.ai.budget"},
-	{"proxy", ollama + `, proxy: enabled}`, "not supported by this version of the operator yet: spec.ai.proxy"},
-	{"approval", anImage + `approval: {}`, "not supported by this version of the operator yet: spec.approval"},
-	{"memory", anImage + `memory: {enabled: true}`, "not supported by this version of the operator yet: spec.memory.enabled"},
-	{"permissions", anImage + `permissions: {}`, "not supported by this version of the operator yet: spec.permissions"},
-	{"intents", anImage + `eventing: {intents: [a.b]}`, "not supported by this version of the operator yet: spec.eventing.intents"},
-	{"forwards", anImage + `eventing: {forwards: [{eventTypes: [a.b], targetAgent: b}]}`, "not supported by this version of the operator yet: spec.eventing.forwards"},
-	{"dead letters", anImage + `eventing: {dlq: {}}`, "not supported by this version of the operator yet: spec.eventing.dlq"},
-	{"RabbitMQ", anImage + `eventing: {rabbitmq: {}}`, "not supported by this version of the operator yet: spec.eventing.rabbitmq"},
+	{"namespaces that are none", anImage + `permissions: {allowedTargetNamespaces: [data, 'a b', data]}`, "\"data\" is there twice: spec.permissions.allowedTargetNamespaces[2]\ninvalid value: a b: spec.permissions.allowedTargetNamespaces[1]\nexpected the name of a namespace, or \"*\" for all"},
+	{"source that is no URI", anImage + `eventing: {enabled: true, eventSource: ':a b'}`, "invalid value: :a b: spec.eventing.eventSource\nexpected a URI reference such as /team/agent"},
+	{"an intent twice", anImage + `eventing: {enabled: true, intents: [a.b, c, a.b]}`, "\"a.b\" is there twice: spec.eventing.intents[2]"},
+	{"sources by a pattern", anImage + `eventing: {enabled: true, subscriptions: [{eventType: a.b, source: '/team/*'}]}`, "invalid value: /team/*: spec.eventing.subscriptions[0].source\n" + onlyExact + ": expected one source, or * for any"},
+	{"a filter that is not exact", anImage + `eventing: {enabled: true, subscriptions: [{eventType: a.b, filters: [{exact: {subject: x}}, {prefix: {subject: x}}]}]}`, onlyExact + ": expected exact, or all of exact: spec.eventing.subscriptions[0].filters[1]"},
+	{"a filter in all that is not exact", anImage + `eventing: {enabled: true, subscriptions: [{eventType: a.b, filters: [{all: [{exact: {subject: x}}, {not: {exact: {subject: w}}}]}]}]}`, onlyExact + ": expected exact, or all of exact: spec.eventing.subscriptions[0].filters[0]"},
+	{"a filter that contradicts", anImage + `eventing: {enabled: true, subscriptions: [{eventType: a.b, filters: [{exact: {type: a.c}}]}]}`, "contradicts eventType, source or a filter before it: no event has both: spec.eventing.subscriptions[0].filters[0]"},
+	{"a filter that is none", anImage + `eventing: {enabled: true, subscriptions: [{eventType: a.b, filters: [{}]}]}`, "expected exactly one, got neither: spec.eventing.subscriptions[0].filters[0].all, spec.eventing.subscriptions[0].filters[0].any, spec.eventing.subscriptions[0].filters[0].cesql, spec.eventing.subscriptions[0].filters[0].exact, spec.eventing.subscriptions[0].filters[0].not, spec.eventing.subscriptions[0].filters[0].prefix, spec.eventing.subscriptions[0].filters[0].suffix"},
+	{"its own events", anImage + `eventing: {enabled: true, intents: [b], subscriptions: [{eventType: c.b, source: /other}, {eventType: a.b}]}`, "the agent emits a.b itself by its intent \"b\" and would get its own events: name the source of those that are meant: spec.eventing.subscriptions[1].source"},
+	{"its own events by their source", anImage + `eventing: {enabled: true, intents: [a.b], subscriptions: [{eventType: a.b, source: /team/bruno}]}`, "the agent emits a.b itself by its intent \"a.b\" and would get its own events: name the source of those that are meant: spec.eventing.subscriptions[0].source"},
+	{"a forward of nothing to nobody", anImage + `eventing: {enabled: true, forwards: [{eventTypes: [], targetAgent: ''}]}`, "missing field(s): spec.eventing.forwards[0].eventTypes, spec.eventing.forwards[0].targetAgent"},
+	{"a forward to no name", anImage + `eventing: {enabled: true, forwards: [{eventTypes: ['a b'], targetAgent: 1b, targetNamespace: team}]}`, "invalid value: 1b: spec.eventing.forwards[0].targetAgent\nexpected the name of an agent: a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')\ninvalid value: a b: spec.eventing.forwards[0].eventTypes[0]\nexpected an event type such as io.example.order.created"},
+	{"a forward to itself", anImage + `eventing: {enabled: true, forwards: [{eventTypes: [a.b], targetAgent: bruno}]}`, "is this agent itself: it would get its own events: spec.eventing.forwards[0].targetAgent"},
+	{"a forward to a namespace that is not allowed", anImage + "permissions: {allowedTargetNamespaces: [more]}\n" + `eventing: {enabled: true, forwards: [{eventTypes: [a.b], targetAgent: b, targetNamespace: data}]}`, "invalid value: data: spec.eventing.forwards[0].targetNamespace\nexpected a namespace that permissions.allowedTargetNamespaces lists"},
+	{"a forward twice", anImage + `eventing: {enabled: true, forwards: [{eventTypes: [a.b], targetAgent: b}, {eventTypes: [c, a.b], targetAgent: b, targetNamespace: team}]}`, "forwards[0] forwards a.b to the same agent already: spec.eventing.forwards[1].eventTypes[1]"},
+	{"dead letters", anImage + `eventing: {enabled: true, dlq: {maxLength: 0}}`, "invalid value: 0: spec.eventing.dlq.maxLength\nmust be at least 1"},
+	{"RabbitMQ", anImage + `eventing: {enabled: true, rabbitmq: {queueType: fast}}`, "invalid value: fast: spec.eventing.rabbitmq.queueType\nexpected quorum or classic"},
+	{"conversations kept nowhere", anImage + `memory: {enabled: true, shortTerm: {enabled: true}}`, "missing field(s): spec.memory.shortTerm.redisSecretRef\nredis is reached by the URL in a Secret"},
+	{"facts kept nowhere", anImage + `memory: {enabled: true, longTerm: {enabled: true}}`, "missing field(s): spec.memory.longTerm.postgresSecretRef\npostgres is reached by the URL in a Secret"},
+	{"conversations kept in no known place", anImage + `memory: {shortTerm: {backend: etcd}}`, "invalid value: etcd: spec.memory.shortTerm.backend\nexpected redis"},
+	{"facts kept in no known place", anImage + `memory: {longTerm: {backend: redis}}`, "invalid value: redis: spec.memory.longTerm.backend\nexpected postgres"},
+	{"conversations forgotten at once", anImage + `memory: {shortTerm: {ttlSeconds: 0}}`, "invalid value: 0: spec.memory.shortTerm.ttlSeconds\nmust be at least 1"},
+	{"a Secret without its key", anImage + `memory: {longTerm: {postgresSecretRef: {name: p}}}`, "missing field(s): spec.memory.longTerm.postgresSecretRef.key"},
+	{"a rule of no words", anImage + `memory: {defaultConstraints: [{description: x}, {hard: true}]}`, "missing field(s): spec.memory.defaultConstraints[1].description"},
+	{"fallback without a provider", ollama + `, fallbacks: [{model: m}]}`, "missing field(s): spec.ai.fallbacks[0].provider"},
+	{"fallback without an endpoint and a model", ollama + `, fallbacks: [{provider: ollama}]}`, "missing field(s): spec.ai.fallbacks[0].model\nmissing field(s): spec.ai.fallbacks[0].endpoint\nprovider ollama has no endpoint of its own"},
+	{"hosted fallback without a key", ollama + `, fallbacks: [{provider: openai, model: m}]}`, "missing field(s): spec.ai.fallbacks[0].apiKeySecretRef\nprovider openai answers nobody without a key"},
+	{"fallbacks without the proxy", ollama + `, proxy: disabled, fallbacks: [{provider: ollama, endpoint: 'http://o', model: m}]}`, "goes with a model and its proxy: spec.ai.fallbacks"},
+	{"budget without a bound of replicas", ollama + ", budget: {tokens: 10, window: 1h}}\nscaling: {maxReplicas: 0}", "missing field(s): spec.scaling.maxReplicas\nthe budget is shared out among so many replicas, so that no number of them exceeds it"},
+	{"budget of less than a token for each replica", ollama + ", budget: {tokens: 4, window: 1h}}\nscaling: {maxReplicas: 5}", "invalid value: 4: spec.ai.budget.tokens\nmust be at least one for each of scaling.maxReplicas (5)"},
+	{"budget of no window", ollama + `, budget: {tokens: 100, window: soon}}`, "invalid value: soon: spec.ai.budget.window\nexpected a duration such as 90s or 5m"},
+	{"proxy of no model", anImage + `ai: {provider: none, proxy: enabled}`, "goes with a model and its proxy: spec.ai.proxy"},
+	{"unknown proxy", ollama + `, proxy: maybe}`, "invalid value: maybe: spec.ai.proxy\nexpected enabled or disabled"},
+	{"bedrock without its region's endpoint", anImage + `ai: {provider: bedrock, model: m, apiKeySecretRef: {name: aws, key: token}}`, "missing field(s): spec.ai.endpoint\nprovider bedrock has no endpoint of its own"},
 }
 
 func TestInvalidAgents(t *testing.T) {
@@ -76,30 +114,68 @@ func TestInvalidAgents(t *testing.T) {
 
 // validAgents are at the edges of what is right.
 var validAgents = []string{
+	ollama + ", proxy: enabled, budget: {tokens: 10, window: 24h}, fallbacks: [{provider: openai, model: m, apiKeySecretRef: {name: openai, key: token}}]}",
+	anImage + "ai: {provider: openai, model: m, apiKeySecretRef: {name: openai, key: token}, fallbacks: [{provider: openai, model: small}]}",
 	anImage,
 	ollama + ", temperature: 0, topP: '1', maxTokens: 1, timeout: 1h, systemPrompt: x, proxy: disabled}",
 	ollama + ", temperature: '2', systemPromptFrom: {name: prompts, key: bruno}}\nbehavior: {maxContextMessages: 1, conversationTTL: 1s, emitEvents: true}",
 	anImage + "ai: {provider: anthropic, model: m, apiKeySecretRef: {name: anthropic, key: token}}\nbehavior: {systemPrompt: x}",
 	anImage + "ai: {provider: azure-openai, endpoint: 'https://azure', model: m, apiKeySecretRef: {name: azure, key: token}}",
-	anImage + "eventing: {subscriptions: [{eventType: io.homelab.chat.message, source: '/team/*'}, {eventType: a_1-b}]}",
+	anImage + "eventing: {enabled: true, subscriptions: [{eventType: io.homelab.chat.message, source: '*'}, {eventType: a_1-b}, {eventType: a_1-b}]}",
+	anImage + "eventing: {enabled: true, subscriptions: [{eventType: a.b, source: /s, filters: [{exact: {subject: x}}, {all: [{exact: {type: a.b}}, {exact: {dataschema: d}}]}]}]}",
+	anImage + "eventing: {enabled: true, intents: [a.b, b, c], subscriptions: [{eventType: a.b, source: /other}, {eventType: xa.bx}], dlq: {enabled: false}, rabbitmq: {prefetchCount: 3}}",
+	anImage + "permissions: {allowedTargetNamespaces: ['*']}\neventing: {enabled: true, forwards: [{eventTypes: [a.b, c], targetAgent: b, targetNamespace: data}, {eventTypes: [a.b], targetAgent: bruno, targetNamespace: more, relay: true}]}",
 	anImage + "env: [{name: K_SINK, value: x}, {name: LLM_MODEL, value: x}]\nserviceAccountName: robot\noperationMode: agentic\nmemory: {enabled: false}",
 	anImage + "scaling: {minReplicas: 0, scaleToZeroGracePeriod: 0s}",
+	anImage + "permissions: {}",
+	anImage + "permissions: {disableBrokerCreation: true, eventControls: {allowEventDisable: true, controlEventTypes: [a.b], allowedControlSources: ['/guards/*']}}\neventing: {enabled: true}",
+	anImage + "approval: {custom: {endpoint: 'https://a/b?c', secretRef: {name: s, key: k}}, slack: {webhookSecretRef: {name: s, key: k}}, requireAll: true, timeout: 1s}\noperationMode: supervised\neventing: {enabled: true}",
+	anImage + "approval: {providers: [slack], slack: {channel: '#ops', webhookSecretRef: {name: s, key: k}}, custom: {endpoint: 'http://a'}, timeout: 720h, timeoutAction: approve}",
+	anImage + "scaling: {minReplicas: 0, scaleToZeroGracePeriod: 0s, scaleDownDelay: 0s}",
+	anImage + "memory: {shortTerm: {enabled: true}, longTerm: {enabled: true}}",
+	anImage + "memory: {enabled: true, shortTerm: {enabled: true, redisSecretRef: {name: r, key: url}, ttlSeconds: 1}, longTerm: {enabled: true, backend: postgres, postgresSecretRef: {name: p, key: url}}}",
+	anImage + "memory: {enabled: true, workingMemory: {enabled: true}, defaultConstraints: [{description: x}]}",
 }
 
 func TestValidAgents(t *testing.T) {
 	for _, spec := range validAgents {
-		if err := defaulted(configured(), agentOf(t, spec)).Validate(configured()); err != nil {
+		if err := defaulted(configured(), agentOf(t, spec)).Validate(configured()).Filter(apis.ErrorLevel); err != nil {
 			t.Errorf("%s\nis refused: %v", spec, err)
 		}
 	}
 }
 
-// TestWarnings: what is kept and not acted on yet is said, and refuses nothing.
+// TestWarnings: what does nothing is said, and refuses nothing.
 func TestWarnings(t *testing.T) {
-	a := defaulted(configured(), agentOf(t, anImage+"eventing: {enabled: true}"))
+	a := defaulted(configured(), agentOf(t, anImage+"eventing: {intents: [a.b]}"))
 	errs := a.Validate(configured())
 	if got := errs.Filter(apis.ErrorLevel); got != nil {
 		t.Error("refused:", got)
 	}
-	refused(t, a, errs.Filter(apis.WarningLevel), "kept, but this version of the operator makes no broker and no routes for agents yet: spec.eventing.enabled")
+	forgetful := defaulted(configured(), agentOf(t, anImage+"memory: {enabled: true, schema: s}"))
+	said := forgetful.Validate(configured())
+	if got := said.Filter(apis.ErrorLevel); got != nil {
+		t.Error("refused:", got)
+	}
+	refused(t, forgetful, said.Filter(apis.WarningLevel), "memory is on and none of shortTerm, longTerm, workingMemory, userMemory is: the agent is told that it remembers nothing: spec.memory.enabled")
+	refused(t, a, errs.Filter(apis.WarningLevel), "is not true, so that nothing else of eventing does anything: spec.eventing.enabled")
+}
+
+// TestBrokerName: what a broker adds to an agent's name has to fit, too.
+func TestBrokerName(t *testing.T) {
+	for length, want := range map[int]string{48: "", 49: "an agent with a broker has a name of at most 48 characters: spec.eventing.enabled"} {
+		a := agentOf(t, anImage+"eventing: {enabled: true}")
+		a.Name = strings.Repeat("n", length)
+		if err := defaulted(configured(), a).Validate(configured()); err.Error() != want {
+			t.Errorf("a name of %d characters: %v, want %q", length, err, want)
+		}
+	}
+}
+
+func TestEventSource(t *testing.T) {
+	for spec, want := range map[string]string{"{}": "/team/bruno", "eventing: {enabled: true}": "/team/bruno", "eventing: {eventSource: /own}": "/own"} {
+		if got := agentOf(t, spec).EventSource(); got != want {
+			t.Errorf("%s: EventSource() = %s, want %s", spec, got, want)
+		}
+	}
 }

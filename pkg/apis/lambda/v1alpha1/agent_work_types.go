@@ -5,8 +5,12 @@ import (
 )
 
 // ApprovalSpec is how a supervised agent asks for approval.
+//
+// +kubebuilder:validation:XValidation:rule="(has(self.providers) && size(self.providers) > 0) || has(self.slack) || has(self.custom)",message="providers: expected at least one of slack, custom"
+// +kubebuilder:validation:XValidation:rule="!has(self.providers) || self.providers.all(p, (p == 'slack' && has(self.slack)) || (p == 'custom' && has(self.custom)))",message="providers: expected the settings of each that is named, in slack or custom"
+// +kubebuilder:validation:XValidation:rule="!has(self.providers) || self.providers.all(p, self.providers.exists_one(q, q == p))",message="providers: expected each once"
 type ApprovalSpec struct {
-	// Providers that are asked.
+	// Providers that are asked; default all that are set up here.
 	// +optional
 	// +kubebuilder:validation:MaxItems=8
 	Providers []ApprovalProvider `json:"providers,omitempty"`
@@ -19,7 +23,7 @@ type ApprovalSpec struct {
 	// +optional
 	Custom *CustomApproval `json:"custom,omitempty"`
 
-	// Timeout of an approval.
+	// Timeout of an approval, 1s to 720h; default 1h.
 	// +optional
 	Timeout *Duration `json:"timeout,omitempty"`
 
@@ -46,6 +50,7 @@ type SlackApproval struct {
 	Channel string `json:"channel,omitempty"`
 
 	// WebhookSecretRef is the key of a Secret that holds the webhook's URL.
+	// +kubebuilder:validation:XValidation:rule="has(self.name) && self.name != ''",message="missing field: name of the Secret",fieldPath=".name",reason=FieldValueRequired
 	WebhookSecretRef corev1.SecretKeySelector `json:"webhookSecretRef"`
 }
 
@@ -54,101 +59,13 @@ type CustomApproval struct {
 	// Endpoint is a URL.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^/]')",message="expected a URL that begins with http:// or https://"
 	Endpoint string `json:"endpoint"`
 
 	// SecretRef is the key of a Secret that holds a bearer token.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="has(self.name) && self.name != ''",message="missing field: name of the Secret",fieldPath=".name",reason=FieldValueRequired
 	SecretRef *corev1.SecretKeySelector `json:"secretRef,omitempty"`
-}
-
-// MemorySpec is an agent's memory.
-type MemorySpec struct {
-	// Enabled turns memory on.
-	// +optional
-	Enabled bool `json:"enabled,omitempty"`
-
-	// Schema of what is remembered.
-	// +optional
-	// +kubebuilder:validation:MaxLength=253
-	Schema string `json:"schema,omitempty"`
-
-	// ShortTerm memory of conversations.
-	// +optional
-	ShortTerm *ShortTermMemory `json:"shortTerm,omitempty"`
-
-	// LongTerm memory of facts.
-	// +optional
-	LongTerm *LongTermMemory `json:"longTerm,omitempty"`
-
-	// WorkingMemory of a task.
-	// +optional
-	WorkingMemory *MemoryToggle `json:"workingMemory,omitempty"`
-
-	// UserMemory of what users prefer.
-	// +optional
-	UserMemory *MemoryToggle `json:"userMemory,omitempty"`
-
-	// DefaultConstraints that the agent always keeps to.
-	// +optional
-	// +kubebuilder:validation:MaxItems=64
-	DefaultConstraints []MemoryConstraint `json:"defaultConstraints,omitempty"`
-}
-
-// MemoryToggle turns a kind of memory on.
-type MemoryToggle struct {
-	// Enabled turns it on.
-	// +optional
-	Enabled bool `json:"enabled,omitempty"`
-}
-
-// ShortTermMemory keeps conversations in Redis.
-type ShortTermMemory struct {
-	MemoryToggle `json:",inline"`
-
-	// Backend of the memory.
-	// +optional
-	// +kubebuilder:validation:Enum=redis
-	Backend string `json:"backend,omitempty"`
-
-	// RedisSecretRef is the key of a Secret that holds the URL.
-	// +optional
-	RedisSecretRef *corev1.SecretKeySelector `json:"redisSecretRef,omitempty"`
-
-	// TTLSeconds after which an idle conversation is forgotten.
-	// +optional
-	// +kubebuilder:validation:Minimum=1
-	TTLSeconds *int64 `json:"ttlSeconds,omitempty"`
-}
-
-// LongTermMemory keeps facts in PostgreSQL.
-type LongTermMemory struct {
-	MemoryToggle `json:",inline"`
-
-	// Backend of the memory.
-	// +optional
-	// +kubebuilder:validation:Enum=postgres
-	Backend string `json:"backend,omitempty"`
-
-	// PostgresSecretRef is the key of a Secret that holds the URL.
-	// +optional
-	PostgresSecretRef *corev1.SecretKeySelector `json:"postgresSecretRef,omitempty"`
-}
-
-// MemoryConstraint is a rule that the agent keeps to.
-type MemoryConstraint struct {
-	// Description of the rule.
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=4096
-	Description string `json:"description"`
-
-	// Hard rules are never broken.
-	// +optional
-	Hard bool `json:"hard,omitempty"`
-
-	// Category of the rule.
-	// +optional
-	// +kubebuilder:validation:MaxLength=253
-	Category string `json:"category,omitempty"`
 }
 
 // AgentEventing is what an agent emits and receives.
@@ -167,7 +84,9 @@ type AgentEventing struct {
 	// suffix.
 	// +optional
 	// +kubebuilder:validation:MaxItems=256
+	// +listType=set
 	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:Pattern=`^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?)*$`
 	Intents []string `json:"intents,omitempty"`
 
 	// Subscriptions are what the agent receives.
@@ -194,11 +113,13 @@ type AgentSubscription struct {
 	// EventType is the CloudEvents type.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?)*$`
 	EventType string `json:"eventType"`
 
-	// Source is the CloudEvents source, with * for any run of characters.
+	// Source is the CloudEvents source, exactly; * or none is any.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="!self.contains('*') || self == '*'",message="an agent's broker tells exact sources only: expected one source, or * for any"
 	Source string `json:"source,omitempty"`
 
 	// Filters are filters of the CloudEvents Subscriptions API; all must
@@ -216,18 +137,23 @@ type AgentSubscription struct {
 // AgentForward is an explicit route to another agent.
 type AgentForward struct {
 	// EventTypes that take the route.
+	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:Pattern=`^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?)*$`
 	EventTypes []string `json:"eventTypes"`
 
 	// TargetAgent gets the events.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z]([-a-z0-9]*[a-z0-9])?$`
 	TargetAgent string `json:"targetAgent"`
 
 	// TargetNamespace of the agent; default the same.
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
 	TargetNamespace string `json:"targetNamespace,omitempty"`
 
 	// Relay also passes on other agents' events of these types.
@@ -256,7 +182,10 @@ type PermissionsSpec struct {
 
 	// AllowedTargetNamespaces of routes that leave the namespace; "*" is all.
 	// +optional
+	// +listType=set
 	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:Pattern=`^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$`
 	AllowedTargetNamespaces []string `json:"allowedTargetNamespaces,omitempty"`
 
 	// EventControls let events withdraw and give back permissions.
@@ -265,18 +194,26 @@ type PermissionsSpec struct {
 }
 
 // EventControls let events withdraw and give back permissions.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.allowEventDisable) || !self.allowEventDisable || (has(self.controlEventTypes) && size(self.controlEventTypes) > 0)",message="controlEventTypes: missing; allowEventDisable needs them"
+// +kubebuilder:validation:XValidation:rule="!has(self.allowEventDisable) || !self.allowEventDisable || (has(self.allowedControlSources) && size(self.allowedControlSources) > 0)",message="allowedControlSources: missing; allowEventDisable needs them"
 type EventControls struct {
 	// AllowEventDisable turns this on.
 	// +optional
 	AllowEventDisable bool `json:"allowEventDisable,omitempty"`
 
-	// ControlEventTypes are the types of such events.
+	// ControlEventTypes are the types of such events. Each costs a Trigger.
 	// +optional
-	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?)*$')",message="expected an event type such as io.example.order.created"
 	ControlEventTypes []string `json:"controlEventTypes,omitempty"`
 
-	// AllowedControlSources are the sources they may come from.
+	// AllowedControlSources are the sources they may come from, with * for any run
+	// of characters.
 	// +optional
 	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=1024
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('[^*]')",message="expected a source, with * for any run of characters; not all of them"
 	AllowedControlSources []string `json:"allowedControlSources,omitempty"`
 }

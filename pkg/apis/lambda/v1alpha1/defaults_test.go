@@ -104,6 +104,10 @@ func TestAgentDefaults(t *testing.T) {
 		`{image: {repository: r.test/bruno}, eventing: {enabled: true}}`,
 		`{image: {repository: r.test/bruno, tag: latest, port: 8080}, ai: {provider: none}, operationMode: agentic, scaling: {minReplicas: 1}, eventing: {enabled: true, eventSource: /team/bruno}}`,
 	}, {
+		"the backends of memory that is on", builtIn,
+		`{image: {repository: r.test/bruno}, memory: {enabled: true, shortTerm: {enabled: true}, longTerm: {}}}`,
+		`{image: {repository: r.test/bruno, tag: latest, port: 8080}, ai: {provider: none}, operationMode: agentic, scaling: {minReplicas: 1}, memory: {enabled: true, shortTerm: {enabled: true, backend: redis}, longTerm: {}}}`,
+	}, {
 		"no events", builtIn,
 		`{image: {repository: r.test/bruno}, eventing: {enabled: false}}`,
 		`{image: {repository: r.test/bruno, tag: latest, port: 8080}, ai: {provider: none}, operationMode: agentic, scaling: {minReplicas: 1}, eventing: {enabled: false}}`,

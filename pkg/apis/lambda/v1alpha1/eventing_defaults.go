@@ -36,9 +36,7 @@ func (s *LambdaFunctionSpec) defaultEventing(ctx context.Context) {
 		broker = e.Broker
 	}
 	if e := s.Eventing; e != nil {
-		if r := e.RabbitMQ; r != nil && r.Parallelism == nil {
-			r.Parallelism, r.PrefetchCount = r.PrefetchCount, nil
-		}
+		e.RabbitMQ.setDefaults()
 		if e.Sink != nil {
 			e.Sink.SetDefaults(ctx)
 		}
@@ -49,6 +47,12 @@ func (s *LambdaFunctionSpec) defaultEventing(ctx context.Context) {
 			t.Broker = broker
 		}
 		defaultDelivery(ctx, t.Delivery)
+	}
+}
+
+func (r *RabbitMQSpec) setDefaults() {
+	if r != nil && r.Parallelism == nil {
+		r.Parallelism, r.PrefetchCount = r.PrefetchCount, nil
 	}
 }
 

@@ -43,6 +43,11 @@ func (t *FunctionTrigger) Split() (exact map[string]string, rest []eventingv1.Su
 			}
 		}
 	}
+	return exact, splitFilters(exact, t.Filters)
+}
+
+// splitFilters adds to exact what filters ask for exactly, and returns the others.
+func splitFilters(exact map[string]string, filters []EventFilter) (rest []eventingv1.SubscriptionsAPIFilter) {
 	var add func(eventingv1.SubscriptionsAPIFilter)
 	add = func(f eventingv1.SubscriptionsAPIFilter) {
 		switch {
@@ -58,10 +63,10 @@ func (t *FunctionTrigger) Split() (exact map[string]string, rest []eventingv1.Su
 			rest = append(rest, f)
 		}
 	}
-	for _, f := range t.Filters {
+	for _, f := range filters {
 		add(*f.SubscriptionsAPIFilter.DeepCopy())
 	}
-	return exact, rest
+	return rest
 }
 
 // compatible tells whether an event can have all attributes of both.

@@ -64,6 +64,9 @@ const (
 	// ReasonServiceRejected says that the API server refused the Knative
 	// Service.
 	ReasonServiceRejected = "ServiceRejected"
+	// ReasonNoModelProxy says that the configuration names no image of the model
+	// proxy.
+	ReasonNoModelProxy = "NoModelProxy"
 	// ReasonServiceNotReconciled says that Knative has not yet seen the newest
 	// Service.
 	ReasonServiceNotReconciled = "ServiceNotReconciled"

@@ -73,6 +73,8 @@ var invalidFunctions = []struct{ name, spec, want string }{
 	{"window too long", python + `scaling: {window: 61m}`, "expected 6s <= 1h1m0s <= 1h0m0s: spec.scaling.window"},
 	{"window of parts of a second", python + `scaling: {window: 6500ms}`, "invalid value: 6500ms: spec.scaling.window\nexpected whole seconds"},
 	{"grace period that is no duration", python + `scaling: {scaleToZeroGracePeriod: never}`, "invalid value: never: spec.scaling.scaleToZeroGracePeriod\nexpected a duration such as 90s or 5m"},
+	{"delay too long", python + `scaling: {scaleDownDelay: 2h}`, "expected 0s <= 2h0m0s <= 1h0m0s: spec.scaling.scaleDownDelay"},
+	{"delay of parts of a second", python + `scaling: {scaleDownDelay: 100ms}`, "invalid value: 100ms: spec.scaling.scaleDownDelay\nexpected whole seconds"},
 	{"grace period too long", python + `scaling: {scaleToZeroGracePeriod: 2h}`, "expected 0s <= 2h0m0s <= 1h0m0s: spec.scaling.scaleToZeroGracePeriod"},
 	{"environment without a name", python + `env: [{value: x}]`, "missing field(s): spec.env[0].name"},
 	{"environment that is no name", python + `env: [{name: 'A=B', value: x}]`, "invalid value: A=B: spec.env[0].name\n" + notAVariable},

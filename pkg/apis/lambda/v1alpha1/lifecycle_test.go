@@ -91,9 +91,13 @@ func TestAgentMarks(t *testing.T) {
 		{"service failed", func(s *LambdaAgentStatus) { s.MarkServiceFailed("Broken", percent) }, states{service: "False Broken: " + percent, AgentConditionReady: "False Broken: " + percent}},
 		{"eventing not requested", (*LambdaAgentStatus).MarkEventingNotRequested,
 			states{broker: "True NotRequested: The spec asks for no eventing.", routing: "True NotRequested: The spec asks for no eventing."}},
-		{"eventing not supported", (*LambdaAgentStatus).MarkEventingNotSupported, states{
-			broker:  "True NotSupportedYet: This version of the operator makes no broker for agents yet; spec.eventing is kept for the version that does.",
-			routing: "True NotSupportedYet: This version of the operator makes no routes for agents yet; spec.eventing is kept for the version that does."}},
+		{"broker ready", (*LambdaAgentStatus).MarkBrokerReady, states{broker: "True"}},
+		{"broker pending", func(s *LambdaAgentStatus) { s.MarkBrokerPending("Starting", percent) }, states{broker: "Unknown Starting: " + percent, AgentConditionReady: "Unknown Starting: " + percent}},
+		{"broker failed", func(s *LambdaAgentStatus) { s.MarkBrokerFailed("Broken", percent) }, states{broker: "False Broken: " + percent, AgentConditionReady: "False Broken: " + percent}},
+		{"routing ready", (*LambdaAgentStatus).MarkRoutingReady, states{routing: "True"}},
+		{"routing ready but", func(s *LambdaAgentStatus) { s.MarkRoutingReadyBut("Waiting", percent) }, states{routing: "True Waiting: " + percent}},
+		{"routing pending", func(s *LambdaAgentStatus) { s.MarkRoutingPending("Starting", percent) }, states{routing: "Unknown Starting: " + percent, AgentConditionReady: "Unknown Starting: " + percent}},
+		{"routing failed", func(s *LambdaAgentStatus) { s.MarkRoutingFailed("Broken", percent) }, states{routing: "False Broken: " + percent, AgentConditionReady: "False Broken: " + percent}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := &LambdaAgentStatus{}
@@ -253,7 +257,7 @@ func TestReady(t *testing.T) {
 			f.Status.MarkEventingNotRequested()
 			f.Status.PropagateService(service(corev1.ConditionTrue))
 			f.Status.Summarize()
-			a.Status.MarkEventingNotSupported()
+			a.Status.MarkEventingNotRequested()
 			a.Status.PropagateService(service(corev1.ConditionTrue))
 			a.Status.Summarize()
 		}, false},

@@ -33,6 +33,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(SchemeGroupVersion,
 		&LambdaFunction{}, &LambdaFunctionList{},
 		&LambdaAgent{}, &LambdaAgentList{},
+		&ApprovalRequest{}, &ApprovalRequestList{},
 	)
 	metav1.AddToGroupVersion(scheme, SchemeGroupVersion)
 	return nil

@@ -35,6 +35,11 @@ type ScalingSpec struct {
 	// +optional
 	ScaleToZeroGracePeriod *Duration `json:"scaleToZeroGracePeriod,omitempty"`
 
+	// ScaleDownDelay is how long less must be going on before a replica goes: 0s
+	// to 1h.
+	// +optional
+	ScaleDownDelay *Duration `json:"scaleDownDelay,omitempty"`
+
 	// Metric that the autoscaler watches.
 	// +optional
 	// +kubebuilder:validation:Enum=concurrency;rps;cpu;memory

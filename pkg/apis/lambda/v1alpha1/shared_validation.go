@@ -21,6 +21,7 @@ const (
 	maxWindow       = time.Hour
 	maxRetention    = time.Hour
 	maxConversation = 365 * 24 * time.Hour
+	maxBudgetWindow = 366 * 24 * time.Hour
 )
 
 var handlerPattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_./-]*$`)
@@ -139,6 +140,12 @@ func (s *ScalingSpec) validate() (errs *apis.FieldError) {
 	}
 	if s.ScaleToZeroGracePeriod != nil {
 		errs = errs.Also(checkDuration(*s.ScaleToZeroGracePeriod, 0, maxRetention, "scaleToZeroGracePeriod"))
+	}
+	if s.ScaleDownDelay != nil {
+		errs = errs.Also(checkDuration(*s.ScaleDownDelay, 0, maxWindow, "scaleDownDelay"))
+		if s.ScaleDownDelay.Value()%time.Second != 0 {
+			errs = errs.Also(apis.ErrInvalidValue(string(*s.ScaleDownDelay), "scaleDownDelay", "expected whole seconds"))
+		}
 	}
 	return errs
 }

@@ -20,6 +20,9 @@ func TestStrip(t *testing.T) {
 		{&corev1.Pod{ObjectMeta: full, Spec: pod, Status: status}, &corev1.Pod{ObjectMeta: kept, Spec: corev1.PodSpec{NodeName: "node"}, Status: status}},
 		{&corev1.ConfigMap{ObjectMeta: full, Data: map[string]string{"k": "v"}, BinaryData: map[string][]byte{"k": {1}}}, &corev1.ConfigMap{ObjectMeta: kept}},
 		{&servingv1.Service{ObjectMeta: full, Spec: spec}, &servingv1.Service{ObjectMeta: kept, Spec: spec}},
+		{&metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: "x", UID: "u", ResourceVersion: "1", Labels: full.Labels, ManagedFields: full.ManagedFields,
+			Annotations: map[string]string{corev1.LastAppliedConfigAnnotation: `{"data":{"password":"c2VjcmV0"}}`}}},
+			&metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: "x", UID: "u", ResourceVersion: "1"}}},
 		{cache.DeletedFinalStateUnknown{Key: "k"}, cache.DeletedFinalStateUnknown{Key: "k"}},
 		{"no object", "no object"},
 	} {

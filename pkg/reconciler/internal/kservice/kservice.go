@@ -43,6 +43,9 @@ func Annotations(s *v1alpha1.ScalingSpec) map[string]string {
 	if s.ScaleToZeroGracePeriod != nil {
 		a[autoscaling.ScaleToZeroPodRetentionPeriodKey] = s.ScaleToZeroGracePeriod.Value().String()
 	}
+	if s.ScaleDownDelay != nil {
+		a[autoscaling.ScaleDownDelayAnnotationKey] = s.ScaleDownDelay.Value().String()
+	}
 	return a
 }
 
@@ -86,24 +89,33 @@ func Mutate(existing, desired *servingv1.Service) {
 	}
 	have.Annotations = child.MergeMap(have.Annotations, want.Annotations)
 	have.Spec.ContainerConcurrency = want.Spec.ContainerConcurrency
-	have.Spec.TimeoutSeconds = want.Spec.TimeoutSeconds
+	if want.Spec.TimeoutSeconds != nil { // else it is Knative Serving's default
+		have.Spec.TimeoutSeconds = want.Spec.TimeoutSeconds
+	}
 	have.Spec.ServiceAccountName = want.Spec.ServiceAccountName
 	have.Spec.AutomountServiceAccountToken = want.Spec.AutomountServiceAccountToken
 	have.Spec.ImagePullSecrets = want.Spec.ImagePullSecrets
 	have.Spec.Volumes = want.Spec.Volumes
-	if len(have.Spec.Containers) != 1 {
+	if len(have.Spec.Containers) != len(want.Spec.Containers) {
 		have.Spec.Containers = want.Spec.Containers
 		return
 	}
-	mutateContainer(&have.Spec.Containers[0], &want.Spec.Containers[0])
+	for i := range want.Spec.Containers {
+		mutateContainer(&have.Spec.Containers[i], &want.Spec.Containers[i])
+	}
 }
 
 func mutateContainer(have, want *corev1.Container) {
+	if want.Name != "" { // else Knative Serving names it
+		have.Name = want.Name
+	}
 	have.Image, have.ImagePullPolicy = want.Image, want.ImagePullPolicy
 	have.Command, have.Args = want.Command, want.Args
 	have.Env, have.EnvFrom = want.Env, want.EnvFrom
 	have.Resources, have.VolumeMounts = want.Resources, want.VolumeMounts
-	if len(have.Ports) != 1 || have.Ports[0].ContainerPort != want.Ports[0].ContainerPort {
+	if len(want.Ports) == 0 { // a sidecar
+		have.Ports = nil
+	} else if len(have.Ports) != 1 || have.Ports[0].ContainerPort != want.Ports[0].ContainerPort {
 		have.Ports = want.Ports
 	}
 	switch {
@@ -121,5 +133,22 @@ func mutateContainer(have, want *corev1.Container) {
 		have.SecurityContext = want.SecurityContext
 	default:
 		have.SecurityContext.RunAsNonRoot = want.SecurityContext.RunAsNonRoot
+		mutateSecurity(have.SecurityContext, want.SecurityContext)
+	}
+}
+
+// mutateSecurity sets what is wanted; what is not may be Knative Serving's.
+func mutateSecurity(have, want *corev1.SecurityContext) {
+	if want.ReadOnlyRootFilesystem != nil {
+		have.ReadOnlyRootFilesystem = want.ReadOnlyRootFilesystem
+	}
+	if want.AllowPrivilegeEscalation != nil {
+		have.AllowPrivilegeEscalation = want.AllowPrivilegeEscalation
+	}
+	if want.Capabilities != nil {
+		have.Capabilities = want.Capabilities
+	}
+	if want.SeccompProfile != nil {
+		have.SeccompProfile = want.SeccompProfile
 	}
 }

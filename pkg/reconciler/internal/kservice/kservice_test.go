@@ -5,11 +5,15 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"knative.dev/pkg/apis"
 	"knative.dev/pkg/ptr"
 	"knative.dev/serving/pkg/apis/autoscaling"
+	servingconfig "knative.dev/serving/pkg/apis/config"
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 	"knative.dev/serving/pkg/autoscaler/config/autoscalerconfig"
 
@@ -29,9 +33,9 @@ func TestAnnotations(t *testing.T) {
 		want    map[string]string
 	}{
 		{"nothing", v1alpha1.ScalingSpec{}, map[string]string{}},
-		{"all", v1alpha1.ScalingSpec{MinReplicas: ptr.Int32(0), MaxReplicas: ptr.Int32(5), InitialScale: ptr.Int32(1), Metric: "rps", Target: ptr.Int32(200), Window: duration("90s"), ScaleToZeroGracePeriod: duration("0")},
+		{"all", v1alpha1.ScalingSpec{MinReplicas: ptr.Int32(0), MaxReplicas: ptr.Int32(5), InitialScale: ptr.Int32(1), Metric: "rps", Target: ptr.Int32(200), Window: duration("90s"), ScaleToZeroGracePeriod: duration("0"), ScaleDownDelay: duration("5m")},
 			map[string]string{prefix + "min-scale": "0", prefix + "max-scale": "5", prefix + "initial-scale": "1", prefix + "metric": "rps", prefix + "target": "200",
-				prefix + "window": "1m30s", prefix + "scale-to-zero-pod-retention-period": "0s"}},
+				prefix + "window": "1m30s", prefix + "scale-to-zero-pod-retention-period": "0s", prefix + "scale-down-delay": "5m0s"}},
 		{"target concurrency", v1alpha1.ScalingSpec{TargetConcurrency: ptr.Int32(10)}, map[string]string{prefix + "metric": "concurrency", prefix + "target": "10"}},
 		{"a metric of Kubernetes' own autoscaler", v1alpha1.ScalingSpec{Metric: "cpu", Target: ptr.Int32(80)},
 			map[string]string{prefix + "class": "hpa.autoscaling.knative.dev", prefix + "metric": "cpu", prefix + "target": "80"}},
@@ -71,7 +75,7 @@ func FuzzScaling(f *testing.F) {
 		function.Spec.Source.Image = &v1alpha1.ImageSource{ImageReference: v1alpha1.ImageReference{Repository: "r.test/own"}}
 		function.Spec.Scaling = v1alpha1.ScalingSpec{
 			MinReplicas: number(least), MaxReplicas: number(most), InitialScale: number(initial), TargetConcurrency: number(concurrency), Target: number(target),
-			Metric: metric, Window: length(window), ScaleToZeroGracePeriod: length(grace),
+			Metric: metric, Window: length(window), ScaleToZeroGracePeriod: length(grace), ScaleDownDelay: length(grace),
 		}
 		function.SetDefaults(t.Context())
 		if function.Validate(t.Context()) != nil {
@@ -162,6 +166,20 @@ func probed(probe *corev1.Probe) func(*servingv1.Service) {
 	return func(s *servingv1.Service) { container(s).ReadinessProbe = probe }
 }
 
+// sidecar beside the container, as a maker makes it.
+func sidecar(s *servingv1.Service) {
+	s.Spec.Template.Spec.Containers[0].Name = "user-container"
+	s.Spec.Template.Spec.Containers = append(s.Spec.Template.Spec.Containers, corev1.Container{
+		Name: "proxy", Image: "r.test/proxy@sha256:1", Env: []corev1.EnvVar{{Name: "KEY", Value: "1"}},
+		VolumeMounts:    []corev1.VolumeMount{{Name: "state", MountPath: "/state"}, {Name: "config", MountPath: "/config", ReadOnly: true}},
+		SecurityContext: &corev1.SecurityContext{RunAsNonRoot: ptr.Bool(true), ReadOnlyRootFilesystem: ptr.Bool(true)},
+	})
+	s.Spec.Template.Spec.Volumes = []corev1.Volume{
+		{Name: "state", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
+		{Name: "config", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{}}},
+	}
+}
+
 func root(s *servingv1.Service) {
 	container(s).SecurityContext = &corev1.SecurityContext{RunAsNonRoot: ptr.Bool(false)}
 }
@@ -205,6 +223,7 @@ func TestMutate(t *testing.T) {
 		}), desired(), stored(func(s *servingv1.Service) { s.Spec.Template.Spec.Containers = desired().Spec.Template.Spec.Containers })},
 		{"a timeout", stored(), desired(func(s *servingv1.Service) { s.Spec.Template.Spec.TimeoutSeconds = ptr.Int64(35) }),
 			stored(func(s *servingv1.Service) { s.Spec.Template.Spec.TimeoutSeconds = ptr.Int64(35) })},
+		{"no timeout wanted: Knative's default stays", stored(), desired(func(s *servingv1.Service) { s.Spec.Template.Spec.TimeoutSeconds = nil }), stored()},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			Mutate(tt.have, tt.desired)
@@ -212,5 +231,58 @@ func TestMutate(t *testing.T) {
 				t.Error("(-want, +got):", diff)
 			}
 		})
+	}
+}
+
+// defaulted is a Service once Knative Serving's own webhook has had its say.
+func defaulted(t *testing.T, secure servingconfig.Flag, change ...func(*servingv1.Service)) *servingv1.Service {
+	t.Helper()
+	cfg := servingconfig.FromContextOrDefaults(t.Context())
+	cfg.Features.SecurePodDefaults = secure
+	s := desired(change...)
+	s.SetDefaults(apis.WithinCreate(servingconfig.ToContext(t.Context(), cfg)))
+	return s
+}
+
+// TestMutateSidecar: what Knative Serving itself makes of two containers is not written
+// again, whether it hardens them or not; a change of one of them, and one that comes or
+// goes, is.
+func TestMutateSidecar(t *testing.T) {
+	newer := func(s *servingv1.Service) {
+		sidecar(s)
+		s.Spec.Template.Spec.Containers[1].Image, s.Spec.Template.Spec.Containers[1].Env = "r.test/proxy@sha256:2", nil
+	}
+	for _, secure := range []servingconfig.Flag{servingconfig.Disabled, servingconfig.Enabled} {
+		for _, tt := range []struct {
+			name          string
+			have, desired func(*servingv1.Service)
+			writes        bool
+		}{
+			{"alone and left as it is", func(*servingv1.Service) {}, func(*servingv1.Service) {}, false},
+			{"left as it is", sidecar, sidecar, false},
+			{"changed", sidecar, newer, true},
+			{"added", func(*servingv1.Service) {}, sidecar, true},
+			{"removed", sidecar, func(*servingv1.Service) {}, true},
+		} {
+			t.Run(tt.name+", hardening "+string(secure), func(t *testing.T) {
+				have, wanted := defaulted(t, secure, tt.have), desired(tt.desired)
+				got := have.DeepCopy()
+				Mutate(got, wanted.DeepCopy())
+				if changed := !equality.Semantic.DeepEqual(have, got); changed != tt.writes {
+					t.Fatalf("changed = %v (-before, +after): %s", changed, cmp.Diff(have, got))
+				}
+				// What the webhook makes of that is what it makes of the wanted one.
+				cfg := servingconfig.FromContextOrDefaults(t.Context())
+				cfg.Features.SecurePodDefaults = secure
+				got.SetDefaults(servingconfig.ToContext(t.Context(), cfg))
+				if diff := cmp.Diff(defaulted(t, secure, tt.desired).Spec.Template.Spec.PodSpec, got.Spec.Template.Spec.PodSpec, cmpopts.EquateEmpty()); diff != "" {
+					t.Error("(-want, +got):", diff)
+				}
+				again := got.DeepCopy()
+				if Mutate(again, wanted); !equality.Semantic.DeepEqual(got, again) {
+					t.Error("is written again (-first, +second):", cmp.Diff(got, again))
+				}
+			})
+		}
 	}
 }

@@ -34,7 +34,7 @@ func Environment(a *v1alpha1.LambdaAgent) []corev1.EnvVar {
 			env = append(env, e)
 		}
 	}
-	ai := &a.Spec.AI
+	ai := asTheAgentSeesIt(a)
 	add(corev1.EnvVar{Name: "LLM_PROVIDER", Value: string(ai.Provider)})
 	add(corev1.EnvVar{Name: "LLM_ENDPOINT", Value: ai.Endpoint})
 	add(corev1.EnvVar{Name: "LLM_MODEL", Value: ai.Model})
@@ -53,6 +53,11 @@ func Environment(a *v1alpha1.LambdaAgent) []corev1.EnvVar {
 	if ai.Provider == v1alpha1.ProviderOllama {
 		add(corev1.EnvVar{Name: "OLLAMA_URL", Value: ai.Endpoint})
 		add(corev1.EnvVar{Name: "OLLAMA_MODEL", Value: ai.Model})
+	}
+	if a.Spec.AI.Proxied() {
+		for _, e := range placeholders(a) {
+			add(e)
+		}
 	}
 	if r := ai.APIKeySecretRef; r != nil {
 		from := &corev1.EnvVarSource{SecretKeyRef: r}
@@ -75,8 +80,14 @@ func Environment(a *v1alpha1.LambdaAgent) []corev1.EnvVar {
 			add(corev1.EnvVar{Name: "CONVERSATION_TTL", Value: b.ConversationTTL.Value().String()})
 		}
 	}
+	for _, e := range memory(a.Spec.Memory) {
+		add(e)
+	}
 	if e := a.Spec.Eventing; e != nil {
 		add(corev1.EnvVar{Name: "EVENT_SOURCE", Value: e.EventSource})
+	}
+	if a.Spec.ActiveEventing() != nil {
+		add(corev1.EnvVar{Name: "K_SINK", Value: BrokerURL(a).String()})
 	}
 	for _, e := range kservice.Observability(a.Spec.Observability, a.Name) {
 		add(e)
@@ -119,6 +130,7 @@ type agentConfig struct {
 	OperationMode v1alpha1.OperationMode  `json:"operationMode,omitempty"`
 	Eventing      *v1alpha1.AgentEventing `json:"eventing,omitempty"`
 	Memory        *v1alpha1.MemorySpec    `json:"memory,omitempty"`
+	ModelProxy    *proxySettings          `json:"modelProxy,omitempty"`
 }
 
 // configDocument is the agent's configuration as JSON. Secrets are in it by
@@ -126,7 +138,8 @@ type agentConfig struct {
 func configDocument(a *v1alpha1.LambdaAgent) (string, error) {
 	text, err := json.MarshalIndent(agentConfig{
 		Name: a.Name, Namespace: a.Namespace,
-		AI: a.Spec.AI, Behavior: a.Spec.Behavior, OperationMode: a.Spec.OperationMode, Eventing: a.Spec.Eventing, Memory: a.Spec.Memory,
+		ModelProxy: proxyDocument(a),
+		AI:         *asTheAgentSeesIt(a), Behavior: a.Spec.Behavior, OperationMode: a.Spec.OperationMode, Eventing: a.Spec.Eventing, Memory: a.Spec.Memory,
 	}, "", "  ")
 	return string(text), err
 }

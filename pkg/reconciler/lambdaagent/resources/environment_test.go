@@ -17,7 +17,7 @@ func TestEnvironment(t *testing.T) {
 	a := agent(func(a *v1alpha1.LambdaAgent) {
 		a.Spec.AI = v1alpha1.AISpec{
 			ModelSpec:   v1alpha1.ModelSpec{Provider: v1alpha1.ProviderOllama, Endpoint: "http://ollama:11434", Model: "llama3.2:3b"},
-			Temperature: &temperature, MaxTokens: ptr.Int32(512), TopP: &topP, Timeout: &timeout, SystemPrompt: "Costs $5, $(PORT) and $$.",
+			Temperature: &temperature, MaxTokens: ptr.Int32(512), TopP: &topP, Timeout: &timeout, Proxy: v1alpha1.ProxyDisabled, SystemPrompt: "Costs $5, $(PORT) and $$.",
 		}
 		a.Spec.Behavior = &v1alpha1.BehaviorSpec{MaxContextMessages: ptr.Int32(20), EmitEvents: ptr.Bool(false), ConversationTTL: &ttl}
 		a.Spec.Eventing = &v1alpha1.AgentEventing{EventSource: "/team/bruno"}
@@ -45,7 +45,7 @@ func TestEnvironment(t *testing.T) {
 func TestEnvironmentOfTheUserWins(t *testing.T) {
 	own := []corev1.EnvVar{variable("LLM_MODEL", "mine"), variable("OLLAMA_URL", ""), variable("SYSTEM_PROMPT", "$(OTHER)"), variable("K_SINK", "http://sink")}
 	a := agent(func(a *v1alpha1.LambdaAgent) {
-		a.Spec.AI = v1alpha1.AISpec{ModelSpec: v1alpha1.ModelSpec{Provider: v1alpha1.ProviderOllama, Endpoint: "http://ollama", Model: "m"}, SystemPrompt: "x"}
+		a.Spec.AI = v1alpha1.AISpec{ModelSpec: v1alpha1.ModelSpec{Provider: v1alpha1.ProviderOllama, Endpoint: "http://ollama", Model: "m"}, Proxy: v1alpha1.ProxyDisabled, SystemPrompt: "x"}
 		a.Spec.Env = own
 	})
 	same(t, "environment", append([]corev1.EnvVar{
@@ -64,7 +64,7 @@ func TestKeys(t *testing.T) {
 	} {
 		t.Run(string(provider), func(t *testing.T) {
 			a := agent(func(a *v1alpha1.LambdaAgent) {
-				a.Spec.AI = v1alpha1.AISpec{ModelSpec: v1alpha1.ModelSpec{Provider: provider}, APIKeySecretRef: key}
+				a.Spec.AI = v1alpha1.AISpec{ModelSpec: v1alpha1.ModelSpec{Provider: provider}, Proxy: v1alpha1.ProxyDisabled, APIKeySecretRef: key}
 			})
 			got := map[string]*corev1.EnvVarSource{}
 			for _, e := range Environment(a) {

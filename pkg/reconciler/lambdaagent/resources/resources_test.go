@@ -11,6 +11,7 @@ import (
 	"knative.dev/pkg/ptr"
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
 )
@@ -79,7 +80,7 @@ func TestMakeService(t *testing.T) {
 			},
 		},
 	}}}}
-	got := MakeService(a, "config")
+	got := MakeService(a, "config", &config.Defaults{})
 	same(t, "Service", want, got)
 
 	got.Spec.Template.Spec.Containers[0].EnvFrom[0].SecretRef.Name = "changed"
@@ -91,7 +92,7 @@ func TestMakeService(t *testing.T) {
 // TestServiceOfTheLeast: without a service account the agent gets no API token, and
 // no bound of requests at once.
 func TestServiceOfTheLeast(t *testing.T) {
-	revision := MakeService(agent(), "config").Spec.Template.Spec
+	revision := MakeService(agent(), "config", &config.Defaults{}).Spec.Template.Spec
 	same(t, "AutomountServiceAccountToken", ptr.Bool(false), revision.AutomountServiceAccountToken)
 	same(t, "ContainerConcurrency", ptr.Int64(0), revision.ContainerConcurrency)
 	same(t, "Image", "r.test/chatbot:1", revision.Containers[0].Image)
@@ -107,7 +108,7 @@ func TestLabelsOfALongName(t *testing.T) {
 func TestMakeConfig(t *testing.T) {
 	temperature, secret := v1alpha1.Number("0.7"), corev1.LocalObjectReference{Name: "keys"}
 	a := agent(func(a *v1alpha1.LambdaAgent) {
-		a.Spec.AI = v1alpha1.AISpec{ModelSpec: v1alpha1.ModelSpec{Provider: v1alpha1.ProviderOpenAI, Model: "m"}, Temperature: &temperature,
+		a.Spec.AI = v1alpha1.AISpec{ModelSpec: v1alpha1.ModelSpec{Provider: v1alpha1.ProviderOpenAI, Model: "m"}, Temperature: &temperature, Proxy: v1alpha1.ProxyDisabled,
 			APIKeySecretRef: &corev1.SecretKeySelector{LocalObjectReference: secret, Key: "token"}}
 		a.Spec.Behavior = &v1alpha1.BehaviorSpec{MaxContextMessages: ptr.Int32(20)}
 		a.Spec.OperationMode = v1alpha1.ModeAgentic
@@ -125,7 +126,8 @@ func TestMakeConfig(t *testing.T) {
     "apiKeySecretRef": {
       "name": "keys",
       "key": "token"
-    }
+    },
+    "proxy": "disabled"
   },
   "behavior": {
     "maxContextMessages": 20

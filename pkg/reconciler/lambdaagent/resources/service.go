@@ -6,6 +6,7 @@ import (
 	"knative.dev/pkg/ptr"
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/kservice"
@@ -25,20 +26,20 @@ func MakeConfig(a *v1alpha1.LambdaAgent) (*corev1.ConfigMap, error) {
 	}, nil
 }
 
-// MakeService makes the agent's warm Knative Service; config names the
+// MakeService makes the agent's warm Knative Service; file names the
 // ConfigMap of its configuration.
-func MakeService(a *v1alpha1.LambdaAgent, config string) *servingv1.Service {
+func MakeService(a *v1alpha1.LambdaAgent, file string, cfg *config.Defaults) *servingv1.Service {
 	image := &a.Spec.Image
 	service := &servingv1.Service{
 		ObjectMeta: objectMeta(a, names.Service(a)),
 		Spec: servingv1.ServiceSpec{ConfigurationSpec: servingv1.ConfigurationSpec{Template: servingv1.RevisionTemplateSpec{
-			ObjectMeta: metav1.ObjectMeta{Labels: Labels(a), Annotations: kservice.Annotations(&a.Spec.Scaling)},
+			ObjectMeta: metav1.ObjectMeta{Labels: Labels(a), Annotations: kservice.Annotations(scaling(a, cfg))},
 			Spec: servingv1.RevisionSpec{
 				PodSpec: corev1.PodSpec{
-					ServiceAccountName: a.Spec.ServiceAccountName,
+					ServiceAccountName: ServiceAccountName(a),
 					ImagePullSecrets:   image.ImagePullSecrets,
 					Volumes: []corev1.Volume{{Name: "lambda-agent", VolumeSource: corev1.VolumeSource{
-						ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: config}}}}},
+						ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: file}}}}},
 					Containers: []corev1.Container{{
 						Image:           image.Reference(),
 						ImagePullPolicy: image.PullPolicy,
@@ -59,7 +60,7 @@ func MakeService(a *v1alpha1.LambdaAgent, config string) *servingv1.Service {
 	if c := a.Spec.Scaling.ContainerConcurrency; c != nil {
 		revision.ContainerConcurrency = ptr.Int64(*c)
 	}
-	if a.Spec.ServiceAccountName == "" {
+	if ServiceAccountName(a) == "" {
 		revision.AutomountServiceAccountToken = ptr.Bool(false)
 	}
 	return service.DeepCopy() // nothing of the agent is shared

@@ -1,18 +1,16 @@
 package resources
 
 import (
-	"encoding/json"
-	"regexp"
-
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	topologyv1beta1 "knative.dev/eventing-rabbitmq/third_party/pkg/apis/rabbitmq.com/v1beta1"
+	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
+	"knative.dev/pkg/network"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/child"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
+	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing/resources"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources/names"
 )
 
@@ -22,104 +20,43 @@ func WantsDeadLetters(f *v1alpha1.LambdaFunction, cfg *config.Eventing) (wanted,
 	if !f.Spec.WantsEvents() {
 		return false, false
 	}
-	if e := f.Spec.ActiveEventing(); e != nil && e.DLQ != nil && e.DLQ.Enabled != nil {
-		return *e.DLQ.Enabled, true
+	return shared.WantsDeadLetters(deadLetters(f), cfg)
+}
+
+// deadLetters are the settings of the spec, where there are any in force.
+func deadLetters(f *v1alpha1.LambdaFunction) *v1alpha1.DeadLetterSpec {
+	if e := f.Spec.ActiveEventing(); e != nil {
+		return e.DLQ
 	}
-	return cfg.DeadLetters.Enabled, false
+	return nil
 }
 
 // DeadLetterSink is where brokers send what they cannot deliver to the function.
 func DeadLetterSink(f *v1alpha1.LambdaFunction, cfg *config.Eventing) *duckv1.Destination {
+	return shared.DeadLetterSink(deadLetterPath(f), cfg)
+}
+
+func deadLetterPath(f *v1alpha1.LambdaFunction) string {
+	return events.DeadLettersPath + f.Namespace + "/" + f.Name
+}
+
+// deadLetterURL is the same as an address, for the function's own runtime.
+func deadLetterURL(f *v1alpha1.LambdaFunction, cfg *config.Eventing) string {
 	receiver := cfg.DeadLetters.Receiver
-	return &duckv1.Destination{
-		Ref: &duckv1.KReference{APIVersion: "v1", Kind: "Service", Namespace: receiver.Namespace, Name: receiver.Name},
-		URI: &apis.URL{Path: "/dead-letters/" + f.Namespace + "/" + f.Name},
-	}
+	return apis.HTTP(network.GetServiceHostname(receiver.Name, receiver.Namespace)).String() + deadLetterPath(f)
 }
 
-// platform is the RabbitMQ of the configuration, as objects of the namespace refer
-// to it.
-func platform(namespace string, cfg *config.Eventing) topologyv1beta1.RabbitmqClusterReference {
-	if cfg.ConnectionSecret != "" {
-		return topologyv1beta1.RabbitmqClusterReference{Namespace: namespace, ConnectionSecret: &corev1.LocalObjectReference{Name: cfg.ConnectionSecret}}
-	}
-	return topologyv1beta1.RabbitmqClusterReference{Namespace: cfg.RabbitMQCluster.Namespace, Name: cfg.RabbitMQCluster.Name}
-}
-
-// MakeDeadLetterQueue makes the queue. What bounds it is a policy, as arguments of
-// a queue cannot be changed.
+// MakeDeadLetterQueue makes the function's queue.
 func MakeDeadLetterQueue(f *v1alpha1.LambdaFunction, cfg *config.Eventing) *topologyv1beta1.Queue {
-	return &topologyv1beta1.Queue{
-		ObjectMeta: objectMeta(f, names.DeadLetterQueue(f)),
-		Spec: topologyv1beta1.QueueSpec{
-			Name:                     names.RabbitMQDeadLetterQueue(f),
-			Vhost:                    "/",
-			Type:                     "quorum",
-			Durable:                  true,
-			RabbitmqClusterReference: platform(f.Namespace, cfg),
-		},
-	}
+	return shared.MakeDeadLetterQueue(objectMeta(f, names.DeadLetterQueue(f)), names.RabbitMQDeadLetterQueue(f), cfg)
 }
-
-// bounds of a queue, in RabbitMQ's words.
-type bounds struct {
-	MessageTTL int64  `json:"message-ttl"` // in milliseconds
-	MaxLength  int64  `json:"max-length"`
-	Overflow   string `json:"overflow"`
-	// DeliveryLimit is how often a letter may be looked at and put back before
-	// RabbitMQ drops it, which from its version 4 on is 20 where nobody says else.
-	DeliveryLimit int64 `json:"delivery-limit"`
-}
-
-// manyDeliveries are more than anybody looks.
-const manyDeliveries = 1_000_000_000
 
 // MakeDeadLetterPolicy makes the policy that bounds the queue.
 func MakeDeadLetterPolicy(f *v1alpha1.LambdaFunction, cfg *config.Eventing) *topologyv1beta1.Policy {
-	b := bounds{MessageTTL: cfg.DeadLetters.MessageTTL.Milliseconds(), MaxLength: int64(cfg.DeadLetters.MaxLength), Overflow: cfg.DeadLetters.OverflowPolicy, DeliveryLimit: manyDeliveries}
-	if e := f.Spec.ActiveEventing(); e != nil && e.DLQ != nil {
-		if t := e.DLQ.MessageTTL; t != nil {
-			b.MessageTTL = t.Value().Milliseconds()
-		}
-		if n := e.DLQ.MaxLength; n != nil {
-			b.MaxLength = *n
-		}
-		if o := e.DLQ.OverflowPolicy; o != "" {
-			b.Overflow = o
-		}
-	}
-	definition, err := json.Marshal(b)
-	if err != nil {
-		panic(err) // numbers and a word
-	}
-	queue := names.RabbitMQDeadLetterQueue(f)
-	return &topologyv1beta1.Policy{
-		ObjectMeta: objectMeta(f, names.DeadLetterQueue(f)),
-		Spec: topologyv1beta1.PolicySpec{
-			Name:                     queue,
-			Vhost:                    "/",
-			Pattern:                  "^" + regexp.QuoteMeta(queue) + "$",
-			ApplyTo:                  "queues",
-			Priority:                 1,
-			Definition:               &runtime.RawExtension{Raw: definition},
-			RabbitmqClusterReference: platform(f.Namespace, cfg),
-		},
-	}
+	return shared.MakeDeadLetterPolicy(objectMeta(f, names.DeadLetterQueue(f)), names.RabbitMQDeadLetterQueue(f), deadLetters(f), cfg)
 }
 
-// MutateDeadLetterPolicy sets on existing the bounds; the rest cannot be changed.
-func MutateDeadLetterPolicy(existing, desired *topologyv1beta1.Policy) {
-	existing.Labels = child.MergeMap(existing.Labels, desired.Labels)
-	if !sameJSON(existing.Spec.Definition, desired.Spec.Definition) {
-		existing.Spec.Definition = desired.Spec.Definition
-	}
-}
-
-// sameJSON compares content: the API server writes keys in its own order.
-func sameJSON(a, b *runtime.RawExtension) bool {
-	var x, y bounds
-	if a == nil || b == nil || json.Unmarshal(a.Raw, &x) != nil || json.Unmarshal(b.Raw, &y) != nil {
-		return false
-	}
-	return x == y
+// MakeDeadLetterBinding binds the queue to the dead letter exchange of a Trigger.
+func MakeDeadLetterBinding(f *v1alpha1.LambdaFunction, t *eventingv1.Trigger, late bool, cfg *config.Eventing) *topologyv1beta1.Binding {
+	return shared.MakeDeadLetterBinding(objectMeta(f, shared.BindingName(t.Name)), names.RabbitMQDeadLetterQueue(f), t, late, cfg)
 }

@@ -21,6 +21,8 @@ import (
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
+	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing/resources"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources/names"
 )
 
@@ -110,11 +112,12 @@ func TestMakeTrigger(t *testing.T) {
 	})
 	s := Subscriptions(f)[0]
 	sink := DeadLetterSink(f, eventingConfig())
-	wantSink := &duckv1.Destination{Ref: &duckv1.KReference{APIVersion: "v1", Kind: "Service", Namespace: "knative-lambda", Name: "receiver"}, URI: &apis.URL{Path: "/dead-letters/team/greeter"}}
+	wantSink := &duckv1.Destination{Ref: &duckv1.KReference{APIVersion: "v1", Kind: "Service", Namespace: "knative-lambda", Name: "receiver"}, URI: &apis.URL{Path: "/dead-letters/team/greeter", RawQuery: "binding=" + shared.BindingName(names.Trigger(f, "shop", map[string]string{"type": "order"}))}}
 	linear := eventingduckv1.BackoffPolicyLinear
 	child := meta(names.Trigger(f, "shop", map[string]string{"type": "order"}))
 	child.Annotations = map[string]string{"rabbitmq.eventing.knative.dev/parallelism": "3"}
-	query := "lambdafilters=" + url.QueryEscape(`[[{"prefix":{"subject":"eu + us"}},{"not":{"exact":{"source":"io.knative.lambda/function/team/greeter"}}}]]`)
+	query := "lambdafilters=" + url.QueryEscape(`[[{"prefix":{"subject":"eu + us"}},{"not":{"exact":{"source":"io.knative.lambda/function/team/greeter"}}}]]`) +
+		"&lambdamaxattempts=3&lambdapermanent=dead-letter&lambdaretrywindow=4m31.5s&lambdatrigger=" + child.Name
 	want := &eventingv1.Trigger{ObjectMeta: child, Spec: eventingv1.TriggerSpec{
 		Broker: "shop",
 		Filter: &eventingv1.TriggerFilter{Attributes: map[string]string{"type": "order"}},
@@ -141,6 +144,43 @@ func TestMakeTrigger(t *testing.T) {
 	}
 }
 
+// TestFailuresOfATrigger: who sees to events that another attempt would not help, and to
+// those of which the last one failed, by where dead letters go.
+func TestFailuresOfATrigger(t *testing.T) {
+	own := &duckv1.Destination{URI: apis.HTTP("own.test")}
+	for _, tt := range []struct {
+		name       string
+		sink       *duckv1.Destination
+		delivery   *eventingduckv1.DeliverySpec
+		onRabbitMQ bool
+		want       string
+		bound      bool
+		attempts   int
+	}{
+		{"the function's queue", DeadLetterSink(function(), eventingConfig()), nil, true, "dead-letter", true, 6},
+		{"the function's queue, retries of its own", DeadLetterSink(function(), eventingConfig()), &eventingduckv1.DeliverySpec{Retry: ptr.Int32(1)}, true, "dead-letter", true, 2},
+		{"the function's queue, one attempt", DeadLetterSink(function(), eventingConfig()), &eventingduckv1.DeliverySpec{Retry: ptr.Int32(0)}, true, "dead-letter", true, 1},
+		{"a sink of its own", DeadLetterSink(function(), eventingConfig()), &eventingduckv1.DeliverySpec{DeadLetterSink: own}, true, "retry", false, 0},
+		{"nowhere", nil, nil, true, "", false, 0},
+		{"a broker of another class", DeadLetterSink(function(), eventingConfig()), nil, false, "", false, 0},
+	} {
+		f := function(func(f *v1alpha1.LambdaFunction) {
+			f.Spec.Triggers = []v1alpha1.FunctionTrigger{trigger("shop", map[string]string{"type": "order"})}
+			f.Spec.Triggers[0].Delivery = tt.delivery
+		})
+		got, to := MakeTrigger(f, Subscriptions(f)[0], tt.onRabbitMQ, tt.sink, eventingConfig()), events.Subscriber{}
+		if u := got.Spec.Subscriber.URI; u != nil {
+			to = events.ParseSubscriber(u.URL().Query())
+		}
+		if bound := shared.BoundBy(got) == shared.BindingName(got.Name); to.Permanent != tt.want || bound != tt.bound {
+			t.Errorf("%s: permanent failures %q, bound %t; want %q, %t", tt.name, to.Permanent, bound, tt.want, tt.bound)
+		}
+		if to.MaxAttempts != tt.attempts || tt.attempts > 0 && (to.Trigger != got.Name || to.MaxAttempts != int(*got.Spec.Delivery.Retry)+1) {
+			t.Errorf("%s: %d attempts of %q, want %d of %q", tt.name, to.MaxAttempts, to.Trigger, tt.attempts, got.Name)
+		}
+	}
+}
+
 func TestDelivery(t *testing.T) {
 	f := function()
 	exponential := eventingduckv1.BackoffPolicyExponential
@@ -163,7 +203,7 @@ func TestMutateTriggerKeepsWhatCannotChange(t *testing.T) {
 	existing.Spec.Delivery.Retry = ptr.Int32(9)
 	want := desired.DeepCopy()
 	want.Labels["eventing.knative.dev/broker"], want.Annotations["foreign"] = "shop", "stays"
-	MutateTrigger(existing, desired)
+	shared.MutateTrigger(existing, desired)
 	if diff := cmp.Diff(want, existing); diff != "" {
 		t.Error("(-want, +got):", diff)
 	}
@@ -189,12 +229,12 @@ func TestMakeDeadLetterQueue(t *testing.T) {
 	stored := policy.DeepCopy()
 	stored.Spec.Definition.Raw = []byte(`{"overflow":"reject-publish", "max-length":7, "delivery-limit":1000000000, "message-ttl":3600000}`)
 	same := stored.DeepCopy()
-	MutateDeadLetterPolicy(stored, policy)
+	shared.MutateDeadLetterPolicy(stored, policy)
 	if diff := cmp.Diff(same, stored); diff != "" {
 		t.Error("the order of keys makes a difference:", diff)
 	}
 	stored.Spec.Definition.Raw = []byte(`{"overflow":"drop-head", "max-length":7, "delivery-limit":1000000000, "message-ttl":3600000}`)
-	if MutateDeadLetterPolicy(stored, policy); string(stored.Spec.Definition.Raw) != string(policy.Spec.Definition.Raw) {
+	if shared.MutateDeadLetterPolicy(stored, policy); string(stored.Spec.Definition.Raw) != string(policy.Spec.Definition.Raw) {
 		t.Errorf("changed bounds are not set: %s", stored.Spec.Definition.Raw)
 	}
 }
@@ -262,11 +302,11 @@ func TestBrokerConfigDiffers(t *testing.T) {
 		"connectionSecret": {ConnectionSecret: &corev1.LocalObjectReference{Name: "s"}},
 		"queueType":        {QueueType: "classic"},
 	} {
-		if got := BrokerConfigDiffers(existing, MakeBrokerConfig("team", "shop", spec, eventingConfig()), spec); got != want {
+		if got := shared.BrokerConfigDiffers(existing, MakeBrokerConfig("team", "shop", spec, eventingConfig()), spec); got != want {
 			t.Errorf("BrokerConfigDiffers(%+v) = %q, want %q", spec, got, want)
 		}
 	}
-	if got := BrokerConfigDiffers(existing, existing, nil); got != "" {
+	if got := shared.BrokerConfigDiffers(existing, existing, nil); got != "" {
 		t.Errorf("BrokerConfigDiffers() = %q of a function that says nothing", got)
 	}
 }
@@ -278,6 +318,9 @@ func TestAddSinks(t *testing.T) {
 	inline, image := function(), function(func(f *v1alpha1.LambdaFunction) {
 		f.Spec.Source = v1alpha1.FunctionSource{Image: &v1alpha1.ImageSource{}}
 	})
+	eventful := function(func(f *v1alpha1.LambdaFunction) {
+		f.Spec.Eventing = &v1alpha1.FunctionEventing{Enabled: true, Broker: "shared"}
+	})
 	for name, tt := range map[string]struct {
 		f    *v1alpha1.LambdaFunction
 		sink *apis.URL
@@ -287,6 +330,7 @@ func TestAddSinks(t *testing.T) {
 		"none":               {inline, nil, eventingConfig(), nil},
 		"replies":            {inline, sink, eventingConfig(), []corev1.EnvVar{{Name: "LAMBDA_REPLY_SINK", Value: "http://sink.test"}}},
 		"replies, errors":    {inline, sink, errs, []corev1.EnvVar{{Name: "LAMBDA_REPLY_SINK", Value: "http://sink.test"}, {Name: "LAMBDA_RESPONSE_SINK", Value: "http://errors.test"}}},
+		"dead letters":       {eventful, nil, eventingConfig(), []corev1.EnvVar{{Name: "LAMBDA_DEAD_LETTER_SINK", Value: "http://receiver.knative-lambda.svc.cluster.local/dead-letters/team/greeter"}}},
 		"a ready-made image": {image, sink, errs, []corev1.EnvVar{{Name: "K_SINK", Value: "http://sink.test"}}},
 	} {
 		service := &servingv1.Service{Spec: servingv1.ServiceSpec{ConfigurationSpec: servingv1.ConfigurationSpec{Template: servingv1.RevisionTemplateSpec{Spec: servingv1.RevisionSpec{PodSpec: corev1.PodSpec{Containers: []corev1.Container{{}}}}}}}}

@@ -9,7 +9,8 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 )
 
-// AddSinks tells the function's program where its replies and errors go. A
+// AddSinks tells the function's program where its replies, its errors and the events
+// that it cannot handle go. A
 // ready-made image gets the name that Knative's own sources use. Errors never go
 // to the function's broker by themselves: each retry would be an event more, and
 // functions that take every event would fail on each other's errors.
@@ -26,5 +27,8 @@ func AddSinks(service *servingv1.Service, f *v1alpha1.LambdaFunction, sink *apis
 	}
 	if cfg.ResponseSink != "" && f.Spec.Source.Image == nil {
 		add("LAMBDA_RESPONSE_SINK", cfg.ResponseSink)
+	}
+	if wanted, _ := WantsDeadLetters(f, cfg); wanted && cfg.HasRabbitMQ() && f.Spec.Source.Image == nil {
+		add("LAMBDA_DEAD_LETTER_SINK", deadLetterURL(f, cfg))
 	}
 }

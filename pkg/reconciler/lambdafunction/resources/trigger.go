@@ -2,7 +2,6 @@ package resources
 
 import (
 	"encoding/json"
-	"strconv"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -14,13 +13,9 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/child"
+	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing/resources"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources/names"
 )
-
-// parallelismAnnotation of a Trigger on RabbitMQ: how many events are in delivery
-// at once.
-const parallelismAnnotation = "rabbitmq.eventing.knative.dev/parallelism"
 
 // coldStart is how much longer than the function's own timeout a delivery may
 // take: the first one starts a pod.
@@ -109,9 +104,11 @@ func (s *Subscription) Filters(f *v1alpha1.LambdaFunction, guarded bool) []event
 }
 
 // MakeTrigger makes the Trigger of a subscription. A broker on RabbitMQ tells exact
-// attributes only: what else there is to match goes with each event to the
-// function's runtime, as a query of the subscriber's URL. So it changes without a
-// new revision, and requests that come from no Trigger are not filtered.
+// attributes only, and drops an event whose delivery fails for good: what else there
+// is to match, and what becomes of such an event, goes with each event to the
+// function's runtime, as a query of the subscriber's URL, with how often the broker
+// tries, as that cannot be told from its requests. So it changes without a
+// new revision, and requests that come from no Trigger are answered as ever.
 func MakeTrigger(f *v1alpha1.LambdaFunction, s *Subscription, onRabbitMQ bool, deadLetters *duckv1.Destination, cfg *config.Eventing) *eventingv1.Trigger {
 	t := &eventingv1.Trigger{
 		ObjectMeta: objectMeta(f, names.Trigger(f, s.Broker, s.Exact)),
@@ -130,52 +127,56 @@ func MakeTrigger(f *v1alpha1.LambdaFunction, s *Subscription, onRabbitMQ bool, d
 		t.Spec.Filters = append(t.Spec.Filters, s.Filters(f, true)...)
 		return t.DeepCopy()
 	}
-	t.Annotations = map[string]string{parallelismAnnotation: strconv.Itoa(parallelism(f, cfg))}
+	t.Annotations = shared.TriggerAnnotations(rabbitMQ(f), cfg)
 	t.Spec.Filter = &eventingv1.TriggerFilter{Attributes: s.Exact}
-	if filters := s.Filters(f, true); len(filters) > 0 && f.Spec.Source.Image == nil {
-		t.Spec.Subscriber.URI = filterQuery(filters)
+	var to events.Subscriber
+	switch sink := t.Spec.Delivery.DeadLetterSink; {
+	case sink == nil: // nobody wants to know
+	case s.Delivery != nil && s.Delivery.DeadLetterSink != nil:
+		to.Permanent = events.PermanentRetry
+	default:
+		to.Permanent, to.Trigger = events.PermanentDeadLetter, t.Name
+		to.MaxAttempts, to.RetryWindow = int(*t.Spec.Delivery.Retry)+1, shared.RetryWindow(t.Spec.Delivery)
+		t.Spec.Delivery.DeadLetterSink = shared.BoundSink(sink, shared.BindingName(t.Name))
+	}
+	if f.Spec.Source.Image == nil {
+		t.Spec.Subscriber.URI = subscriberURI(s.Filters(f, true), to)
 	}
 	return t.DeepCopy()
 }
 
-// filterQuery is the URL, relative to the function's, that carries filters.
-func filterQuery(filters []eventingv1.SubscriptionsAPIFilter) *apis.URL {
-	text, err := json.Marshal([][]eventingv1.SubscriptionsAPIFilter{filters})
-	if err != nil {
-		panic(err) // strings only
+// subscriberURI is the URL, relative to the function's, that tells its runtime what
+// the broker cannot: filters, and what becomes of failures.
+func subscriberURI(filters []eventingv1.SubscriptionsAPIFilter, to events.Subscriber) *apis.URL {
+	if len(filters) > 0 {
+		list, err := json.Marshal([][]eventingv1.SubscriptionsAPIFilter{filters})
+		if err != nil {
+			panic(err) // strings only
+		}
+		to.Filters = string(list)
 	}
-	return &apis.URL{Path: "/", RawQuery: events.FiltersURLQuery(string(text))}
+	query := to.Query()
+	if query == "" {
+		return nil
+	}
+	return &apis.URL{Path: "/", RawQuery: query}
 }
 
-func parallelism(f *v1alpha1.LambdaFunction, cfg *config.Eventing) int {
-	if e := f.Spec.ActiveEventing(); e != nil && e.RabbitMQ != nil && e.RabbitMQ.Parallelism != nil {
-		return int(*e.RabbitMQ.Parallelism)
+func rabbitMQ(f *v1alpha1.LambdaFunction) *v1alpha1.RabbitMQSpec {
+	if e := f.Spec.ActiveEventing(); e != nil {
+		return e.RabbitMQ
 	}
-	return cfg.Parallelism
+	return nil
 }
 
 // delivery is what the trigger asks for, else the function's dead letter
-// settings, else the configuration. It is never left out: a broker on RabbitMQ
-// drops the event that it cannot deliver where a Trigger has none.
-func delivery(f *v1alpha1.LambdaFunction, asked *eventingduckv1.DeliverySpec, deadLetters *duckv1.Destination, cfg *config.Eventing) *eventingduckv1.DeliverySpec {
-	retry, policy, delay := int32(cfg.Delivery.Retry), eventingduckv1.BackoffPolicyType(cfg.Delivery.BackoffPolicy), cfg.Delivery.BackoffDelay //nolint:gosec // configuration bounds it by 100
-	if e := f.Spec.ActiveEventing(); e != nil && e.DLQ != nil {
-		if n := e.DLQ.RetryMaxAttempts; n != nil {
-			retry = *n
-		}
-		if p := e.DLQ.BackoffPolicy; p != "" {
-			policy = eventingduckv1.BackoffPolicyType(p)
-		}
-		if d := e.DLQ.RetryBackoffDelay; d != nil {
-			delay = d.Value()
-		}
-	}
+// settings, else the configuration.
+func delivery(f *v1alpha1.LambdaFunction, asked *eventingduckv1.DeliverySpec, sink *duckv1.Destination, cfg *config.Eventing) *eventingduckv1.DeliverySpec {
 	timeout := cfg.Delivery.Timeout
 	if t := f.Spec.Runtime.Timeout; t != nil {
 		timeout = max(timeout, t.Value()+coldStart)
 	}
-	isoDelay, isoTimeout := v1alpha1.ISODuration(delay), v1alpha1.ISODuration(timeout)
-	d := &eventingduckv1.DeliverySpec{Retry: &retry, BackoffPolicy: &policy, BackoffDelay: &isoDelay, Timeout: &isoTimeout, DeadLetterSink: deadLetters}
+	d := shared.Delivery(deadLetters(f), timeout, sink, cfg)
 	if asked == nil {
 		return d
 	}
@@ -201,15 +202,4 @@ func overlay(d, asked *eventingduckv1.DeliverySpec) *eventingduckv1.DeliverySpec
 	}
 	d.RetryAfterMax, d.Format = asked.RetryAfterMax, asked.Format
 	return d
-}
-
-// MutateTrigger sets on existing what this project owns of a Trigger and can be
-// changed.
-func MutateTrigger(existing, desired *eventingv1.Trigger) {
-	existing.Labels = child.MergeMap(existing.Labels, desired.Labels)
-	existing.Annotations = child.MergeMap(existing.Annotations, desired.Annotations)
-	existing.Spec.Subscriber.Ref = desired.Spec.Subscriber.Ref
-	existing.Spec.Subscriber.URI = desired.Spec.Subscriber.URI
-	existing.Spec.Delivery = desired.Spec.Delivery
-	existing.Spec.Filters = desired.Spec.Filters
 }

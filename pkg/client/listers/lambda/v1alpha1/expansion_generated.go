@@ -2,6 +2,14 @@
 
 package v1alpha1
 
+// ApprovalRequestListerExpansion allows custom methods to be added to
+// ApprovalRequestLister.
+type ApprovalRequestListerExpansion interface{}
+
+// ApprovalRequestNamespaceListerExpansion allows custom methods to be added to
+// ApprovalRequestNamespaceLister.
+type ApprovalRequestNamespaceListerExpansion interface{}
+
 // LambdaAgentListerExpansion allows custom methods to be added to
 // LambdaAgentLister.
 type LambdaAgentListerExpansion interface{}

@@ -1,7 +1,11 @@
 // Package names holds the name of every child of a LambdaAgent.
 package names
 
-import "knative.dev/pkg/kmeta"
+import (
+	"knative.dev/pkg/kmeta"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
+)
 
 // Service is the Knative Service's: the agent's own, so that its URL carries it.
 func Service(agent kmeta.Accessor) string {
@@ -12,4 +16,55 @@ func Service(agent kmeta.Accessor) string {
 // from; it changes with its content, so that a change rolls a new revision.
 func Config(agent kmeta.Accessor, hash string) string {
 	return kmeta.ChildName(agent.GetName(), "-agent-"+hash)
+}
+
+// Permissions is the name of the ServiceAccount that is made for the agent, and of the
+// Role and RoleBinding that say what it may do.
+func Permissions(agent kmeta.Accessor) string {
+	return kmeta.ChildName(agent.GetName(), "-agent")
+}
+
+// Receiver is the name of a Trigger between the agent's broker and the receiver. What
+// it filters cannot be changed, so the name carries a hash of it.
+func Receiver(agent kmeta.Accessor, hash string) string {
+	return kmeta.ChildName(agent.GetName(), "-receiver-"+hash)
+}
+
+// Broker is the name of the agent's broker.
+func Broker(agent kmeta.Accessor) string {
+	return agent.GetName()
+}
+
+// BrokerIngress is the name of the Service before an agent's broker, as brokers on
+// RabbitMQ have it.
+func BrokerIngress(agent string) string {
+	return agent + "-broker-ingress"
+}
+
+// BrokerConfig is the name of what configures the broker.
+func BrokerConfig(agent kmeta.Accessor) string {
+	return kmeta.ChildName(agent.GetName(), "-agent-broker")
+}
+
+// Subscription is the name of the Trigger that delivers the events with certain
+// attributes, by their hash: those of a Trigger cannot be changed.
+func Subscription(agent kmeta.Accessor, hash string) string {
+	return kmeta.ChildName(agent.GetName(), "-subscription-"+hash)
+}
+
+// Route is the name of the Trigger that passes events on to another agent, by a hash
+// of which events and which agent.
+func Route(agent kmeta.Accessor, hash string) string {
+	return kmeta.ChildName(agent.GetName(), "-route-"+hash)
+}
+
+// DeadLetterQueue is the name of the objects that make the agent's dead letter queue.
+// No function has one of that name.
+func DeadLetterQueue(agent kmeta.Accessor) string {
+	return kmeta.ChildName(agent.GetName(), "-agent-dlq")
+}
+
+// RabbitMQDeadLetterQueue is the name of that queue in RabbitMQ.
+func RabbitMQDeadLetterQueue(agent kmeta.Accessor) string {
+	return events.AgentDeadLetterQueue(agent.GetNamespace(), agent.GetName())
 }

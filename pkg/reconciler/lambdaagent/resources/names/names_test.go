@@ -20,6 +20,8 @@ func TestNames(t *testing.T) {
 		{"Service of a long name", Service(named(long)), long},
 		{"Config", Config(named("bruno"), "01234567"), "bruno-agent-01234567"},
 		{"Config of a long name", Config(named(long), "01234567"), strings.Repeat("n", 16) + "faae1dabe1c66732dffc3c857df5767e-agent-01234567"},
+		{"Permissions", Permissions(named("bruno")), "bruno-agent"},
+		{"Receiver", Receiver(named("bruno"), "01234567"), "bruno-receiver-01234567"},
 	} {
 		if tt.got != tt.want {
 			t.Errorf("%s = %s, want %s", tt.what, tt.got, tt.want)

@@ -8,6 +8,8 @@ import (
 
 // Interface provides access to all the informers in this group version.
 type Interface interface {
+	// ApprovalRequests returns a ApprovalRequestInformer.
+	ApprovalRequests() ApprovalRequestInformer
 	// LambdaAgents returns a LambdaAgentInformer.
 	LambdaAgents() LambdaAgentInformer
 	// LambdaFunctions returns a LambdaFunctionInformer.
@@ -23,6 +25,11 @@ type version struct {
 // New returns a new Interface.
 func New(f internalinterfaces.SharedInformerFactory, namespace string, tweakListOptions internalinterfaces.TweakListOptionsFunc) Interface {
 	return &version{factory: f, namespace: namespace, tweakListOptions: tweakListOptions}
+}
+
+// ApprovalRequests returns a ApprovalRequestInformer.
+func (v *version) ApprovalRequests() ApprovalRequestInformer {
+	return &approvalRequestInformer{factory: v.factory, namespace: v.namespace, tweakListOptions: v.tweakListOptions}
 }
 
 // LambdaAgents returns a LambdaAgentInformer.

@@ -2,6 +2,8 @@
 
 package v1alpha1
 
+type ApprovalRequestExpansion interface{}
+
 type LambdaAgentExpansion interface{}
 
 type LambdaFunctionExpansion interface{}

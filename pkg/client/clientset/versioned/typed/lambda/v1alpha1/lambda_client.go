@@ -12,6 +12,7 @@ import (
 
 type LambdaV1alpha1Interface interface {
 	RESTClient() rest.Interface
+	ApprovalRequestsGetter
 	LambdaAgentsGetter
 	LambdaFunctionsGetter
 }
@@ -19,6 +20,10 @@ type LambdaV1alpha1Interface interface {
 // LambdaV1alpha1Client is used to interact with features provided by the lambda.knative.io group.
 type LambdaV1alpha1Client struct {
 	restClient rest.Interface
+}
+
+func (c *LambdaV1alpha1Client) ApprovalRequests(namespace string) ApprovalRequestInterface {
+	return newApprovalRequests(c, namespace)
 }
 
 func (c *LambdaV1alpha1Client) LambdaAgents(namespace string) LambdaAgentInterface {

@@ -12,6 +12,10 @@ type FakeLambdaV1alpha1 struct {
 	*testing.Fake
 }
 
+func (c *FakeLambdaV1alpha1) ApprovalRequests(namespace string) v1alpha1.ApprovalRequestInterface {
+	return newFakeApprovalRequests(c, namespace)
+}
+
 func (c *FakeLambdaV1alpha1) LambdaAgents(namespace string) v1alpha1.LambdaAgentInterface {
 	return newFakeLambdaAgents(c, namespace)
 }

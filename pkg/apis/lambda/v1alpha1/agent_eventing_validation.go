@@ -1,0 +1,149 @@
+package v1alpha1
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	"knative.dev/pkg/apis"
+)
+
+// onlyExact is why some filters are refused.
+const onlyExact = "an agent's broker tells exact attributes only, and its image has no runtime of this project that could tell the rest"
+
+func (s *LambdaAgentSpec) validateEventing(ctx context.Context) (errs *apis.FieldError) {
+	e := s.Eventing
+	if e == nil {
+		return nil
+	}
+	agent := apis.ParentMeta(ctx)
+	if e.Enabled && len(agent.Name) > MaxBrokerName {
+		errs = errs.Also(apis.ErrGeneric(fmt.Sprintf("an agent with a broker has a name of at most %d characters", MaxBrokerName), "enabled"))
+	}
+	if !e.Enabled && (len(e.Subscriptions) > 0 || len(e.Intents) > 0 || len(e.Forwards) > 0 || e.DLQ != nil || e.RabbitMQ != nil) {
+		errs = errs.Also(apis.ErrGeneric("is not true, so that nothing else of eventing does anything", "enabled").At(apis.WarningLevel))
+	}
+	if u, err := url.Parse(e.EventSource); err != nil || strings.ContainsAny(u.String(), " \t\n") {
+		errs = errs.Also(apis.ErrInvalidValue(e.EventSource, "eventSource", "expected a URI reference such as /team/agent"))
+	}
+	for i, intent := range e.Intents {
+		switch {
+		case !eventTypePattern.MatchString(intent):
+			errs = errs.Also(apis.ErrInvalidValue(intent, apis.CurrentField, expectedEventType).ViaFieldIndex("intents", i))
+		case slices.Contains(e.Intents[:i], intent):
+			errs = errs.Also(apis.ErrGeneric(fmt.Sprintf("%q is there twice", intent), apis.CurrentField).ViaFieldIndex("intents", i))
+		}
+	}
+	own := (&LambdaAgent{ObjectMeta: agent, Spec: *s}).EventSource()
+	for i := range e.Subscriptions {
+		errs = errs.Also(e.Subscriptions[i].validate(e.Intents, own).ViaFieldIndex("subscriptions", i))
+	}
+	errs = errs.Also(s.validateForwards(agent.Namespace, agent.Name))
+	errs = errs.Also(e.RabbitMQ.validate().ViaField("rabbitmq"))
+	return errs.Also(e.DLQ.validate().ViaField("dlq"))
+}
+
+func (s *AgentSubscription) validate(intents []string, own string) (errs *apis.FieldError) {
+	if !eventTypePattern.MatchString(s.EventType) {
+		errs = errs.Also(apis.ErrInvalidValue(s.EventType, "eventType", expectedEventType))
+	}
+	if strings.Contains(s.Source, "*") && s.Source != "*" {
+		errs = errs.Also(apis.ErrInvalidValue(s.Source, "source", onlyExact+": expected one source, or * for any"))
+	}
+	for j := range s.Filters {
+		f := &s.Filters[j].SubscriptionsAPIFilter
+		if err := validateFilter(f); err != nil {
+			errs = errs.Also(err.ViaFieldIndex("filters", j))
+			continue
+		}
+		so := *s
+		so.Filters = s.Filters[:j+1]
+		if _, rest := so.Split(); len(rest) > 0 && errs == nil {
+			errs = errs.Also(apis.ErrGeneric(notExact(f), apis.CurrentField).ViaFieldIndex("filters", j))
+		}
+	}
+	exact, _ := s.Split()
+	if source := exact["source"]; source != "" && source != own {
+		return errs
+	}
+	for _, intent := range intents {
+		if MatchesIntent(intent, s.EventType) {
+			return errs.Also(apis.ErrGeneric(fmt.Sprintf("the agent emits %s itself by its intent %q and would get its own events: name the source of those that are meant", s.EventType, intent), "source"))
+		}
+	}
+	return errs
+}
+
+// notExact tells why a filter cannot become exact attributes.
+func notExact(f *eventingv1.SubscriptionsAPIFilter) string {
+	if len(f.Exact) > 0 {
+		return "contradicts eventType, source or a filter before it: no event has both"
+	}
+	return onlyExact + ": expected exact, or all of exact"
+}
+
+func (s *LambdaAgentSpec) validateForwards(namespace, name string) (errs *apis.FieldError) {
+	type route struct{ eventType, namespace, agent string }
+	seen := map[route]int{}
+	for i := range s.Eventing.Forwards {
+		f := &s.Eventing.Forwards[i]
+		ferrs := f.validate()
+		target := f.Namespace(namespace)
+		switch {
+		case target == namespace && f.TargetAgent == name && name != "":
+			ferrs = ferrs.Also(apis.ErrGeneric("is this agent itself: it would get its own events", "targetAgent"))
+		case !s.AllowsTargetNamespace(namespace, target):
+			ferrs = ferrs.Also(apis.ErrInvalidValue(target, "targetNamespace", "expected a namespace that permissions.allowedTargetNamespaces lists"))
+		}
+		for j, eventType := range f.EventTypes {
+			r := route{eventType, target, f.TargetAgent}
+			if first, ok := seen[r]; ok {
+				ferrs = ferrs.Also(apis.ErrGeneric(fmt.Sprintf("forwards[%d] forwards %s to the same agent already", first, eventType), apis.CurrentField).ViaFieldIndex("eventTypes", j))
+			} else {
+				seen[r] = i
+			}
+		}
+		errs = errs.Also(ferrs.ViaFieldIndex("forwards", i))
+	}
+	return errs
+}
+
+func (f *AgentForward) validate() (errs *apis.FieldError) {
+	if len(f.EventTypes) == 0 {
+		errs = errs.Also(apis.ErrMissingField("eventTypes"))
+	}
+	for j, eventType := range f.EventTypes {
+		if !eventTypePattern.MatchString(eventType) {
+			errs = errs.Also(apis.ErrInvalidValue(eventType, apis.CurrentField, expectedEventType).ViaFieldIndex("eventTypes", j))
+		}
+	}
+	if f.TargetAgent == "" {
+		errs = errs.Also(apis.ErrMissingField("targetAgent"))
+	} else if problems := validation.IsDNS1035Label(f.TargetAgent); len(problems) > 0 {
+		errs = errs.Also(apis.ErrInvalidValue(f.TargetAgent, "targetAgent", "expected the name of an agent: "+strings.Join(problems, "; ")))
+	}
+	if f.TargetNamespace != "" {
+		errs = errs.Also(checkLabel(f.TargetNamespace, "targetNamespace"))
+	}
+	return errs
+}
+
+// validateTargets tells what is wrong with the namespaces that routes may lead to.
+func (p *PermissionsSpec) validateTargets() (errs *apis.FieldError) {
+	if p == nil {
+		return nil
+	}
+	for i, n := range p.AllowedTargetNamespaces {
+		switch {
+		case n != AnyNamespace && len(validation.IsDNS1123Label(n)) > 0:
+			errs = errs.Also(apis.ErrInvalidValue(n, apis.CurrentField, `expected the name of a namespace, or "*" for all`).ViaFieldIndex("allowedTargetNamespaces", i))
+		case slices.Contains(p.AllowedTargetNamespaces[:i], n):
+			errs = errs.Also(apis.ErrGeneric(fmt.Sprintf("%q is there twice", n), apis.CurrentField).ViaFieldIndex("allowedTargetNamespaces", i))
+		}
+	}
+	return errs
+}

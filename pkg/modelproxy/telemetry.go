@@ -1,0 +1,257 @@
+package modelproxy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	promclient "github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/exporters/prometheus"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/propagation"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	semconv "go.opentelemetry.io/otel/semconv/v1.37.0"
+	"go.opentelemetry.io/otel/trace"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
+)
+
+const scope = "github.com/brunovlucena/knative-lambda-operator/pkg/modelproxy"
+
+// identity of a provider in telemetry.
+type identity []attribute.KeyValue
+
+var providerNames = map[string]attribute.KeyValue{
+	providerOpenAI:     semconv.GenAIProviderNameOpenAI,
+	providerAnthropic:  semconv.GenAIProviderNameAnthropic,
+	providerAzure:      semconv.GenAIProviderNameAzureAIOpenAI,
+	providerGoogle:     semconv.GenAIProviderNameGCPGemini,
+	providerBedrock:    semconv.GenAIProviderNameAWSBedrock,
+	providerOllama:     semconv.GenAIProviderNameKey.String("ollama"), // the conventions have no name for these two
+	providerCompatible: semconv.GenAIProviderNameKey.String("openai_compatible"),
+}
+
+func newIdentity(u *upstream) identity {
+	port, err := strconv.Atoi(u.base.Port())
+	if err != nil {
+		port = map[string]int{"http": 80, "https": 443}[u.base.Scheme]
+	}
+	return identity{providerNames[u.Provider], semconv.ServerAddress(u.base.Hostname()), semconv.ServerPort(port)}
+}
+
+// maxModels that telemetry tells apart: names come from requests and answers, and
+// each is a time series.
+const maxModels = 32
+
+// telemetry of calls, by the semantic conventions of OpenTelemetry for GenAI.
+type telemetry struct {
+	tokens     metric.Int64Histogram
+	duration   metric.Float64Histogram
+	firstChunk metric.Float64Histogram
+	fallbacks  metric.Int64Counter
+	tracer     trace.Tracer
+	propagator propagation.TraceContext
+	shutdown   []func(context.Context) error
+
+	mu     sync.Mutex
+	models map[string]bool
+}
+
+// startTelemetry exposes metrics on a port and sends spans where the environment of
+// OpenTelemetry says; without an endpoint in it nothing is traced.
+func startTelemetry(ctx context.Context, cfg *Config, getenv func(string) string) (*telemetry, error) {
+	t := &telemetry{models: map[string]bool{}, tracer: tracenoop.Tracer{}}
+	service, err := resource.Merge(resource.NewSchemaless(attribute.String("service.name", cfg.Agent), attribute.String("service.namespace", cfg.Namespace)),
+		resource.Environment())
+	if err != nil {
+		return nil, err
+	}
+	var meters metric.MeterProvider = noop.NewMeterProvider()
+	if cfg.MetricsPort > 0 {
+		registry := promclient.NewRegistry()
+		exporter, err := prometheus.New(prometheus.WithRegisterer(registry), prometheus.WithoutScopeInfo())
+		if err != nil {
+			return nil, err
+		}
+		provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter), sdkmetric.WithResource(service))
+		if err := t.expose(ctx, cfg.MetricsPort, registry); err != nil {
+			return nil, err
+		}
+		meters = provider
+		t.shutdown = append(t.shutdown, provider.Shutdown)
+	}
+	if getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != "" {
+		exporter, err := otlptracehttp.New(ctx)
+		if err != nil {
+			return nil, err
+		}
+		provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(service))
+		t.tracer = provider.Tracer(scope)
+		t.shutdown = append(t.shutdown, provider.Shutdown)
+	}
+	return t, t.instrument(meters.Meter(scope))
+}
+
+func (t *telemetry) expose(ctx context.Context, port int, registry *promclient.Registry) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", ":"+strconv.Itoa(port))
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	go func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			slog.Error("metrics are no longer served", "error", err)
+		}
+	}()
+	t.shutdown = append(t.shutdown, server.Shutdown)
+	return nil
+}
+
+func (t *telemetry) instrument(meter metric.Meter) error {
+	seconds := metric.WithExplicitBucketBoundaries(.01, .02, .04, .08, .16, .32, .64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+	var errs [4]error
+	t.tokens, errs[0] = meter.Int64Histogram("gen_ai.client.token.usage", metric.WithUnit("{token}"),
+		metric.WithDescription("Number of input and output tokens used."),
+		metric.WithExplicitBucketBoundaries(1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864))
+	t.duration, errs[1] = meter.Float64Histogram("gen_ai.client.operation.duration", metric.WithUnit("s"),
+		metric.WithDescription("GenAI operation duration, with retries and fallbacks."), seconds)
+	t.firstChunk, errs[2] = meter.Float64Histogram("gen_ai.client.operation.time_to_first_chunk", metric.WithUnit("s"),
+		metric.WithDescription("Time to the first chunk of a stream."), seconds)
+	t.fallbacks, errs[3] = meter.Int64Counter("lambda.model.fallbacks", metric.WithUnit("{call}"),
+		metric.WithDescription("Calls that a model did not answer, so that the next was asked."))
+	return errors.Join(errs[:]...)
+}
+
+// name of a model, or "other" where too many are known.
+func (t *telemetry) name(model string) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.models[model] {
+		if len(t.models) >= maxModels || len(model) > 128 {
+			return "other"
+		}
+		t.models[model] = true
+	}
+	return model
+}
+
+// observation of one call.
+type observation struct {
+	t     *telemetry
+	q     *call
+	start time.Time
+	first time.Duration
+	span  trace.Span
+}
+
+// begin a call, in the trace that the agent's request tells of.
+func (t *telemetry) begin(r *http.Request, q *call) (context.Context, *observation) {
+	o := &observation{t: t, q: q, start: time.Now()}
+	ctx := t.propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+	model := t.name(q.model)
+	ctx, o.span = t.tracer.Start(ctx, q.operation+" "+model, trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithAttributes(semconv.GenAIOperationNameKey.String(q.operation), semconv.GenAIRequestModel(model))) // what samplers decide by
+	return ctx, o
+}
+
+func (o *observation) firstByte() { o.first = time.Since(o.start) }
+
+func (o *observation) fellBack(ctx context.Context, u *upstream, f *failure) {
+	o.t.fallbacks.Add(ctx, 1, metric.WithAttributes(providerNames[u.Provider], semconv.GenAIRequestModel(o.t.name(u.Name)), semconv.ErrorTypeKey.String(f.kind)))
+}
+
+// end a call. Neither prompts nor answers are in what is recorded.
+func (o *observation) end(ctx context.Context, res *result, f *failure) {
+	attributes := []attribute.KeyValue{semconv.GenAIOperationNameKey.String(o.q.operation), semconv.GenAIRequestModel(o.t.name(o.q.model))}
+	if res.upstream != nil {
+		attributes = append(attributes, res.upstream.identity...)
+	}
+	if res.model != "" {
+		attributes = append(attributes, semconv.GenAIResponseModel(o.t.name(res.upstream.withoutKey(res.model))))
+	}
+	if f != nil {
+		attributes = append(attributes, semconv.ErrorTypeKey.String(f.kind))
+		o.span.SetStatus(codes.Error, f.message)
+	}
+	set := metric.WithAttributes(attributes...)
+	o.t.duration.Record(ctx, time.Since(o.start).Seconds(), set)
+	if o.first > 0 && o.q.stream {
+		o.t.firstChunk.Record(ctx, o.first.Seconds(), set)
+	}
+	if res.reported { // the conventions want no estimates
+		o.t.tokens.Record(ctx, res.input, set, metric.WithAttributes(semconv.GenAITokenTypeInput))
+		if o.q.operation != "embeddings" {
+			o.t.tokens.Record(ctx, res.output, set, metric.WithAttributes(semconv.GenAITokenTypeOutput))
+		}
+	}
+	slog.DebugContext(ctx, "a model was called", "operation", o.q.operation, "model", o.t.name(o.q.model), "input_tokens", res.input, "output_tokens", res.output,
+		"seconds", time.Since(o.start).Seconds(), "failure", f != nil)
+	if o.span.IsRecording() {
+		o.span.SetAttributes(append(o.q.asked(), attributes...)...)
+		o.span.SetAttributes(res.answered()...)
+	}
+	o.span.End()
+}
+
+// asked is what else a span tells of a request.
+func (q *call) asked() (attributes []attribute.KeyValue) {
+	fields := q.fields
+	if q.ollama {
+		fields = q.options
+	}
+	for name, attribute := range map[string]func(float64) attribute.KeyValue{"temperature": semconv.GenAIRequestTemperature, "top_p": semconv.GenAIRequestTopP} {
+		var n *float64
+		if json.Unmarshal(fields[name], &n) == nil && n != nil {
+			attributes = append(attributes, attribute(*n))
+		}
+	}
+	if q.output > 0 {
+		attributes = append(attributes, semconv.GenAIRequestMaxTokens(int(q.output)))
+	}
+	if n := q.choices(); n > 1 {
+		attributes = append(attributes, semconv.GenAIRequestChoiceCount(int(n)))
+	}
+	return attributes
+}
+
+// answered is what else a span tells of an answer.
+func (r *result) answered() (attributes []attribute.KeyValue) {
+	if r.reported {
+		attributes = append(attributes, semconv.GenAIUsageInputTokens(int(r.input)), semconv.GenAIUsageOutputTokens(int(r.output)))
+	}
+	if r.id != "" {
+		attributes = append(attributes, semconv.GenAIResponseID(r.upstream.withoutKey(r.id)))
+	}
+	if len(r.finish) > 0 {
+		reasons := make([]string, len(r.finish))
+		for i, reason := range r.finish {
+			reasons[i] = r.upstream.withoutKey(reason)
+		}
+		attributes = append(attributes, semconv.GenAIResponseFinishReasons(reasons...))
+	}
+	return attributes
+}
+
+func (t *telemetry) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	for _, f := range t.shutdown {
+		if err := f(ctx); err != nil {
+			slog.Warn("telemetry was lost", "error", err)
+		}
+	}
+}

@@ -1,0 +1,103 @@
+package agents
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	apierrs "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgotesting "k8s.io/client-go/testing"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+)
+
+const controls = "/agents/team/bruno/controls"
+
+// TestControl: what an event withdrew is in the agent's record, once.
+func TestControl(t *testing.T) {
+	w := newWorld(t)
+	w.cluster.PrependReactor("patch", "lambdaagents", conflictOnce())
+	e := newEvent("1", "io.example.alarm", "/guards/north", `{"permission":"triggers","action":"withdraw","duration":"1h","reason":"too many"}`)
+	for range 2 {
+		// The second time its cache has not seen the first: the API server refuses the
+		// older version, and the event's key is found in the newer one.
+		if status, _, said := w.post(controls, e); status != http.StatusAccepted {
+			t.Fatalf("answer = %d %s", status, said)
+		}
+		w.cluster.PrependReactor("patch", "lambdaagents", conflictOnce())
+	}
+	want := `{"permissions":[{"permission":"triggers","until":"2026-01-02T04:04:05Z","source":"/guards/north","reason":"too many"}],"events":["` + keyOf(&e) + `"]}`
+	if got := w.record(); got != want {
+		t.Errorf("the record is %s, want %s", got, want)
+	}
+	for _, e := range []event.Event{
+		newEvent("2", "io.example.alarm", "/guard", `{"permission":"*","action":"withdraw"}`),
+		newEvent("3", "io.example.alarm", "/guard", `{"permission":"brokers","action":"restore"}`),
+	} {
+		w.cluster.PrependReactor("patch", "lambdaagents", conflictOnce())
+		if status, _, said := w.post(controls, e); status != http.StatusAccepted {
+			t.Fatalf("answer = %d %s", status, said)
+		}
+	}
+	if got := w.record(); strings.Contains(got, "brokers") || !strings.Contains(got, `{"permission":"triggers","source":"/guard"}`) || !strings.Contains(got, "functions") {
+		t.Errorf("the record is %s, want triggers and functions for good", got)
+	}
+	if got := strings.Join(w.audits, ", "); got != "/guards/north withdrawn bruno, /guard withdrawn bruno, /guard restored bruno" {
+		t.Errorf("audits = %s", got)
+	}
+}
+
+// conflictOnce says once that the agent has changed.
+func conflictOnce() clientgotesting.ReactionFunc {
+	done := false
+	return func(clientgotesting.Action) (bool, runtime.Object, error) {
+		if done {
+			return false, nil, nil
+		}
+		done = true
+		return true, nil, apierrs.NewConflict(lambda.LambdaAgentResource, "bruno", errors.New("changed"))
+	}
+}
+
+func TestControlRefused(t *testing.T) {
+	const good = `{"permission":"triggers","action":"withdraw"}`
+	for _, tt := range []struct {
+		name, path string
+		e          event.Event
+		change     func(*v1alpha1.LambdaAgent)
+		status     int
+		want       string
+	}{
+		{"no such agent", "/agents/team/nobody/controls", newEvent("1", "io.example.alarm", "/guard", good), nil, 404, "not found"},
+		{"no agent's name", "/agents/team/_/controls", newEvent("1", "io.example.alarm", "/guard", good), nil, 400, "is no agent"},
+		{"a forged source", controls, newEvent("1", "io.example.alarm", "/team/bruno", good), nil, 403, `source "/team/bruno"`},
+		{"another type", controls, newEvent("1", "io.example.other", "/guard", good), nil, 403, `type "io.example.other"`},
+		{"controls that are off", controls, newEvent("1", "io.example.alarm", "/guard", good), func(a *v1alpha1.LambdaAgent) { a.Spec.Permissions.EventControls.AllowEventDisable = false }, 403, "lets no event"},
+		{"no permissions", controls, newEvent("1", "io.example.alarm", "/guard", good), func(a *v1alpha1.LambdaAgent) { a.Spec.Permissions = nil }, 403, "lets no event"},
+		{"no data", controls, newEvent("1", "io.example.alarm", "/guard", `{}`), nil, 400, "data: "},
+		{"another permission", controls, newEvent("1", "io.example.alarm", "/guard", `{"permission":"pods","action":"withdraw"}`), nil, 400, "expected brokers, triggers, functions or *"},
+		{"another action", controls, newEvent("1", "io.example.alarm", "/guard", `{"permission":"*","action":"grant"}`), nil, 400, "expected withdraw or restore"},
+		{"no duration", controls, newEvent("1", "io.example.alarm", "/guard", `{"permission":"*","action":"withdraw","duration":"-1h"}`), nil, 400, "duration: expected"},
+		{"a restore for a time", controls, newEvent("1", "io.example.alarm", "/guard", `{"permission":"*","action":"restore","duration":"1h"}`), nil, 400, "duration: goes with withdraw"},
+		{"a record that cannot be read", controls, newEvent("1", "io.example.alarm", "/guard", good), func(a *v1alpha1.LambdaAgent) { a.Annotations = map[string]string{lambda.WithdrawnAnnotationKey: "{"} }, 503, "annotation"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			if tt.change != nil {
+				w = newWorld(t, tt.change)
+			}
+			before := w.record()
+			status, _, said := w.post(tt.path, tt.e)
+			if status != tt.status || !strings.Contains(said, tt.want) {
+				t.Errorf("answer = %d %s, want %d that says %q", status, said, tt.status, tt.want)
+			}
+			if w.record() != before || len(w.audits) > 0 {
+				t.Errorf("the record is %s, audits %v", w.record(), w.audits)
+			}
+		})
+	}
+}

@@ -1,0 +1,324 @@
+package approval
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	corev1 "k8s.io/api/core/v1"
+	apierrs "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	clientgotesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
+	clocktesting "k8s.io/utils/clock/testing"
+	"knative.dev/pkg/apis"
+	"knative.dev/pkg/reconciler"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/approval"
+	fakelambda "github.com/brunovlucena/knative-lambda-operator/pkg/client/clientset/versioned/fake"
+	listers "github.com/brunovlucena/knative-lambda-operator/pkg/client/listers/lambda/v1alpha1"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
+)
+
+var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// world is a cluster with a supervised agent that asked for something.
+type world struct {
+	*decider
+	t        *testing.T
+	agent    *v1alpha1.LambdaAgent
+	request  *v1alpha1.ApprovalRequest
+	cluster  *fakelambda.Clientset
+	stored   cache.Indexer
+	recorder *record.FakeRecorder
+	clock    *clocktesting.FakePassiveClock
+	// answer of the endpoint, and what came to it and to Slack.
+	status int
+	answer string
+	asked  []string
+	// told to the broker, which fails with an error.
+	told      []event.Event
+	brokerErr error
+	again     []time.Duration
+}
+
+func newWorld(t *testing.T, change ...func(*v1alpha1.ApprovalSpec)) *world {
+	w := &world{t: t, status: http.StatusAccepted, recorder: record.NewFakeRecorder(16), clock: clocktesting.NewFakePassiveClock(now)}
+	server := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		w.asked = append(w.asked, strings.Join([]string{r.URL.Path, r.Header.Get("Authorization"), r.Header.Get("Ce-Type"), r.Header.Get("Ce-Id"), r.Header.Get("Ce-Source"), string(body)}, "|"))
+		out.WriteHeader(w.status)
+		fmt.Fprint(out, w.answer)
+	}))
+	t.Cleanup(server.Close)
+	secret := corev1.LocalObjectReference{Name: "keys"}
+	spec := &v1alpha1.ApprovalSpec{
+		Providers: []v1alpha1.ApprovalProvider{"slack", "custom"}, Timeout: v1alpha1.NewDuration(time.Minute), TimeoutAction: "deny",
+		Slack:  &v1alpha1.SlackApproval{Channel: "#ops", WebhookSecretRef: corev1.SecretKeySelector{LocalObjectReference: secret, Key: "slack"}},
+		Custom: &v1alpha1.CustomApproval{Endpoint: server.URL + "/decide", SecretRef: &corev1.SecretKeySelector{LocalObjectReference: secret, Key: "token"}},
+	}
+	for _, c := range change {
+		c(spec)
+	}
+	broker, _ := apis.ParseURL("http://broker.test")
+	w.agent = &v1alpha1.LambdaAgent{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "bruno", UID: "uid"},
+		Spec:       v1alpha1.LambdaAgentSpec{OperationMode: v1alpha1.ModeSupervised, Approval: spec, Eventing: &v1alpha1.AgentEventing{Enabled: true, EventSource: "/team/bruno"}},
+		Status:     v1alpha1.LambdaAgentStatus{Broker: &v1alpha1.BrokerStatus{Name: "bruno", URL: broker}},
+	}
+	w.request = approval.New(w.agent, "1", &events.ApprovalRequest{Action: "reboot"}, []byte(`{"action":"reboot","description":"it hangs"}`), 0, now)
+	w.request.UID = "request"
+	w.cluster = fakelambda.NewSimpleClientset(w.agent, w.request)
+	agents := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
+	w.stored = cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
+	if err := agents.Add(w.agent); err != nil {
+		t.Fatal(err)
+	}
+	keys := &corev1.Secret{Data: map[string][]byte{"slack": []byte(server.URL + "/hook\n"), "token": []byte("t0ken")}}
+	w.decider = &decider{
+		requests: listers.NewApprovalRequestLister(w.stored), agents: listers.NewLambdaAgentLister(agents), client: w.cluster.LambdaV1alpha1(),
+		asker: &asker{
+			secret: func(_ context.Context, namespace, name string) (*corev1.Secret, error) {
+				if namespace != "team" || name != "keys" {
+					return nil, apierrs.NewNotFound(corev1.Resource("secrets"), name)
+				}
+				return keys, nil
+			},
+			client: guarded(func() []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }),
+		},
+		post: func(_ context.Context, url string, e *event.Event) error {
+			if url != "http://broker.test" {
+				t.Errorf("told %s", url)
+			}
+			if w.brokerErr == nil {
+				w.told = append(w.told, *e)
+			}
+			return w.brokerErr
+		},
+		recorder: w.recorder, clock: w.clock,
+		after: func(_ types.NamespacedName, d time.Duration) { w.again = append(w.again, d) },
+	}
+	if err := w.Promote(reconciler.UniversalBucket(), nil); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// run one pass over the request as the API server has it.
+func (w *world) run() error {
+	w.t.Helper()
+	w.again = nil
+	if r := w.now(); r != nil {
+		if err := w.stored.Add(r); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return w.Reconcile(w.t.Context(), "team/"+w.request.Name)
+}
+
+// now is the request as it is; nil when it is gone.
+func (w *world) now() *v1alpha1.ApprovalRequest {
+	r, err := w.cluster.LambdaV1alpha1().ApprovalRequests("team").Get(w.t.Context(), w.request.Name, metav1.GetOptions{})
+	if err != nil {
+		return nil
+	}
+	return r
+}
+
+func (w *world) must() {
+	w.t.Helper()
+	if err := w.run(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// TestGranted: who is asked once decides later; the outcome is told until the broker
+// has taken it, and the request is kept for a while.
+func TestGranted(t *testing.T) {
+	w := newWorld(t)
+	w.must()
+	w.must() // asks nobody twice
+	if len(w.asked) != 2 || !slices.Equal(w.again, []time.Duration{time.Minute}) {
+		t.Fatalf("asked %q, again after %v", w.asked, w.again)
+	}
+	if want := `/decide|Bearer t0ken|io.knative.lambda.approval.requested|1|/team/bruno|{"action":"reboot","description":"it hangs"}`; w.asked[1] != want {
+		t.Errorf("the endpoint got %s, want %s", w.asked[1], want)
+	}
+	r := w.now()
+	if err := approval.Cast(r, approval.Vote{Decision: "granted", By: "ann", Reason: "go"}, now); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.write(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	w.brokerErr = errors.New("refused")
+	if err := w.run(); err == nil || w.now().Status.ToldTime != nil {
+		t.Errorf("a broker that does not take it is not told again: %v", err)
+	}
+	w.brokerErr = nil
+	w.must()
+	if len(w.told) != 1 || w.told[0].Type() != "io.knative.lambda.approval.granted" || w.now().Status.ToldTime == nil {
+		t.Fatalf("told %v", w.told)
+	}
+	w.must()
+	if len(w.told) != 1 || !slices.Equal(w.again, []time.Duration{Retention}) {
+		t.Errorf("told %d times, again after %v", len(w.told), w.again)
+	}
+	w.clock.SetTime(now.Add(Retention))
+	w.must()
+	if w.now() != nil {
+		t.Error("it is still there")
+	}
+	for _, want := range []string{`Normal ApprovalRequested Asked for approval of "reboot", request "1"`, `Normal ApprovalGranted "reboot", request "1", was granted by ann`} {
+		if got := <-w.recorder.Events; got != want {
+			t.Errorf("Kubernetes event %q, want %q", got, want)
+		}
+	}
+}
+
+// TestTimeout: what nobody decided in time is decided as the spec says.
+func TestTimeout(t *testing.T) {
+	for action, want := range map[string]v1alpha1.ApprovalDecision{"deny": "denied", "approve": "granted"} {
+		w := newWorld(t, func(s *v1alpha1.ApprovalSpec) { s.TimeoutAction = action })
+		w.clock.SetTime(now.Add(time.Minute))
+		w.must()
+		if s := w.now().Status; s.Decision != want || s.DecidedBy != "timeout" || len(w.asked) != 0 {
+			t.Errorf("%s: %+v, asked %q", action, s, w.asked)
+		}
+		w.must()
+		if len(w.told) != 1 || !strings.HasSuffix(w.told[0].Type(), string(want)) {
+			t.Errorf("%s: told %v", action, w.told)
+		}
+	}
+}
+
+// TestCustomDecides: an endpoint may answer with a decision.
+func TestCustomDecides(t *testing.T) {
+	for _, tt := range []struct {
+		name, answer string
+		status       int
+		all          bool
+		decision     v1alpha1.ApprovalDecision
+		err          string
+	}{
+		{"granted", `{"decision":"granted","reason":"fine"}`, 200, false, "granted", ""},
+		{"denied", `{"decision":"denied"}`, 200, true, "denied", ""},
+		{"one consent of two", `{"decision":"granted"}`, 200, true, "", ""},
+		{"later", "", 200, false, "", ""},
+		{"later, too", `{"decision":"granted"}`, 202, false, "", ""},
+		{"another word", `{"decision":"yes"}`, 200, false, "", "expected granted or denied"},
+		{"no JSON", `granted`, 200, false, "", "expected {"},
+		{"an error", "", 500, false, "", "the answer was 500"},
+		{"a redirect", "", 302, false, "", "the answer was 302"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t, func(s *v1alpha1.ApprovalSpec) { s.RequireAll = tt.all })
+			w.request.Status.Notices = []v1alpha1.ApprovalNotice{{Provider: "slack", Time: &metav1.Time{Time: now}}}
+			if _, err := w.write(t.Context(), w.request); err != nil {
+				t.Fatal(err)
+			}
+			w.status, w.answer = tt.status, tt.answer
+			err := w.run()
+			s := w.now().Status
+			if s.Decision != tt.decision || (err != nil) != (tt.err != "") {
+				t.Errorf("decision %q, error %v", s.Decision, err)
+			}
+			if tt.err != "" && !strings.Contains(s.Notices[1].Error, tt.err) {
+				t.Errorf("the notice says %q, want %q", s.Notices[1].Error, tt.err)
+			}
+			if tt.all && tt.decision == "" && len(s.Consents) != 1 {
+				t.Errorf("consents = %v", s.Consents)
+			}
+		})
+	}
+}
+
+// TestTrouble: each provider is asked although another one fails, nothing secret is
+// said, and the same error is written once.
+func TestTrouble(t *testing.T) {
+	for name, tt := range map[string]struct {
+		spoil func(*world)
+		want  string
+	}{
+		"no Secret":           {func(w *world) { w.agent.Spec.Approval.Slack.WebhookSecretRef.Name = "none" }, `secrets "none" not found`},
+		"no key":              {func(w *world) { w.agent.Spec.Approval.Slack.WebhookSecretRef.Key = "none" }, `the Secret team/keys has no key "none"`},
+		"a private address":   {func(w *world) { w.asker.client = guarded(func() []netip.Prefix { return nil }) }, "127.0.0.1 is not on the public Internet: where that is right, an administrator has to list its network in config-events"},
+		"no settings by now":  {func(w *world) { w.agent.Spec.Approval = &v1alpha1.ApprovalSpec{} }, "spec.approval.slack: missing by now"},
+		"not supervised more": {func(w *world) { w.agent.Spec.Approval = nil }, "spec.approval.slack: missing by now"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			tt.spoil(w)
+			if err := w.run(); err == nil {
+				t.Fatal("no error: it would not be tried again")
+			}
+			s := w.now().Status
+			if len(s.Notices) != 2 || !strings.Contains(s.Notices[0].Error, tt.want) || strings.Contains(s.Notices[0].Error, "/hook") {
+				t.Errorf("notices = %+v, want one that says %q", s.Notices, tt.want)
+			}
+			before := len(w.cluster.Actions())
+			if err := w.run(); err == nil {
+				t.Error("no error the second time")
+			}
+			for _, a := range w.cluster.Actions()[before:] {
+				if a.GetVerb() == "update" {
+					t.Errorf("the same error is written again: %v", a)
+				}
+			}
+		})
+	}
+}
+
+// TestFirstDecisionStands: who decided meanwhile is not overruled by the time.
+func TestFirstDecisionStands(t *testing.T) {
+	w := newWorld(t)
+	w.cluster.PrependReactor("update", "approvalrequests", func(clientgotesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrs.NewConflict(lambda.ApprovalRequestResource, w.request.Name, errors.New("changed"))
+	})
+	w.clock.SetTime(now.Add(time.Hour))
+	if err := w.run(); err != nil || len(w.told) != 0 || w.now().Status.Decision != "" {
+		t.Errorf("Reconcile() = %v, told %v", err, w.told)
+	}
+}
+
+// TestSlackText: what an agent says stays text.
+func TestSlackText(t *testing.T) {
+	r := newWorld(t).request
+	text := slackText(r)
+	for _, want := range []string{"Agent *team/bruno* asks for approval of *reboot*\nit hangs\n", "denied at 2026-01-02T03:05:05Z", "`kubectl lambda approvals grant bruno 1 -n team`", "approvals deny bruno 1"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the message does not say %q: %s", want, text)
+		}
+	}
+	r.Spec.ID = "1`; rm -rf ~ #"
+	r.Spec.Action = "<!channel> *reboot*\n`x`"
+	data, err := json.Marshal(events.ApprovalRequest{Action: "x", Description: "```<@U1>"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Spec.Data = string(data)
+	text = slackText(r)
+	for _, bad := range []string{"<", "rm -rf", "*reboot*", "`x`"} {
+		if strings.Contains(text, bad) {
+			t.Errorf("the message says %q: %s", bad, text)
+		}
+	}
+	if !strings.Contains(text, "grant bruno "+r.Name+" -n team") {
+		t.Errorf("the command does not name the request: %s", text)
+	}
+}

@@ -1,0 +1,208 @@
+package lambdaagent
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	clientgotesting "k8s.io/client-go/testing"
+	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent/resources"
+	ltesting "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/testing"
+)
+
+func TestReconcileRoutes(t *testing.T) {
+	declared := eventful(intends("order.created"))
+	plain := agent(declared)
+	shop := peer("shop", subscribes("io.shop.order.created"))
+	trigger, binding := working(plain, routeOf(plain, "io.shop.order.created", shop, false))
+	const routeType = "io.shop.order.created"
+	byIntent := routed(v1alpha1.RouteIntent, routeType, "shop", "")
+	waitsFor := func(what string) option {
+		return func(a *v1alpha1.LambdaAgent) {
+			a.Status.MarkRoutingReadyBut(v1alpha1.ReasonWaitingForTarget, "The route of "+what+" waits for that agent and its broker.")
+		}
+	}
+	leaving, leavingBinding := working(plain, routeOf(plain, routeType, shop, false), retired(plain, shop, 0))
+	left, leftBinding := working(plain, routeOf(plain, routeType, shop, false), retired(plain, shop, time.Hour))
+	forwarding := eventful(forwards("z", "shop", false))
+	forwarder := agent(forwarding)
+	forwarded, forwardedBinding := working(forwarder, routeOf(forwarder, "z", shop, false))
+	both := eventful(intends("order.created"), forwards(routeType, "shop", true))
+	relayed, relayedBinding := working(agent(both), routeOf(agent(both), routeType, shop, true))
+	stale, staleBinding := working(plain, routeOf(plain, routeType, shop, false))
+	settled, settledBinding := working(agent(both), routeOf(agent(both), routeType, shop, true), readySince(time.Minute))
+	relaying := eventful(forwards("z", "shop", true))
+	back := peer("shop", forwards("z", name, true))
+	queue, policy := lettersOf(plain)
+	noLetters := eventful(intends("order.created"), func(e *v1alpha1.AgentEventing) {
+		off := false
+		e.DLQ = &v1alpha1.DeadLetterSpec{Enabled: &off}
+	})
+	unheard, unheardBinding := working(plain, routeOf(plain, routeType, shop, false), unresolved)
+	leavingStill, leavingStillBinding := working(plain, routeOf(plain, routeType, shop, false), retired(plain, shop, time.Minute))
+	named := peer("elsewhere", func(e *v1alpha1.AgentEventing) {
+		e.Subscriptions = []v1alpha1.AgentSubscription{{EventType: routeType, Source: plain.EventSource()}}
+	})
+	named.Namespace = "data"
+	bare, _ := working(plain, resources.MakeRoute(agent(noLetters), routeType, keyOf(shop), false, nil, testConfig().Eventing))
+
+	ltesting.Table{{
+		Name: "an intent that somebody receives", Key: theKey,
+		Objects:     world(t, with(t, declared, flowing), shop),
+		WantCreates: ltesting.Objects(routeOf(plain, routeType, shop, false)),
+		WantStatusUpdates: status(with(t, declared, flowing, routed(v1alpha1.RouteIntent, routeType, "shop", v1alpha1.ReasonTriggerNotReady),
+			waits(v1alpha1.ReasonTriggerNotReady, `Trigger "`+trigger.Name+`" is not reconciled yet.`))),
+		WantEvents: events("Created", "Trigger", trigger.Name),
+	}, {
+		Name: "steady", Key: theKey,
+		Objects: world(t, with(t, declared, flowing, byIntent), shop, trigger, binding),
+	}, {
+		Name: "consent withdrawn", Key: theKey,
+		Objects:           world(t, with(t, declared, flowing, byIntent), peer("shop"), trigger, binding),
+		WantDeletes:       []clientgotesting.DeleteActionImpl{goneTrigger(trigger.Name), goneBinding(binding.Name)},
+		WantStatusUpdates: status(with(t, declared, flowing)),
+		WantEvents:        events("Deleted", "Trigger", trigger.Name, "Binding", binding.Name),
+	}, {
+		Name: "the agent goes", Key: theKey,
+		Objects:           world(t, with(t, declared, flowing, byIntent), trigger, binding),
+		WantUpdates:       []clientgotesting.UpdateActionImpl{{Object: leaving}},
+		WantStatusUpdates: status(with(t, declared, flowing, routed(v1alpha1.RouteIntent, routeType, "shop", v1alpha1.ReasonTargetGone), waitsFor(routeType+" to agent team/shop"))),
+		WantEvents:        events("Updated", "Trigger", trigger.Name),
+	}, {
+		Name: "the agent has gone", Key: theKey,
+		Objects:           world(t, with(t, declared, flowing, routed(v1alpha1.RouteIntent, routeType, "shop", v1alpha1.ReasonTargetGone), waitsFor(routeType+" to agent team/shop")), left, leftBinding),
+		WantDeletes:       []clientgotesting.DeleteActionImpl{goneTrigger(trigger.Name), goneBinding(binding.Name)},
+		WantStatusUpdates: status(with(t, declared, flowing)),
+		WantEvents:        events("Deleted", "Trigger", trigger.Name, "Binding", binding.Name),
+	}, {
+		Name: "the agent comes back", Key: theKey,
+		Objects:           world(t, with(t, declared, flowing, routed(v1alpha1.RouteIntent, routeType, "shop", v1alpha1.ReasonTargetGone), waitsFor(routeType+" to agent team/shop")), shop, leaving, leavingBinding),
+		WantUpdates:       []clientgotesting.UpdateActionImpl{{Object: trigger}},
+		WantStatusUpdates: status(with(t, declared, flowing, byIntent)),
+		WantEvents:        events("Updated", "Trigger", trigger.Name),
+	}, {
+		Name: "the agent comes back and does not receive: what waited is still led away", Key: theKey,
+		Objects: world(t, with(t, declared, flowing), peer("shop"), leavingStill, leavingStillBinding),
+	}, {
+		Name: "the agent's broker is not there yet, which holds nobody else up", Key: theKey,
+		Objects: world(t, with(t, declared, flowing), shop, unheard, unheardBinding),
+		WantStatusUpdates: status(with(t, declared, flowing, routed(v1alpha1.RouteIntent, routeType, "shop", v1alpha1.ReasonTargetNotReady),
+			waitsFor(routeType+" to agent team/shop"))),
+	}, {
+		Name: "an agent that asks for its events, in a namespace that is not allowed", Key: theKey,
+		Objects: world(t, with(t, declared, flowing), named),
+		WantStatusUpdates: status(with(t, declared, flowing, func(a *v1alpha1.LambdaAgent) {
+			a.Status.Routes = []v1alpha1.RouteStatus{{Kind: v1alpha1.RouteIntent, EventType: routeType, Agent: "elsewhere", Namespace: "data", Reason: v1alpha1.ReasonTargetNotAllowed}}
+		})),
+	}, {
+		Name: "a forward waits", Key: theKey,
+		Objects:           world(t, with(t, forwarding, flowing)),
+		WantStatusUpdates: status(with(t, forwarding, flowing, routed(v1alpha1.RouteForward, "z", "shop", v1alpha1.ReasonTargetNotFound), waitsFor("z to agent team/shop"))),
+	}, {
+		Name: "a forward whose agent goes", Key: theKey,
+		Objects: world(t, with(t, forwarding, flowing, routed(v1alpha1.RouteForward, "z", "shop", "")), forwarded, forwardedBinding),
+		WantUpdates: []clientgotesting.UpdateActionImpl{{Object: func() *eventingv1.Trigger {
+			t := forwarded.DeepCopy()
+			retired(forwarder, shop, 0)(t)
+			return t
+		}()}},
+		WantStatusUpdates: status(with(t, forwarding, flowing, routed(v1alpha1.RouteForward, "z", "shop", v1alpha1.ReasonTargetGone), waitsFor("z to agent team/shop"))),
+		WantEvents:        events("Updated", "Trigger", forwarded.Name),
+	}, {
+		Name: "an intent and a forward share a Trigger", Key: theKey,
+		Objects: world(t, with(t, both, flowing, byIntent, routed(v1alpha1.RouteForward, routeType, "shop", "")), shop, relayed, relayedBinding),
+	}, {
+		Name: "a route becomes a relay: the one of before stays until the new one has settled", Key: theKey,
+		Objects: world(t, with(t, both, flowing, byIntent, routed(v1alpha1.RouteForward, routeType, "shop", "")), shop, stale, staleBinding, relayed, relayedBinding),
+	}, {
+		Name: "the new one has settled", Key: theKey,
+		Objects:     world(t, with(t, both, flowing, byIntent, routed(v1alpha1.RouteForward, routeType, "shop", "")), shop, stale, staleBinding, settled, settledBinding),
+		WantDeletes: []clientgotesting.DeleteActionImpl{goneTrigger(stale.Name), goneBinding(staleBinding.Name)},
+		WantEvents:  events("Deleted", "Trigger", stale.Name, "Binding", staleBinding.Name),
+	}, {
+		Name: "relays that would pass events round", Key: theKey,
+		Objects: world(t, with(t, relaying, flowing), back),
+		WantStatusUpdates: status(with(t, relaying, flowing, routed(v1alpha1.RouteForward, "z", "shop", v1alpha1.ReasonRelayCircle), func(a *v1alpha1.LambdaAgent) {
+			a.Status.MarkRoutingFailed(v1alpha1.ReasonRelayCircle, "Events of type z would go round for ever: team/bruno → team/shop → team/bruno. Take relay away from one of these.")
+		})),
+	}, {
+		Name: "no dead letters", Key: theKey,
+		Objects:     append(world(t, with(t, noLetters, flowing, byIntent))[:5], shop, bare, queue, policy),
+		WantDeletes: []clientgotesting.DeleteActionImpl{gone("rabbitmq.com", "v1beta1", "policies", policy.Name), gone("rabbitmq.com", "v1beta1", "queues", queue.Name)},
+		WantEvents:  events("Deleted", "Policy", policy.Name, "Queue", queue.Name),
+	}}.Test(t, newReconciler)
+}
+
+// TestReconcileReceiverTriggers: what leads to the receiver and back comes and goes with
+// the spec, and is no route.
+func TestReconcileReceiverTriggers(t *testing.T) {
+	asking := func(a *v1alpha1.LambdaAgent) {
+		eventful()(a)
+		a.Spec.OperationMode = v1alpha1.ModeSupervised
+		a.Spec.Approval = &v1alpha1.ApprovalSpec{Custom: &v1alpha1.CustomApproval{Endpoint: "https://approvals.test"}}
+	}
+	supervised := agent(asking)
+	wanted := func() []*eventingv1.Trigger {
+		return resources.MakeReceiverTriggers(supervised, resources.DeadLetterSink(supervised, testConfig().Eventing), testConfig().Eventing)
+	}
+	requests, outcomes := wanted()[0], wanted()[1]
+	first, firstBinding := working(supervised, wanted()[0])
+	second, secondBinding := working(supervised, wanted()[1])
+	names := []string{first.Name, second.Name}
+	slices.Sort(names) // the order in which they go
+
+	ltesting.Table{{
+		Name: "they come", Key: theKey,
+		Objects:           world(t, with(t, asking, flowing)),
+		WantCreates:       ltesting.Objects(requests, outcomes),
+		WantStatusUpdates: status(with(t, asking, flowing, waits(v1alpha1.ReasonTriggerNotReady, `Trigger "`+requests.Name+`" is not reconciled yet.`))),
+		WantEvents:        events("Created", "Trigger", requests.Name, "Trigger", outcomes.Name),
+	}, {
+		Name: "steady", Key: theKey,
+		Objects: world(t, with(t, asking, flowing), first, firstBinding, second, secondBinding),
+	}, {
+		Name: "they go", Key: theKey,
+		Objects: world(t, with(t, eventful(), flowing), first, firstBinding, second, secondBinding),
+		WantDeletes: []clientgotesting.DeleteActionImpl{goneTrigger(names[0]), goneTrigger(names[1]),
+			goneBinding(names[0] + "-dead-letters"), goneBinding(names[1] + "-dead-letters")},
+		WantEvents: events("Deleted", "Trigger", names[0], "Trigger", names[1], "Binding", names[0]+"-dead-letters", "Binding", names[1]+"-dead-letters"),
+	}}.Test(t, newReconciler)
+}
+
+// TestRetirement: a Trigger stays for as long as an event may take to become a dead
+// letter.
+func TestRetirement(t *testing.T) {
+	many := int32(100)
+	for _, tt := range []struct {
+		name string
+		spec *v1alpha1.DeadLetterSpec
+		want time.Duration
+	}{
+		{"by default", nil, (30 + 6*30 + 1 + 2 + 4 + 8 + 16) * time.Second},
+		{"linear", &v1alpha1.DeadLetterSpec{BackoffPolicy: "linear"}, (30 + 6*30 + 5) * time.Second},
+		{"no end in sight", &v1alpha1.DeadLetterSpec{RetryMaxAttempts: &many}, maxRetirement},
+	} {
+		a := agent(eventful(func(e *v1alpha1.AgentEventing) { e.DLQ = tt.spec }))
+		e := &eventing{LambdaAgent: a, Pass: passOf(a)}
+		if got := e.retirement(); got != tt.want {
+			t.Errorf("%s: retirement() = %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// TestBounded: of too many routes those that do not work are told, in the order in
+// which all are.
+func TestBounded(t *testing.T) {
+	var routes []v1alpha1.RouteStatus
+	for i := range 2 * maxRoutes {
+		routes = append(routes, v1alpha1.RouteStatus{Kind: v1alpha1.RouteIntent, EventType: "t", Agent: strings.Repeat("a", i+1), Ready: i != 2*maxRoutes-1})
+	}
+	got := bounded(routes)
+	if len(got) != maxRoutes || got[maxRoutes-1].Ready || !got[0].Ready || len(got[0].Agent) != 1 {
+		t.Errorf("%d routes, the first of %+v, the last %+v", len(got), got[0], got[len(got)-1])
+	}
+}
