@@ -182,8 +182,8 @@ func TestRetirement(t *testing.T) {
 		spec *v1alpha1.DeadLetterSpec
 		want time.Duration
 	}{
-		{"by default", nil, (30 + 6*30 + 1 + 2 + 4 + 8 + 16) * time.Second},
-		{"linear", &v1alpha1.DeadLetterSpec{BackoffPolicy: "linear"}, (30 + 6*30 + 5) * time.Second},
+		{"by default", nil, (30 + 6*30 + 2 + 4 + 8 + 16 + 32) * time.Second},
+		{"linear", &v1alpha1.DeadLetterSpec{BackoffPolicy: "linear"}, (30 + 6*30 + 1 + 2 + 3 + 4 + 5) * time.Second},
 		{"no end in sight", &v1alpha1.DeadLetterSpec{RetryMaxAttempts: &many}, maxRetirement},
 	} {
 		a := agent(eventful(func(e *v1alpha1.AgentEventing) { e.DLQ = tt.spec }))

@@ -240,19 +240,10 @@ func (e *eventing) retire(ctx context.Context, t *eventingv1.Trigger, target typ
 }
 
 // retirement is how long an event may be on its way to the dead letter queue if that is
-// not reached at once: each attempt's time and the pauses between them.
+// not reached at once.
 func (e *eventing) retirement() time.Duration {
-	retry, policy, delay := sharedresources.Retries(resources.DeadLetters(e.LambdaAgent), e.Config)
-	whole := e.Config.TriggerOverlap + e.Config.Delivery.Timeout
-	for range retry {
-		if whole += e.Config.Delivery.Timeout + delay; whole > maxRetirement {
-			return maxRetirement
-		}
-		if policy == "exponential" {
-			delay *= 2
-		}
-	}
-	return whole
+	delivery := sharedresources.Delivery(resources.DeadLetters(e.LambdaAgent), e.Config.Delivery.Timeout, nil, e.Config)
+	return min(e.Config.TriggerOverlap+sharedresources.RetryWindow(delivery), maxRetirement)
 }
 
 // tellGone tells of a route whose agent has gone, in the place of the forward that
