@@ -48,12 +48,12 @@ func all(got []seen, ids []string) bool {
 	return !slices.ContainsFunc(ids, func(id string) bool { return !has(got, id) })
 }
 
-// moody is an agent that remembers events where its mood is good, and fails otherwise.
+// moody is an agent that remembers events where its mood is good, and always fails otherwise.
 const moody = remember + `
 keep = handler
 
 def handler(event, context):
-    if context.type is not None and os.environ.get("MOOD") != "good":
+    if os.environ.get("MOOD") != "good":
         raise ValueError("not today")
     return keep(event, context)
 `
@@ -83,6 +83,7 @@ func TestDeadLettersOfAgents(t *testing.T) {
 	}
 	updateAgent(ctx, t, a, func(s *v1alpha1.LambdaAgentSpec) { s.Env = []corev1.EnvVar{{Name: "MOOD", Value: "good"}} })
 	a = awaitAgent(ctx, t, a, "the repaired agent", (*v1alpha1.LambdaAgent).IsReady)
+	settleAt(ctx, t, a.Status.URL, "what it remembers", func(a test.Answer) bool { return a.Status == http.StatusOK })
 	said, err := kubectlLambda(ctx, namespace, "dlq", "show", "agent/moody", "m-1")
 	if err != nil {
 		t.Fatal(err)
