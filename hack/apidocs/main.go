@@ -230,5 +230,5 @@ func unquoted(raw []byte) string {
 
 // sentence is a description on one line, as a cell of a table can hold it.
 func sentence(text string) string {
-	return strings.ReplaceAll(strings.Join(strings.Fields(text), " "), "|", `\|`)
+	return strings.NewReplacer("|", `\|`, "<", "&lt;").Replace(strings.Join(strings.Fields(text), " "))
 }
