@@ -119,6 +119,10 @@ alerts: ## List the operator's alerts that Prometheus knows
 $(bin)/k6: third_party/k6/go.mod third_party/k6/go.sum
 	cd third_party/k6 && go build -trimpath -ldflags '-s -w' -o $@ go.k6.io/k6
 
+.PHONY: base-image
+base-image: ## Push a base image for PLATFORMS to KO_DOCKER_REPO/base, for where distroless cannot be had
+	@go run ./hack/baseimage "$${KO_DOCKER_REPO:?Set it to a registry}/base" $$(tr , ' ' <<<"$${PLATFORMS:-linux/amd64,linux/arm64}")
+
 .PHONY: release
 release: ## Build what is released as VERSION says into release/, for PLATFORMS
 	hack/release.sh

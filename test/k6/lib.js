@@ -3,13 +3,15 @@
 //   TARGET     URL of the function
 //   HOST       its host name, where TARGET is the address of an ingress
 //   BODY       what is posted to it: JSON, {} by default
-//   SCALE      how much of its length and of its users a test has: 1 by default
+//   SCALE      how much of its length a test has: 1 by default
+//   USERS      how much of its users: 1 by default
 //   MAX_P95    milliseconds in which 95 % of the requests have to be answered
 //   MAX_FAILED part of the requests that may fail: 0.01 by default
 import http from 'k6/http';
-import { check, sleep } from 'k6';
+import { sleep } from 'k6';
 
-const scale = number('SCALE', 1);
+const length = number('SCALE', 1);
+const crowd = number('USERS', 1);
 
 function number(name, otherwise) {
   const value = Number(__ENV[name] || otherwise);
@@ -28,12 +30,12 @@ function target() {
 
 // seconds is a duration as k6 takes it.
 export function seconds(n) {
-  return `${Math.max(1, Math.round(n * scale))}s`;
+  return `${Math.max(1, Math.round(n * length))}s`;
 }
 
 // users is a number of users that call at the same time.
 export function users(n) {
-  return Math.max(1, Math.round(n * scale));
+  return Math.max(1, Math.round(n * crowd));
 }
 
 // thresholds make k6 exit with 99 where they are not met.
@@ -41,7 +43,7 @@ export function thresholds(p95) {
   return {
     http_req_failed: [`rate<${number('MAX_FAILED', 0.01)}`],
     http_req_duration: [`p(95)<${number('MAX_P95', p95)}`],
-    checks: ['rate>0.99'],
+    http_reqs: ['count>0'],
   };
 }
 
@@ -53,7 +55,6 @@ if (__ENV.HOST) {
 
 // call is one request of a user, who then waits for half a second.
 export function call() {
-  const response = http.post(url, __ENV.BODY || '{}', { headers, timeout: '30s' });
-  check(response, { 'status is 200': (r) => r.status === 200 });
+  http.post(url, __ENV.BODY || '{}', { headers, timeout: '30s' });
   sleep(0.5);
 }
