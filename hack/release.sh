@@ -35,8 +35,10 @@ join() {
 mapfile -t core < <(find config/core -name '*.yaml' -not -path '*/300-resources/*' | LC_ALL=C sort)
 join config/core/300-resources/*.yaml >release/crds.yaml
 join "${core[@]}" >release/core.yaml
-if [[ -d config/monitoring ]]; then
-  mapfile -t monitoring < <(find config/monitoring -name '*.yaml' -not -name kustomization.yaml | LC_ALL=C sort)
+if [[ -f config/monitoring/kustomization.yaml ]]; then
+  go run ./hack/kustomize config/monitoring >release/monitoring.yaml
+elif [[ -d config/monitoring ]]; then
+  mapfile -t monitoring < <(find config/monitoring -name '*.yaml' | LC_ALL=C sort)
   join "${monitoring[@]}" >release/monitoring.yaml
 fi
 for name in pro studio; do go run ./hack/kustomize "config/overlays/$name" >"release/$name.yaml"; done
@@ -44,7 +46,7 @@ go run ./hack/kustomize config/overlays/pro/samples >release/pro-samples.yaml
 
 # All images are built once, so that all manifests name the same ones.
 say "Building the images of $version for $platforms"
-mapfile -t images < <(grep -ho 'ko://[A-Za-z0-9._/-]*' release/*.yaml | sort -u)
+mapfile -t images < <(grep -ho 'ko://[A-Za-z0-9][A-Za-z0-9._/-]*' release/*.yaml | sort -u)
 printf -- '- %s\n' "${images[@]}" |
   ko resolve --platform="$platforms" --base-import-paths --tags="v$version" --sbom=spdx --sbom-dir=release/sboms -f - |
   sed -n 's/^- //p' >release/images.txt

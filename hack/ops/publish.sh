@@ -8,6 +8,7 @@ git check-ref-format --branch "$branch" >/dev/null 2>&1 || die "BRANCH: \"$branc
 (($# > 1)) || die "usage: publish.sh BRANCH ENV…"
 for name in "${@:2}"; do use_environment "$name"; done
 remote=${REMOTE:-origin}
+source_commit=$(git describe --always --dirty)
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -32,6 +33,6 @@ for name in "${@:2}"; do
   put "config/overlays/$name" "$name/operator/operator.yaml"
   if [[ -d config/overlays/$name/samples ]]; then put "config/overlays/$name/samples" "$name/samples/samples.yaml"; fi
 done
-commit=$(git commit-tree "$(git write-tree)" "${parent[@]}" -m "${*:2} of $(git describe --always --dirty)")
+commit=$(git commit-tree "$(git write-tree)" "${parent[@]}" -m "${*:2} of $source_commit")
 git push -q "$remote" "$commit:refs/heads/$branch"
 say "$branch is at ${commit:0:12}"

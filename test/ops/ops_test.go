@@ -189,7 +189,7 @@ func TestScripts(t *testing.T) {
 		out: "The k6-operator is missing", fails: true, never: "kubectl apply",
 	}, {
 		name: "load test", script: "k6.sh", args: []string{"smoke"}, env: []string{"TARGET=https://f.example.com"},
-		calls: []string{"< # config/k6/scripts", "kubectl delete testrun -n knative-lambda smoke", "<     file: smoke.js", "value: https://f.example.com\n", "testrun/smoke --for=jsonpath={.status.stage}=finished", "k6_cr=smoke,runner=true"},
+		calls: []string{"< # config/k6/scripts", "kubectl delete testrun -n knative-lambda smoke", "<       file: smoke.js", "value: https://f.example.com\n", "testrun/smoke --for=jsonpath={.status.stage}=finished", "k6_cr=smoke,runner=true"},
 		never: "hello-python",
 	}, {
 		name: "load test of the sample", script: "k6.sh", args: []string{"load"}, calls: []string{"value: http://hello-python.knative-lambda.svc.cluster.local\n"},
@@ -200,7 +200,7 @@ func TestScripts(t *testing.T) {
 		name: "thresholds that are not met", script: "k6.sh", args: []string{"stress"}, answers: []answer{{`get jobs .* -o jsonpath`, "0", "1"}},
 		out: "The thresholds of stress are not met", fails: true,
 	}, {
-		name: "scripts of load tests", script: "k6.sh", args: []string{"apply-tests"}, calls: []string{"go run ./hack/kustomize config/k6/scripts", "kubectl apply -f -"},
+		name: "scripts of load tests", script: "k6.sh", args: []string{"apply-tests"}, calls: []string{"go run ./hack/kustomize config/k6/scripts", "< # config/k6/scripts"},
 	}, {
 		name: "load tests that run", script: "k6.sh", args: []string{"status"}, calls: []string{"kubectl get -n knative-lambda testruns"},
 	}, {
