@@ -61,10 +61,15 @@ await_cluster() {
 
 use_cluster() { start_cluster; await_cluster; }
 
+# use_ko makes ko a command where there is none on the PATH.
+use_ko() {
+  command -v ko >/dev/null || ko() { (cd third_party/ko && go build -o "$root/bin/ko" github.com/google/ko) && "$root/bin/ko" "$@"; }
+}
+
 # install_operator builds the operator and applies it.
 install_operator() {
   say "Building and installing the operator"
-  command -v ko >/dev/null || ko() { (cd third_party/ko && go build -o "$root/bin/ko" github.com/google/ko) && "$root/bin/ko" "$@"; }
+  use_ko
   local manifests name attempt
   manifests=$(mktemp)
   ko resolve --sbom=none --base-import-paths -Rf config/core >"$manifests"
