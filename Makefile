@@ -23,11 +23,11 @@ unit: ## Run the tests that need no cluster
 	go test ./cmd/... ./pkg/... ./runtimes/... ./hack/... ./test/...
 
 .PHONY: lint
-lint: $(bin)/golangci-lint ## Run the linters
-	$(bin)/golangci-lint run ./...
+lint: bin/golangci-lint ## Run the linters
+	bin/golangci-lint run ./...
 
-$(bin)/golangci-lint: third_party/golangci-lint/go.mod third_party/golangci-lint/go.sum
-	cd third_party/golangci-lint && go build -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+bin/golangci-lint: third_party/golangci-lint/go.mod third_party/golangci-lint/go.sum
+	cd third_party/golangci-lint && go build -o $(CURDIR)/$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
 .PHONY: generate
 generate: ## Write everything that is generated
@@ -116,8 +116,8 @@ metrics: ## Print the metrics of COMPONENT (controller, webhook or receiver)
 alerts: ## List the operator's alerts that Prometheus knows
 	hack/ops/observe.sh alerts
 
-$(bin)/k6: third_party/k6/go.mod third_party/k6/go.sum
-	cd third_party/k6 && go build -trimpath -ldflags '-s -w' -o $@ go.k6.io/k6
+bin/k6: third_party/k6/go.mod third_party/k6/go.sum
+	cd third_party/k6 && go build -trimpath -ldflags '-s -w' -o $(CURDIR)/$@ go.k6.io/k6
 
 .PHONY: base-image
 base-image: ## Push a base image for PLATFORMS to KO_DOCKER_REPO/base, for where distroless cannot be had

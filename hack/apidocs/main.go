@@ -209,7 +209,6 @@ func meaning(s *apiextensionsv1.JSONSchemaProps, required bool) string {
 	return strings.TrimSpace(strings.Join(said, " "))
 }
 
-
 func bounds(least, most *float64) string {
 	switch {
 	case most == nil:

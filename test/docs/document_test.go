@@ -27,7 +27,10 @@ var notRun = map[string]string{
 	"README.md":              "the commands that run all of this, and those for a cluster with another registry",
 	"CONTRIBUTING.md":        "the commands that CI runs",
 	"docs/kubectl-lambda.md": "it installs into the reader's PATH what the test has built",
+	"docs/gitops.md":         "test/ops runs them with a kubectl that notes what it is asked",
+	"docs/load-tests.md":     "TestK6 runs the scripts; the rest needs the k6-operator",
 	"docs/local-cluster.md":  "they bring up and take down the cluster that the tests run on",
+	"docs/releases.md":       "test/ops runs it with a ko that notes what it is asked",
 }
 
 func TestSteps(t *testing.T) {
