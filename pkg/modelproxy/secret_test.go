@@ -110,7 +110,7 @@ func TestKeyIsToldNobody(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			tel, err := startTelemetry(t.Context(), cfg, func(string) string { return "" })
+			tel, err := startTelemetry(t.Context(), cfg, nil, func(string) string { return "" })
 			if err != nil {
 				t.Fatal(err)
 			}

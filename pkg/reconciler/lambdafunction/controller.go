@@ -32,6 +32,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/layer"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/cachetransform"
 	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/measure"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sourcewatch"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/registry"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
@@ -71,6 +72,9 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		return controller.Options{ConfigStore: store}
 	})
 	impl.Concurrency = concurrency // the generated controller ignores that of the options
+	if err := r.measure(impl, functions.Informer()); err != nil {
+		logging.FromContext(ctx).Fatalw("Nothing can be measured", "error", err)
+	}
 	maker := layer.NewMaker(secretReader(r.kube), r.clock)
 	resync = func(name string, _ any) {
 		impl.FilteredGlobalResync(concerns(name), functions.Informer())
@@ -89,17 +93,23 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	})
 	r.sources = sources
 	go sources.Run(ctx)
-	r.layers = layer.NewBackground(maker, impl.EnqueueKey, r.clock)
+	layers := layer.NewBackground(maker, impl.EnqueueKey, r.clock)
 	resolver := registry.NewResolver(impl.EnqueueKey, r.clock)
-	r.registry, r.tracker, r.slots = resolver, impl.Tracker, newSlots(impl.EnqueueKey, func() ([]*batchv1.Job, error) { return activeJobs(r.jobs) })
+	r.layers, r.registry, r.tracker = layers, resolver, impl.Tracker
+	r.slots = newSlots(impl.EnqueueKey, func() ([]*batchv1.Job, error) { return activeJobs(r.jobs) }, r.clock)
+	if err := measureLines(r.slots, layers); err != nil {
+		logging.FromContext(ctx).Fatalw("Builds cannot be measured", "error", err)
+	}
 
 	functions.Informer().AddEventHandler(controller.HandleAll(impl.Enqueue))
 	functions.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{DeleteFunc: func(obj any) {
 		impl.Tracker.OnDeletedObserver(obj)
 		if key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(obj); err == nil {
 			namespace, name, _ := cache.SplitMetaNamespaceKey(key)
-			r.slots.forget(types.NamespacedName{Namespace: namespace, Name: name})
-			sources.Forget(types.NamespacedName{Namespace: namespace, Name: name})
+			gone := types.NamespacedName{Namespace: namespace, Name: name}
+			r.slots.forget(gone)
+			r.builds.forget(gone)
+			sources.Forget(gone)
 		}
 	}})
 	owned := cache.FilteringResourceEventHandler{
@@ -124,6 +134,17 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		Found:   func() { impl.FilteredGlobalResync(concerns(config.EventingConfigName), functions.Informer()) },
 	})
 	return impl
+}
+
+// measure reconciles, functions and their builds.
+func (r *Reconciler) measure(impl *controller.Impl, functions cache.SharedIndexInformer) (err error) {
+	if r.builds, err = newBuilds(); err != nil {
+		return err
+	}
+	if err := measure.Reconciles(impl, "lambdafunction"); err != nil {
+		return err
+	}
+	return measure.Objects("LambdaFunction", functions, leads(impl))
 }
 
 // leads tells which functions this replica reconciles.

@@ -186,7 +186,8 @@ func newReconciler(ctx context.Context, ls *ltesting.Listers) controller.Reconci
 	}
 	r.kinds = shared.New(knative, rabbit)
 	r.resolver = addresses{}
-	r.slots = newSlots(func(types.NamespacedName) {}, func() ([]*batchv1.Job, error) { return activeJobs(r.jobs) })
+	r.slots = newSlots(func(types.NamespacedName) {}, func() ([]*batchv1.Job, error) { return activeJobs(r.jobs) }, r.clock)
+	r.builds, _ = newBuilds() // of a provider that measures nothing
 	return functionreconciler.NewReconciler(ctx, logging.FromContext(ctx), lambdaclient.Get(ctx), ls.LambdaFunctions(),
 		controller.GetEventRecorder(ctx), r, controller.Options{ConfigStore: configStore{s.config}})
 }

@@ -45,6 +45,7 @@ type Reconciler struct {
 	layers   layer.Builder
 	tracker  tracker.Interface
 	slots    *slots
+	builds   *builds
 	clock    clock.PassiveClock
 }
 

@@ -73,6 +73,7 @@ func (r *kaniko) reconcile(ctx context.Context, p *pass, b *resources.Build) pkg
 		return r.cancelBuilds(ctx, p, b.Name)
 	}
 	p.Status.Build.CompletionTime = r.now()
+	r.builds.ended(p, resultOf(outcome), r.sinceStart(p.Status.Build))
 	if outcome.Succeeded() {
 		r.registry.Remember(b.Reference, outcome.Digest)
 		return r.built(ctx, p, b, outcome.Digest)
