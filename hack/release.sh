@@ -35,12 +35,7 @@ join() {
 mapfile -t core < <(find config/core -name '*.yaml' -not -path '*/300-resources/*' | LC_ALL=C sort)
 join config/core/300-resources/*.yaml >release/crds.yaml
 join "${core[@]}" >release/core.yaml
-if [[ -f config/monitoring/kustomization.yaml ]]; then
-  go run ./hack/kustomize config/monitoring >release/monitoring.yaml
-elif [[ -d config/monitoring ]]; then
-  mapfile -t monitoring < <(find config/monitoring -name '*.yaml' | LC_ALL=C sort)
-  join "${monitoring[@]}" >release/monitoring.yaml
-fi
+go run ./hack/kustomize config/monitoring >release/monitoring.yaml
 for name in pro studio; do go run ./hack/kustomize "config/overlays/$name" >"release/$name.yaml"; done
 go run ./hack/kustomize config/overlays/pro/samples >release/pro-samples.yaml
 

@@ -25,6 +25,7 @@ var folders = map[string]struct{ first, last int64 }{
 	"config/flux/pro":             {},
 	"config/flux/studio":          {},
 	"config/k6":                   {},
+	"config/monitoring":           {},
 }
 
 // build is what kustomize makes of a folder.
@@ -108,7 +109,7 @@ func TestSchemasRefuse(t *testing.T) {
 		{"config/overlays/studio", "Canary", "knative-lambda-receiver", []string{"spec", "analysis", "interval"}, "two minutes", "interval"},
 		{"config/overlays/studio", "MetricTemplate", "knative-lambda-success-rate", []string{"spec", "provider", "type"}, "abacus", "type"},
 		{"config/overlays/studio", "HTTPRoute", "knative-lambda-receiver-ab-test", []string{"spec", "parentRefs"}, "receiver", "parentRefs"},
-		{"config/overlays/studio", "PrometheusRule", "knative-lambda-canary", []string{"spec", "groups"}, []any{map[string]any{"rules": []any{}}}, "name"},
+		{"config/overlays/studio", "PrometheusRule", "knative-lambda", []string{"spec", "groups"}, []any{map[string]any{"rules": []any{}}}, "name"},
 		{"config/overlays/studio", "PodDisruptionBudget", "knative-lambda-webhook", []string{"spec", "minimumAvailable"}, int64(1), "minimumAvailable"},
 		{"config/overlays/studio", "Deployment", "knative-lambda-webhook", []string{"spec", "replicas"}, "two", "replicas"},
 		{"config/overlays/pro/samples", "LambdaFunction", "hello-python", []string{"spec", "runtime"}, "python", "runtime"},

@@ -84,11 +84,6 @@ sed 's|ko://github.com/brunovlucena/knative-lambda-operator/cmd/\([a-z]*\)|regis
 func TestRelease(t *testing.T) {
 	releasing(t)
 	dir, _ := repository(t)
-	if err := os.MkdirAll(filepath.Join(dir, "config/monitoring"), 0o750); err != nil {
-		t.Fatal(err)
-	}
-	write(t, filepath.Join(dir, "config/monitoring/rules.yaml"), "kind: PrometheusRule\n")
-	commit(t, dir)
 	calls, out, ok := run(t, dir, nil, append([]string{registry, "COSIGN_KEY=cosign.key"}, author...), nil, "hack/release.sh")
 	if !ok {
 		t.Fatalf("it fails and prints %s", out)
@@ -106,7 +101,7 @@ func TestRelease(t *testing.T) {
 		{"pro.yaml", "# config/overlays/pro\nimage: registry.example.com/controller@sha256:0123\nversion: {app.kubernetes.io/version: v1.2.3}", "ko://"},
 		{"studio.yaml", "# config/overlays/studio", "ko://"},
 		{"pro-samples.yaml", "# config/overlays/pro/samples", "ko://"},
-		{"monitoring.yaml", "kind: PrometheusRule", "ko://"},
+		{"monitoring.yaml", "# config/monitoring", "ko://"},
 		{"CHANGELOG.md", "## [1.2.3]\n\n- something\n", "before"},
 		{"CHANGELOG.md", "- something", "not yet"},
 		{"sboms/controller.spdx.json", "{}", "ko://"},
