@@ -177,7 +177,7 @@ func exists(path string) bool {
 }
 
 func prepareDNS(ctx context.Context, e *env.Env) error {
-	_, err := e.Build(ctx, "coredns", "", "github.com/coredns/coredns")
+	_, err := e.Build(ctx, "coredns", "", ".")
 	return err
 }
 
@@ -195,7 +195,7 @@ const corefile = `.:53 {
 `
 
 func upDNS(ctx context.Context, e *env.Env) error {
-	bin, err := e.Build(ctx, "coredns", "", "github.com/coredns/coredns")
+	bin, err := e.Build(ctx, "coredns", "", ".")
 	if err != nil {
 		return err
 	}
