@@ -40,8 +40,31 @@ behavior: {systemPrompt: ""}
 `,
 }
 
+const (
+	podSpec   = `services\.spec\.template\.spec\.`
+	container = podSpec + `containers\[\]\.`
+)
+
 // places where an agent's text may end up.
-var places = ltesting.Places{Known: map[string]string{}}
+var places = ltesting.Places{
+	Known: map[string]string{
+		`configmaps\.data\.agent\.json`:                                 "JSON, which the agent and the model proxy decode",
+		container + `(command|args)\[\]`:                                "the command of the agent's own image",
+		container + `env\[\]\.(value|valueFrom\..*)`:                    "the environment of the agent's own program, and of the proxy",
+		container + `envFrom\[\]\..*`:                                   "likewise",
+		container + `imagePullPolicy`:                                   "a word, which Kubernetes checks",
+		container + `resources\..*`:                                     "names of resources, which Kubernetes checks",
+		container + `securityContext\.capabilities\.drop\[\]`:           "names of capabilities, which are dropped",
+		container + `securityContext\.seccompProfile\.localhostProfile`: "a path that Kubernetes checks",
+		podSpec + `imagePullSecrets\[\]\.name`:                          "the name of a Secret, which Kubernetes looks up",
+		`triggers\.spec\.filter\.attributes\.source`:                    "what events are compared with",
+	},
+	Names: []string{
+		`rabbitmqbrokerconfigs\.spec\.rabbitmqClusterReference\.(name|namespace)`,
+		`triggers\.spec\.filter\.attributes\.type`, `triggers\.spec\.subscriber\..*`,
+		`rolebindings\.subjects\[\]\.name`, podSpec + `serviceAccountName`, container + `image`, container + `env\[\]\.name`,
+	},
+}
 
 // TestHostileText: whatever text a user puts into whatever field, it is refused, or it
 // ends whole in the value of an environment variable, an argument, the agent's

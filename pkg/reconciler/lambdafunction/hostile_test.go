@@ -56,8 +56,40 @@ observability: {tracing: {enabled: true, endpoint: 'http://otel.test', samplingR
 traffic: [{percent: 100, latestRevision: true, tag: next}]
 `
 
+const (
+	podSpec   = `services\.spec\.template\.spec\.`
+	container = podSpec + `containers\[\]\.`
+)
+
 // places where a function's text may end up.
-var places = ltesting.Places{Known: map[string]string{}}
+var places = ltesting.Places{
+	Known: map[string]string{
+		`configmaps\.data\.plan\.json`:                                   "JSON, which the builder decodes",
+		`jobs\.spec\.template\.spec\.containers\[\]\.args\[\]`:           "one argument of Kaniko each",
+		`jobs\.spec\.template\.spec\.containers\[\]\.resources\..*`:      "names of resources, which Kubernetes checks",
+		container + `(command|args)\[\]`:                                 "the command of the function's own image",
+		container + `env\[\]\.(value|valueFrom\..*)`:                     "the environment of the function's own program",
+		container + `envFrom\[\]\..*`:                                    "likewise",
+		container + `imagePullPolicy`:                                    "a word, which Kubernetes checks",
+		container + `resources\..*`:                                      "names of resources, which Kubernetes checks",
+		container + `securityContext\.capabilities\.drop\[\]`:            "names of capabilities, which are dropped",
+		container + `securityContext\.seccompProfile\.localhostProfile`:  "a path that Kubernetes checks",
+		container + `volumeMounts\[\]\..*`:                               "paths in the function's own container",
+		podSpec + `imagePullSecrets\[\]\.name`:                           "the name of a Secret, which Kubernetes looks up",
+		podSpec + `volumes\[\]\.secret\..*`:                              "likewise, and paths in the function's own container",
+		`triggers\.spec\.(filter\.attributes|filters|subscriber\.uri).*`: "what events are compared with, escaped in a URL",
+		`triggers\.spec\.delivery\.deadLetterSink\..*`:                   "where the broker sends what fails",
+	},
+	Names: []string{
+		`brokers\.metadata\.name`, `brokers\.spec\.config\.name`,
+		`rabbitmqbrokerconfigs\.metadata\.name`, `rabbitmqbrokerconfigs\.spec\.rabbitmqClusterReference\.(name|namespace)`,
+		`triggers\.spec\.broker`,
+		`jobs\.metadata\.annotations\.lambda\.knative\.io/image`, `jobs\.spec\.template\.spec\.volumes\[\]\.secret\.secretName`,
+		`services\.metadata\.labels\.lambda\.knative\.io/language`, `services\.spec\.template\.metadata\.labels\.lambda\.knative\.io/language`,
+		`services\.spec\.traffic\[\]\.tag`, podSpec + `serviceAccountName`,
+		container + `image`, container + `env\[\]\.name`,
+	},
+}
 
 // TestHostileText: whatever text a user puts into whatever field, it is refused, or it
 // ends whole in the value of an environment variable, an argument, a filter or a name of

@@ -111,7 +111,7 @@ func prepareKubernetes(ctx context.Context, e *env.Env) error {
 // auditPolicy notes what the operator asks for, without what is in it.
 const auditPolicy = `apiVersion: audit.k8s.io/v1
 kind: Policy
-omitStages: [RequestReceived, ResponseStarted]
+omitStages: [RequestReceived]
 rules:
 - level: Metadata
   users:
