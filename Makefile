@@ -131,6 +131,14 @@ release: ## Build what is released as VERSION says into release/, for PLATFORMS
 e2e: ## Run conformance and end-to-end tests against an installed operator
 	hack/e2e.sh
 
+.PHONY: fault
+fault: ## Break what the installed operator stands on, on the local cluster, and tell how long each took to settle
+	hack/fault.sh
+
+.PHONY: vuln
+vuln: ## Look for known vulnerabilities in what is linked, where their database can be reached
+	hack/vuln.sh
+
 .PHONY: clean
 clean: ## Remove what was built here; the local cluster's cache too
 	$(cluster) down

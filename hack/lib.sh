@@ -66,13 +66,14 @@ use_ko() {
   command -v ko >/dev/null || ko() { (cd third_party/ko && go build -o "$root/bin/ko" github.com/google/ko) && "$root/bin/ko" "$@"; }
 }
 
-# install_operator builds the operator and applies it.
+# install_operator builds the operator, of this tree or of another one, and applies it.
 install_operator() {
   say "Building and installing the operator"
+  local tree=${1:-$root}
   use_ko
   local manifests name attempt
   manifests=$(mktemp)
-  ko resolve --sbom=none --base-import-paths -Rf config/core >"$manifests"
+  (cd "$tree" && ko resolve --sbom=none --base-import-paths -Rf config/core) >"$manifests"
   # The webhook of an older version refuses configuration that it does not know.
   for attempt in {2..0}; do
     kubectl apply -f "$manifests" >/dev/null && break

@@ -2,6 +2,7 @@ package lambdafunction
 
 import (
 	"context"
+	"net/netip"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -29,6 +30,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	functioninformer "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/informers/lambda/v1alpha1/lambdafunction"
 	functionreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdafunction"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/guard"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/layer"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/cachetransform"
 	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
@@ -75,7 +77,8 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	if err := r.measure(impl, functions.Informer()); err != nil {
 		logging.FromContext(ctx).Fatalw("Nothing can be measured", "error", err)
 	}
-	maker := layer.NewMaker(secretReader(r.kube), r.clock)
+	dial := guard.Dialer(func(hostPort string, address netip.Addr) bool { return mayReach(store.Load(), hostPort, address) })
+	maker := layer.NewMaker(secretReader(r.kube), r.clock, dial)
 	resync = func(name string, _ any) {
 		impl.FilteredGlobalResync(concerns(name), functions.Informer())
 		if name != config.DefaultsConfigName {
@@ -94,7 +97,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	r.sources = sources
 	go sources.Run(ctx)
 	layers := layer.NewBackground(maker, impl.EnqueueKey, r.clock)
-	resolver := registry.NewResolver(impl.EnqueueKey, r.clock)
+	resolver := registry.NewResolver(impl.EnqueueKey, r.clock, dial)
 	r.layers, r.registry, r.tracker = layers, resolver, impl.Tracker
 	r.slots = newSlots(impl.EnqueueKey, func() ([]*batchv1.Job, error) { return activeJobs(r.jobs) }, r.clock)
 	if err := measureLines(r.slots, layers); err != nil {

@@ -58,7 +58,7 @@ func (e *Env) Once(name, key string, do func(dir string) error) (string, error) 
 		return "", err
 	}
 	defer os.RemoveAll(temp)
-	if err := os.Chmod(temp, 0o755); err != nil { //nolint:gosec // a root file system is read by others
+	if err := os.Chmod(temp, 0o755); err != nil {
 		return "", err
 	}
 	if err := do(temp); err != nil {

@@ -218,6 +218,7 @@ func validateEnv(env []corev1.EnvVar, from []corev1.EnvFromSource, reserved func
 
 func (p *FunctionPod) validatePod() *apis.FieldError {
 	errs := validateEnv(p.Env, p.EnvFrom, reservedEnv)
+	errs = errs.Also(validateSecurity(p.SecurityContext).ViaField("securityContext"))
 	if p.ServiceAccountName != "" {
 		errs = errs.Also(checkObjectName(p.ServiceAccountName, "serviceAccountName"))
 	}
@@ -230,6 +231,7 @@ func (p *FunctionPod) validatePod() *apis.FieldError {
 		if !supportedVolume(v.VolumeSource) {
 			errs = errs.Also(apis.ErrGeneric("expected exactly one of", "configMap", "secret", "projected").ViaFieldIndex("volumes", i))
 		}
+		errs = errs.Also(p.validateProjection(v.Projected).ViaFieldIndex("volumes", i))
 	}
 	for i, m := range p.VolumeMounts {
 		if !names[m.Name] {
@@ -237,6 +239,21 @@ func (p *FunctionPod) validatePod() *apis.FieldError {
 		}
 		if m.MountPath == "/lambda" || strings.HasPrefix(m.MountPath, "/lambda/") {
 			errs = errs.Also(apis.ErrInvalidValue(m.MountPath, "mountPath", "/lambda is the platform's: choose another path").ViaFieldIndex("volumeMounts", i))
+		}
+	}
+	return errs
+}
+
+// validateProjection: who gets a token or a certificate of the cluster says whose.
+func (p *FunctionPod) validateProjection(v *corev1.ProjectedVolumeSource) (errs *apis.FieldError) {
+	if v == nil || p.ServiceAccountName != "" {
+		return nil
+	}
+	for i, s := range v.Sources {
+		for field, set := range map[string]bool{"serviceAccountToken": s.ServiceAccountToken != nil, "podCertificate": s.PodCertificate != nil} {
+			if set {
+				errs = errs.Also((&apis.FieldError{Message: "must not set the field(s)", Paths: []string{field}, Details: "a function has a token only of the ServiceAccount that serviceAccountName names"}).ViaFieldIndex("sources", i).ViaField("projected"))
+			}
 		}
 	}
 	return errs
