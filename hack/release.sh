@@ -34,6 +34,7 @@ join() {
 }
 mapfile -t core < <(find config/core -name '*.yaml' -not -path '*/300-resources/*' | LC_ALL=C sort)
 join config/core/300-resources/*.yaml >release/crds.yaml
+join config/post-install/*.yaml >release/post-install.yaml
 join "${core[@]}" >release/core.yaml
 go run ./hack/kustomize config/monitoring >release/monitoring.yaml
 for name in pro studio; do go run ./hack/kustomize "config/overlays/$name" >"release/$name.yaml"; done

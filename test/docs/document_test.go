@@ -30,7 +30,9 @@ var notRun = map[string]string{
 	"docs/gitops.md":         "test/ops runs them with a kubectl that notes what it is asked",
 	"docs/load-tests.md":     "TestK6 runs the scripts; the rest needs the k6-operator",
 	"docs/local-cluster.md":  "they bring up and take down the cluster that the tests run on",
+	"docs/monitoring.md":     "TestMonitoring installs no Prometheus operator, which it needs",
 	"docs/releases.md":       "test/ops runs it with a ko that notes what it is asked",
+	"docs/upgrades.md":       "it installs over what the tests use; hack/upgrade-test.sh runs it",
 }
 
 func TestSteps(t *testing.T) {

@@ -98,6 +98,7 @@ func TestRelease(t *testing.T) {
 		{"core.yaml", "app.kubernetes.io/version: v1.2.3\n", "version: devel"},
 		{"core.yaml", "kind: Namespace", "ko://"},
 		{"crds.yaml", "name: lambdafunctions.lambda.knative.io", "kind: Deployment"},
+		{"post-install.yaml", "kind: Job", "ko://"},
 		{"pro.yaml", "# config/overlays/pro\nimage: registry.example.com/controller@sha256:0123\nversion: {app.kubernetes.io/version: v1.2.3}", "ko://"},
 		{"studio.yaml", "# config/overlays/studio", "ko://"},
 		{"pro-samples.yaml", "# config/overlays/pro/samples", "ko://"},
