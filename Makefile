@@ -3,6 +3,10 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
+# As ko builds, so that what tests, tools and images share is compiled once.
+export CGO_ENABLED := 0
+export GOFLAGS := -trimpath
+
 bin := $(CURDIR)/bin
 cluster := go run ./hack/cluster
 

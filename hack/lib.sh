@@ -71,6 +71,8 @@ install_operator() {
   say "Building and installing the operator"
   local tree=${1:-$root}
   use_ko
+  # ko builds side by side: what the images share is compiled before, once.
+  (cd "$tree" && CGO_ENABLED=0 go build -trimpath ./pkg/...)
   local manifests name attempt
   manifests=$(mktemp)
   (cd "$tree" && ko resolve --sbom=none --base-import-paths -Rf config/core) >"$manifests"
