@@ -21,6 +21,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/guard"
 )
 
 // Request is an image to be made.
@@ -84,7 +85,8 @@ const (
 // with dial.
 func NewMaker(secret GetSecret, clock clock.PassiveClock, dial guard.Dial) *Maker {
 	t := remote.DefaultTransport.(*http.Transport).Clone() // it is documented to be one
-	t.DialContext, t.Proxy = dial, nil                     // the address that dial checks would be the proxy's
+	// No proxy: the address that dial checks would be its.
+	t.DialContext, t.Proxy = dial, nil
 	return &Maker{
 		secret: secret, transport: t,
 		sessions: newCache[*session](clock, mostSession), images: newCache[*pulled](clock, mostImages),

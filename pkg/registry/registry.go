@@ -76,7 +76,8 @@ type result struct {
 // registries with dial.
 func NewResolver(enqueue func(types.NamespacedName), clock clock.PassiveClock, dial guard.Dial) *Resolver {
 	reach := remote.DefaultTransport.(*http.Transport).Clone() // it is documented to be one
-	reach.DialContext, reach.Proxy = dial, nil                 // the address that dial checks would be the proxy's
+	// No proxy: the address that dial checks would be its.
+	reach.DialContext, reach.Proxy = dial, nil
 	return &Resolver{enqueue: enqueue, clock: clock, slots: make(chan struct{}, parallel), reach: reach, results: map[string]*result{}}
 }
 

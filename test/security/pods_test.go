@@ -5,6 +5,7 @@ package security
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
@@ -21,7 +22,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	podsecurity "k8s.io/pod-security-admission/api"
 	"k8s.io/pod-security-admission/policy"
@@ -97,7 +97,11 @@ func manifests(t *testing.T, folder string) (all []*unstructured.Unstructured) {
 func as[T any](t *testing.T, o *unstructured.Unstructured) *T {
 	t.Helper()
 	typed := new(T)
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, typed); err != nil {
+	text, err := o.MarshalJSON()
+	if err == nil {
+		err = json.Unmarshal(text, typed)
+	}
+	if err != nil {
 		t.Fatalf("%s %s: %v", o.GetKind(), o.GetName(), err)
 	}
 	return typed

@@ -83,8 +83,12 @@ func (l *auditLog) read() error {
 		return err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || info.Size() < l.offset {
-		return fmt.Errorf("the audit log was rotated while it was read: %w", err)
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Size() < l.offset {
+		return errors.New("the audit log was begun anew while it was read")
 	}
 	if _, err := f.Seek(l.offset, io.SeekStart); err != nil {
 		return err
