@@ -115,7 +115,7 @@ func loadBuilds(ctx context.Context, t *testing.T, namespace string, every func(
 		}
 	}
 	every(10*time.Second, func(int) { again(well.Name); again(broken.Name) })
-	every(time.Minute, func(int) { again(inPod.Name) })
+	every(2*time.Minute, func(int) { again(inPod.Name) })
 }
 
 // loadFunctions calls functions, well and failing, by requests and by events. What is

@@ -100,7 +100,7 @@ func buckets(name, labels, below, bound string, each int) []string {
 }
 
 var scenarios = []scenario{
-	{"KnativeLambdaOperatorDown", `job="knative-lambda-controller",severity="critical"`, "6m",
+	{"KnativeLambdaOperatorDown", `severity="critical"`, "6m",
 		[]string{`up{job="knative-lambda-controller",pod="a"} 0x20`, `up{job="knative-lambda-webhook",pod="b"} 1x20`},
 		[]string{`up{job="knative-lambda-controller",pod="a"} 0x20`, `up{job="knative-lambda-controller",pod="b"} 1x20`}},
 	{"KnativeLambdaOperatorNotReady", `namespace="knative-lambda",job="knative-lambda-webhook",severity="warning"`, "12m",

@@ -260,11 +260,11 @@ func TestSlotsAreMeasured(t *testing.T) {
 	}
 	w.clock.SetTime(w.clock.Now().Add(4 * time.Second))
 	w.ends("a", "one")
-	if want := []time.Duration{0, 4 * time.Second}; w.depth() != 1 || !slices.Equal(waits, want) {
+	if want := []time.Duration{0, 7 * time.Second}; w.depth() != 1 || !slices.Equal(waits, want) {
 		t.Errorf("waited %v, and %d do; want %v and 1", waits, w.depth(), want)
 	}
-	w.ends("b", "three")
-	if want := []time.Duration{0, 4 * time.Second, 7 * time.Second}; w.depth() != 0 || !slices.Equal(waits, want) {
+	w.ends("a", "two")
+	if want := []time.Duration{0, 7 * time.Second, 4 * time.Second}; w.depth() != 0 || !slices.Equal(waits, want) {
 		t.Errorf("waited %v, and %d do; want %v and none", waits, w.depth(), want)
 	}
 }
