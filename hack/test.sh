@@ -11,7 +11,7 @@ cleanup() {
   take_down || status=1
   # After a cluster that was brought up just for this, nothing of it is left. What was
   # there before, of a cluster that was killed, may be gone with it.
-  if ((${local_cluster:-0} && !${was_up:-0})) && diff "$before" <(footprint) | grep '^>'; then
+  if ((${local_cluster:-0} && !${was_up:-0})) && footprint | grep -vxFf "$before"; then
     say "The local cluster has left something behind"
     status=1
   fi
