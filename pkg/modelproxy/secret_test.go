@@ -114,7 +114,7 @@ func TestKeyIsToldNobody(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := tel.instrument(meter); err != nil {
+			if err := tel.instrument(meter, nil); err != nil {
 				t.Fatal(err)
 			}
 			s := newServer(cfg, nil, tel)

@@ -155,7 +155,7 @@ func served(t *testing.T, service *servingv1.Service) corev1.PodSpec {
 // profile restricted.
 func TestFunctionPods(t *testing.T) {
 	functions := []*v1alpha1.LambdaFunction{
-		{ObjectMeta: metav1.ObjectMeta{Name: "image"}, Spec: v1alpha1.LambdaFunctionSpec{Source: v1alpha1.FunctionSource{Image: &v1alpha1.ImageSource{ImageReference: v1alpha1.ImageReference{Repository: "r.test/x"}}}}},
+		{ObjectMeta: metav1.ObjectMeta{Name: "image"}, Spec: v1alpha1.LambdaFunctionSpec{Source: v1alpha1.FunctionSource{Image: &v1alpha1.ImageSource{ImageReference: v1alpha1.ImageReference{Repository: "r.test/team/x"}}}}},
 		{ObjectMeta: metav1.ObjectMeta{Name: "stored-before"}},
 	}
 	for _, o := range manifests(t, "config/samples") {
@@ -170,13 +170,13 @@ func TestFunctionPods(t *testing.T) {
 		if f.Name != "stored-before" { // by a version that knew no security context
 			f.SetDefaults(shipped(t))
 		}
-		restricted(t, "function "+f.Name, served(t, functionresources.MakeService(f, "r.test/x@sha256:"+strings.Repeat("1", 64), &config.Language{})))
+		restricted(t, "function "+f.Name, served(t, functionresources.MakeService(f, "r.test/team/x@sha256:"+strings.Repeat("1", 64), &config.Language{})))
 	}
 }
 
 // TestAgentPods: agents, with the model proxy beside them or not.
 func TestAgentPods(t *testing.T) {
-	agents := []*v1alpha1.LambdaAgent{{ObjectMeta: metav1.ObjectMeta{Name: "stored-before"}, Spec: v1alpha1.LambdaAgentSpec{Image: v1alpha1.ImageReference{Repository: "r.test/x", Port: 8080}}}}
+	agents := []*v1alpha1.LambdaAgent{{ObjectMeta: metav1.ObjectMeta{Name: "stored-before"}, Spec: v1alpha1.LambdaAgentSpec{Image: v1alpha1.ImageReference{Repository: "r.test/team/x", Port: 8080}}}}
 	for _, o := range manifests(t, "config/samples") {
 		if o.GetKind() == "LambdaAgent" {
 			agents = append(agents, as[v1alpha1.LambdaAgent](t, o))
@@ -205,7 +205,7 @@ func TestAgentPods(t *testing.T) {
 func TestRootOnlyWhereSaid(t *testing.T) {
 	ctx := shipped(t)
 	a := &v1alpha1.LambdaAgent{ObjectMeta: metav1.ObjectMeta{Name: "root"}, Spec: v1alpha1.LambdaAgentSpec{
-		Image: v1alpha1.ImageReference{Repository: "r.test/x"}, SecurityContext: &corev1.SecurityContext{RunAsNonRoot: ptr.Bool(false)},
+		Image: v1alpha1.ImageReference{Repository: "r.test/team/x"}, SecurityContext: &corev1.SecurityContext{RunAsNonRoot: ptr.Bool(false)},
 	}}
 	a.SetDefaults(ctx)
 	pod := served(t, agentresources.MakeService(a, "file", config.FromContext(ctx).Defaults))

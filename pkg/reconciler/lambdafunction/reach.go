@@ -4,7 +4,7 @@ import (
 	"net"
 	"net/netip"
 
-	"github.com/google/go-containerregistry/pkg/name"
+	containername "github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/guard"
@@ -20,7 +20,7 @@ func mayReach(cfg *config.Config, hostPort string, address netip.Addr) bool {
 // namesRegistry tells whether the configuration names the registry.
 func namesRegistry(cfg *config.Config, hostPort string) bool {
 	is := func(registry string) bool {
-		r, err := name.NewRegistry(registry)
+		r, err := containername.NewRegistry(registry)
 		return err == nil && registry != "" && sameEndpoint(r.RegistryStr(), hostPort)
 	}
 	if is(cfg.Build.Registry) || ofImage(cfg.Build.RuntimeImage, hostPort) {
@@ -45,7 +45,7 @@ func namesRegistry(cfg *config.Config, hostPort string) bool {
 }
 
 func ofImage(image, hostPort string) bool {
-	ref, err := name.ParseReference(image)
+	ref, err := containername.ParseReference(image)
 	return err == nil && sameEndpoint(ref.Context().RegistryStr(), hostPort)
 }
 
