@@ -76,7 +76,7 @@ func releasing(t *testing.T) {
   case $1 in --sbom-dir=*) echo '{}' >"${1#*=}/controller.spdx.json" ;; esac
   shift
 done
-sed 's|ko://github.com/brunovlucena/knative-lambda-operator/cmd/\([a-z]*\)|registry.example.com/\1@sha256:0123|'
+sed 's|ko://[a-z./-]*/cmd/\([a-z]*\)|registry.example.com/\1@sha256:0123|'
 `
 	t.Cleanup(func() { fakes["ko"] = before })
 }

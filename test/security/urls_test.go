@@ -36,6 +36,8 @@ func TestURLFields(t *testing.T) {
 		"function spec.triggers[].delivery.deadLetterSink.uri": ownPod,
 		"function spec.observability.tracing.endpoint":         ownPod,
 		"function spec.traffic[].url":                          nobody,
+		"function spec.volumes[].gitRepo.repository":           nobody,
+		"function spec.volumes[].quobyte.registry":             nobody,
 		"agent spec.image.repository":                          node,
 		"agent spec.ai.endpoint":                               models,
 		"agent spec.ai.fallbacks[].endpoint":                   models,

@@ -18,7 +18,7 @@ var everyField = map[string]string{
 	"with a model": `
 image: {repository: r.test/bruno, tag: v1, pullPolicy: Always, imagePullSecrets: [{name: pull}], command: [/run], args: [-v]}
 ai: {provider: openai, model: m, endpoint: 'https://model.test', apiKeySecretRef: {name: keys, key: token}, systemPrompt: p, timeout: 10s, budget: {tokens: 100, window: 1h},
-  temperature: "0.5", topP: "0.5", fallbacks: [{provider: anthropic, model: n, endpoint: 'https://other.test', apiKeySecretRef: {name: keys, key: other}}]}
+  temperature: "0.5", topP: "0.5", fallbacks: [{provider: anthropic, model: other, endpoint: 'https://other.test', apiKeySecretRef: {name: keys, key: other}}]}
 behavior: {conversationTTL: 1h}
 operationMode: supervised
 approval: {slack: {channel: c, webhookSecretRef: {name: slack, key: url}}, custom: {endpoint: 'https://ask.test', secretRef: {name: ask, key: token}}, timeout: 1h, timeoutAction: deny}
@@ -89,7 +89,7 @@ func TestHostileText(t *testing.T) {
 				return
 			}
 			admitted++
-			writes, _ := ltesting.NewWorld(ctx, t, newReconciler, a).Try(a.Namespace + "/" + a.Name) // what waits is told by an error
+			writes, _ := ltesting.NewWorld(ctx, t, newReconciler, a, peer(ltesting.Marker)).Try(a.Namespace + "/" + a.Name) // what waits is told by an error
 			places.Check(t, kind+" "+path+" "+text, writes)
 			for _, w := range writes {
 				noCommand(t, path, w)

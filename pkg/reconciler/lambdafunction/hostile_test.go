@@ -8,9 +8,13 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	clientgotesting "k8s.io/client-go/testing"
+	topologyv1beta1 "knative.dev/eventing-rabbitmq/third_party/pkg/apis/rabbitmq.com/v1beta1"
+	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/pkg/apis"
+	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
@@ -85,7 +89,7 @@ var places = ltesting.Places{
 		`rabbitmqbrokerconfigs\.metadata\.name`, `rabbitmqbrokerconfigs\.spec\.rabbitmqClusterReference\.(name|namespace)`,
 		`triggers\.spec\.broker`,
 		`jobs\.metadata\.annotations\.lambda\.knative\.io/image`, `jobs\.spec\.template\.spec\.volumes\[\]\.secret\.secretName`,
-		`services\.metadata\.labels\.lambda\.knative\.io/language`, `services\.spec\.template\.metadata\.labels\.lambda\.knative\.io/language`,
+		`(services|queues|policies|triggers|bindings)\.metadata\.labels\.lambda\.knative\.io/language`, `services\.spec\.template\.metadata\.labels\.lambda\.knative\.io/language`,
 		`services\.spec\.traffic\[\]\.tag`, podSpec + `serviceAccountName`,
 		container + `image`, container + `env\[\]\.name`,
 	},
@@ -134,15 +138,41 @@ func valid(ctx context.Context, t *testing.T, what string, f *v1alpha1.LambdaFun
 }
 
 // written are the children of a function whose image is to be built, and of one whose
-// image is there.
+// image is there, as is any broker that it names.
 func written(t *testing.T, f *v1alpha1.LambdaFunction) (all []clientgotesting.Action) {
 	t.Helper()
-	for _, registry := range []answer{absent, present} {
+	brokers := []runtime.Object{broker("default"), broker(ltesting.Marker)}
+	for registry, there := range map[answer][]runtime.Object{absent: nil, present: brokers} {
 		ctx := in(registry, func(s *rowSettings) { s.sources = anything{} })
-		writes, _ := ltesting.NewWorld(ctx, t, newReconciler, f.DeepCopy()).Try(f.Namespace + "/" + f.Name) // what waits is told by an error
-		all = append(all, writes...)
+		w := ltesting.NewWorld(ctx, t, newReconciler, append(there, f.DeepCopy())...)
+		for range 3 {
+			writes, _ := w.Try(f.Namespace + "/" + f.Name) // what waits is told by an error
+			comeUp(writes)
+			all = append(all, writes...)
+		}
 	}
 	return all
+}
+
+// comeUp has what a function waits for become Ready.
+func comeUp(writes []clientgotesting.Action) {
+	ready := []topologyv1beta1.Condition{{Type: "Ready", Status: corev1.ConditionTrue}}
+	for _, w := range writes {
+		create, ok := w.(clientgotesting.CreateAction)
+		if !ok {
+			continue
+		}
+		switch o := create.GetObject().(type) {
+		case *topologyv1beta1.Queue:
+			o.Status.Conditions = ready
+		case *topologyv1beta1.Policy:
+			o.Status.Conditions = ready
+		case *eventingv1.Broker:
+			o.Status = broker(o.Name).Status
+		case *servingv1.Service:
+			revision("greeter-00001", "greeter-00001")(o)
+		}
+	}
 }
 
 // noShell: what runs is a program with arguments, and the Dockerfile is as the language

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/distribution/reference"
 	"github.com/google/go-containerregistry/pkg/name"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -75,7 +76,8 @@ func (i *ImageReference) validate() (errs *apis.FieldError) {
 	if i.Tag != "" && i.Digest != "" {
 		errs = errs.Also(apis.ErrMultipleOneOf("tag", "digest"))
 	}
-	if _, err := name.NewRepository(i.Repository, name.WeakValidation); err != nil {
+	_, err := name.NewRepository(i.Repository, name.WeakValidation)
+	if named, strict := reference.ParseNormalizedNamed(i.Repository); err != nil || strict != nil || !reference.IsNameOnly(named) {
 		return errs.Also(apis.ErrInvalidValue(i.Repository, "repository", "expected an image's repository without tag or digest"))
 	}
 	if _, err := name.ParseReference(i.Reference()); err != nil {

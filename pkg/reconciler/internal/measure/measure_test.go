@@ -173,7 +173,10 @@ func function(name string, generation, observed int64, ready bool) *v1alpha1.Lam
 		f.Status.InitializeConditions()
 	}
 	if ready {
-		f.GetConditionSet().Manage(&f.Status).MarkTrue(v1alpha1.FunctionConditionReady)
+		conditions := f.GetConditionSet().Manage(&f.Status)
+		for _, c := range f.Status.Conditions {
+			conditions.MarkTrue(c.Type)
+		}
 	}
 	return f
 }
