@@ -52,7 +52,8 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	jobs := jobinformer.Get(ctx, lambda.Selector)
 	pods := podinformer.Get(ctx, lambda.Selector)
 	configMaps := configmapinformer.Get(ctx, lambda.Selector)
-	for _, informer := range []cache.SharedIndexInformer{functions.Informer(), services.Informer(), jobs.Informer(), pods.Informer(), configMaps.Informer()} {
+	refusals := refusalInformer(kubeclient.Get(ctx))
+	for _, informer := range []cache.SharedIndexInformer{functions.Informer(), services.Informer(), jobs.Informer(), pods.Informer(), configMaps.Informer(), refusals.Informer()} {
 		if err := informer.SetTransform(cachetransform.Strip); err != nil {
 			logging.FromContext(ctx).Warnw("A cache keeps what nobody reads", "error", err)
 		}
@@ -66,6 +67,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		pods:       pods.Lister(),
 		configMaps: configMaps.Lister(),
 		kinds:      shared.Get(ctx),
+		refusals:   refusals.Lister(),
 		clock:      clock.RealClock{},
 	}
 	var resync func(name string, value any)
@@ -124,6 +126,8 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	jobs.Informer().AddEventHandler(controller.HandleAll(func(obj any) { r.jobChanged(obj, resolver) }))
 	jobs.Informer().AddEventHandler(owned)
 	jobs.Informer().AddEventHandler(controller.HandleAll(controller.EnsureTypeMeta(impl.Tracker.OnChanged, batchv1.SchemeGroupVersion.WithKind("Job"))))
+	refusals.Informer().AddEventHandler(r.refusedPod(impl.EnqueueControllerOf))
+	go refusals.Informer().Run(ctx.Done())
 	// A pod is owned by a Job or by Knative's ReplicaSet; its label names the function.
 	pods.Informer().AddEventHandler(controller.HandleAll(impl.EnqueueLabelOfNamespaceScopedResource("", lambda.FunctionLabelKey)))
 	r.resolver = pkgresolver.NewURIResolverFromTracker(ctx, impl.Tracker)

@@ -173,7 +173,7 @@ func newReconciler(ctx context.Context, ls *ltesting.Listers) controller.Reconci
 	}
 	r := &Reconciler{
 		kube: kubeclient.Get(ctx), serving: servingclient.Get(ctx),
-		services: ls.Services(), jobs: ls.Jobs(), pods: ls.Pods(), configMaps: ls.ConfigMaps(),
+		services: ls.Services(), jobs: ls.Jobs(), pods: ls.Pods(), configMaps: ls.ConfigMaps(), refusals: ls.Events(),
 		registry: s.registry, sources: s.sources, layers: s.layers, tracker: &rtesting.FakeTracker{}, clock: clocktesting.NewFakePassiveClock(s.now),
 	}
 	knative := &shared.Knative{Client: eventingclient.Get(ctx), Brokers: ls.Brokers(), Triggers: ls.Triggers()}

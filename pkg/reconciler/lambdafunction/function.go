@@ -35,6 +35,7 @@ type Reconciler struct {
 	jobs       batchlisters.JobLister
 	pods       corelisters.PodLister
 	configMaps corelisters.ConfigMapLister
+	refusals   corelisters.EventLister // of build pods
 
 	// kinds are what a cluster may not have.
 	kinds *shared.Kinds
