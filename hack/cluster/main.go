@@ -138,9 +138,10 @@ func locked(e *env.Env, do func() error) error {
 		return err
 	}
 	defer f.Close()
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	fd := int(f.Fd()) //nolint:gosec // a small number
+	if err := syscall.Flock(fd, syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		e.Say("cluster", "waiting for another %s", filepath.Base(os.Args[0]))
-		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		if err := syscall.Flock(fd, syscall.LOCK_EX); err != nil {
 			return err
 		}
 	}

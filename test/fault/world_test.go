@@ -116,7 +116,7 @@ func (w *world) awaitSettled(ctx context.Context, probes []string) error {
 		}
 		if last != nil {
 			since = time.Time{}
-			return false, nil
+			return false, nil //nolint:nilerr // it is told when time is over
 		}
 		if since.IsZero() {
 			since = time.Now()

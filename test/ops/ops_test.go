@@ -45,7 +45,7 @@ func run(t *testing.T, dir string, without []string, env []string, answers []ans
   if [[ "` + name + ` $*" =~ $pattern ]]; then printf '%b' "$output"; exit "$status"; fi
 done <"$ANSWERS"
 `
-		if err := os.WriteFile(filepath.Join(bin, name), []byte(text), 0o755); err != nil { //nolint:gosec // a program
+		if err := os.WriteFile(filepath.Join(bin, name), []byte(text), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -236,7 +236,9 @@ func refusalOf(j *batchv1.Job, ago time.Duration, why string) *corev1.Event {
 	}
 }
 
-func rejected(f *v1alpha1.LambdaFunction) { f.Status.MarkBuildFailed(v1alpha1.ReasonBuildRejected, "no pod") }
+func rejected(f *v1alpha1.LambdaFunction) {
+	f.Status.MarkBuildFailed(v1alpha1.ReasonBuildRejected, "no pod")
+}
 
 func ended(condition batchv1.JobConditionType, reason string) func(*batchv1.Job) {
 	return func(j *batchv1.Job) {
