@@ -13,6 +13,7 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/embedded"
 )
 
 // Kind of an instrument.
@@ -141,22 +142,50 @@ func (i *Instrument) Int64Counter(m metric.Meter) (metric.Int64Counter, error) {
 	return m.Int64Counter(i.Name, metric.WithUnit(i.Unit), metric.WithDescription(i.Description))
 }
 
-// ObserveInt64Counter makes the instrument, which is told by the callback whenever it is asked.
+// ObserveInt64Counter makes the instrument, which is told by the callback whenever it is
+// asked, and by those of other calls.
 func (i *Instrument) ObserveInt64Counter(m metric.Meter, callback metric.Int64Callback) error {
 	if err := i.is(Counter); err != nil {
 		return err
 	}
-	_, err := m.Int64ObservableCounter(i.Name, metric.WithUnit(i.Unit), metric.WithDescription(i.Description), metric.WithInt64Callback(callback))
-	return err
+	counter, err := m.Int64ObservableCounter(i.Name, metric.WithUnit(i.Unit), metric.WithDescription(i.Description))
+	if err != nil {
+		return err
+	}
+	return observe(m, counter, callback)
 }
 
-// ObserveInt64Gauge makes the instrument, which is told by the callback whenever it is asked.
+// ObserveInt64Gauge makes the instrument, which is told by the callback whenever it is
+// asked, and by those of other calls.
 func (i *Instrument) ObserveInt64Gauge(m metric.Meter, callback metric.Int64Callback) error {
 	if err := i.is(Gauge); err != nil {
 		return err
 	}
-	_, err := m.Int64ObservableGauge(i.Name, metric.WithUnit(i.Unit), metric.WithDescription(i.Description), metric.WithInt64Callback(callback))
+	gauge, err := m.Int64ObservableGauge(i.Name, metric.WithUnit(i.Unit), metric.WithDescription(i.Description))
+	if err != nil {
+		return err
+	}
+	return observe(m, gauge, callback)
+}
+
+// observe registers the callback beside those that the instrument has: a callback that
+// is given with an instrument of the same name as another is ignored.
+func observe(m metric.Meter, i metric.Int64Observable, callback metric.Int64Callback) error {
+	_, err := m.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		return callback(ctx, observer{all: o, of: i})
+	}, i)
 	return err
+}
+
+// observer of one instrument.
+type observer struct {
+	embedded.Int64Observer
+	all metric.Observer
+	of  metric.Int64Observable
+}
+
+func (o observer) Observe(value int64, options ...metric.ObserveOption) {
+	o.all.ObserveInt64(o.of, value, options...)
 }
 
 // Int64Histogram makes the instrument.

@@ -6,6 +6,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -13,9 +14,11 @@ import (
 	"testing"
 
 	promclient "github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 )
 
 // TestTable: names and labels follow the conventions, and each has a bound.
@@ -37,6 +40,35 @@ func TestTable(t *testing.T) {
 			}
 			labels[l.Name] = true
 		}
+	}
+}
+
+// TestObservedByMany: whoever tells an instrument's numbers is asked.
+func TestObservedByMany(t *testing.T) {
+	reader := sdkmetric.NewManualReader()
+	meter := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)).Meter("test")
+	for i, kind := range []string{"LambdaFunction", "LambdaAgent"} {
+		if err := Objects.ObserveInt64Gauge(meter, func(_ context.Context, o metric.Int64Observer) error {
+			o.Observe(int64(i+1), Set(KindLabel.Of(kind)))
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var all metricdata.ResourceMetrics
+	if err := reader.Collect(t.Context(), &all); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int64{}
+	for _, s := range all.ScopeMetrics {
+		for _, m := range s.Metrics {
+			for _, p := range m.Data.(metricdata.Gauge[int64]).DataPoints {
+				got[p.Attributes.Encoded(attribute.DefaultEncoder())] = p.Value
+			}
+		}
+	}
+	if want := map[string]int64{"kind=LambdaFunction": 1, "kind=LambdaAgent": 2}; !maps.Equal(got, want) {
+		t.Errorf("told %v, want %v", got, want)
 	}
 }
 
