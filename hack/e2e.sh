@@ -8,6 +8,6 @@ status=0
 # The last one looks at what the operator has done in the others.
 for suite in conformance e2e rbac; do
   say "Running test/$suite"
-  go test -count=1 -timeout 40m -tags "${suite/rbac/e2e}" -v "./test/$suite/..." || status=1
+  go test -count=1 -timeout 60m -tags "${suite/rbac/e2e}" -v "./test/$suite/..." || status=1
 done
 exit "$status"
