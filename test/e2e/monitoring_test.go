@@ -120,6 +120,9 @@ func reachPods(ctx context.Context, t *testing.T, monitors []*prometheus.Monitor
 // drawDashboards writes pictures for docs/monitoring.md.
 func drawDashboards(ctx context.Context, t *testing.T, server *prometheus.Server, namespace string, began time.Time) {
 	t.Helper()
+	if err := os.MkdirAll("../../docs/images", 0o755); err != nil {
+		t.Fatal(err)
+	}
 	for i := range monitoring.Dashboards {
 		d := &monitoring.Dashboards[i]
 		panels := make([][]monitoring.Line, len(d.Panels))

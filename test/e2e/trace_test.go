@@ -112,11 +112,15 @@ func TestTrace(t *testing.T) {
 	if err != nil {
 		t.Fatalf("of the trace there are the spans %v, want the runtime's and the model proxy's: %v", spans, err)
 	}
-	if got := hex.EncodeToString(spans["chat traced"].ParentSpanId); got != hex.EncodeToString(spans["invoke"].SpanId) {
-		t.Errorf("the call of the model has parent %s, want the invocation", got)
+	// Knative's own proxies are between them, with spans that go elsewhere or nowhere.
+	outer, inner := spans["invoke"], spans["chat traced"]
+	if inner.StartTimeUnixNano < outer.StartTimeUnixNano || inner.EndTimeUnixNano > outer.EndTimeUnixNano {
+		t.Error("the call of the model is not within the invocation")
 	}
-	if len(spans["invoke"].ParentSpanId) == 0 {
-		t.Error("the invocation has no parent, want the event's span or the broker's")
+	for name, span := range map[string]*tracev1.Span{"the call of the model": inner, "the invocation": outer} {
+		if len(span.ParentSpanId) == 0 {
+			t.Errorf("%s has no parent, want a span of what called it", name)
+		}
 	}
 	last, _ := model.Last()
 	if got := last.Header.Get("Traceparent"); !strings.HasPrefix(got, "00-"+trace+"-"+hex.EncodeToString(spans["chat traced"].SpanId)) {
