@@ -115,7 +115,7 @@ func TestTrace(t *testing.T) {
 	// Knative's own proxies are between them, with spans that go elsewhere or nowhere.
 	outer, inner := spans["invoke"], spans["chat traced"]
 	if inner.StartTimeUnixNano < outer.StartTimeUnixNano || inner.EndTimeUnixNano > outer.EndTimeUnixNano {
-		t.Error("the call of the model is not within the invocation")
+		t.Errorf("the call of the model is not within the invocation: %v, %v", inner, outer)
 	}
 	for name, span := range map[string]*tracev1.Span{"the call of the model": inner, "the invocation": outer} {
 		if len(span.ParentSpanId) == 0 {
