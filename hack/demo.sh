@@ -65,6 +65,11 @@ spec:
         - {name: LAMBDA_HANDLER, value: main.handler}
         - {name: LAMBDA_WORKER_COMMAND, value: '["python3", "-u", "/lambda/worker/worker.py"]'}
         readinessProbe: {httpGet: {path: /healthz}}
+        securityContext:
+          runAsNonRoot: true
+          allowPrivilegeEscalation: false
+          capabilities: {drop: [ALL]}
+          seccompProfile: {type: RuntimeDefault}
 YAML
 }
 begin=$(now)

@@ -5,8 +5,9 @@ source "$(dirname "$0")/lib.sh"
 parts=eventing,minio
 use_cluster
 status=0
-for suite in conformance e2e; do
+# The last one looks at what the operator has done in the others.
+for suite in conformance e2e rbac; do
   say "Running test/$suite"
-  go test -count=1 -timeout 40m -tags "$suite" -v "./test/$suite/..." || status=1
+  go test -count=1 -timeout 60m -tags "${suite/rbac/e2e}" -v "./test/$suite/..." || status=1
 done
 exit "$status"

@@ -61,13 +61,21 @@ await_cluster() {
 
 use_cluster() { start_cluster; await_cluster; }
 
-# install_operator builds the operator and applies it.
+# use_ko makes ko a command where there is none on the PATH.
+use_ko() {
+  command -v ko >/dev/null || ko() { (cd third_party/ko && go build -o "$root/bin/ko" github.com/google/ko) && "$root/bin/ko" "$@"; }
+}
+
+# install_operator builds the operator, of this tree or of another one, and applies it.
 install_operator() {
   say "Building and installing the operator"
-  command -v ko >/dev/null || ko() { (cd third_party/ko && go build -o "$root/bin/ko" github.com/google/ko) && "$root/bin/ko" "$@"; }
+  local tree=${1:-$root}
+  use_ko
+  # ko builds side by side: what the images share is compiled before, once.
+  (cd "$tree" && CGO_ENABLED=0 go build -trimpath ./pkg/...)
   local manifests name attempt
   manifests=$(mktemp)
-  ko resolve --sbom=none --base-import-paths -Rf config/core >"$manifests"
+  (cd "$tree" && ko resolve --sbom=none --base-import-paths -Rf config/core) >"$manifests"
   # The webhook of an older version refuses configuration that it does not know.
   for attempt in {2..0}; do
     kubectl apply -f "$manifests" >/dev/null && break

@@ -3,7 +3,7 @@
 # up while the tests that need none run.
 source "$(dirname "$0")/lib.sh"
 parts=eventing,minio
-need python3=python3 node=nodejs npm=npm gcc=gcc git=git curl=curl diff=diffutils
+need python3=python3 node=nodejs npm=npm git=git curl=curl diff=diffutils jq=jq
 
 before=$(mktemp)
 cleanup() {

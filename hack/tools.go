@@ -22,6 +22,7 @@ import (
 	_ "knative.dev/eventing-rabbitmq/pkg/apis/eventing/v1alpha1"
 	_ "knative.dev/eventing/pkg/apis/duck/v1"
 	_ "knative.dev/eventing/pkg/apis/eventing/v1"
+	_ "knative.dev/pkg/apiextensions/storageversion/cmd/migrate"
 	_ "knative.dev/pkg/client/injection/kube/informers/factory/fake"
 	_ "knative.dev/pkg/codegen/cmd/injection-gen"
 	_ "knative.dev/pkg/configmap/hash-gen"

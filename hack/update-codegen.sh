@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Writes everything that is generated: deep copies, clients, listers, informers,
 # injection with its reconcilers, the CRDs, the checksums of the configuration's
-# examples, the module that functions in Go are built with and the documentation of
-# events. The tools are pinned by go.mod and by
+# examples, the module that functions in Go are built with, the documentation of events,
+# metrics and the API, and the dashboards. The tools are pinned by go.mod and by
 # third_party/controller-gen/go.mod.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -56,5 +56,14 @@ hack/update-sdk.sh
 echo "Writing the documentation of events"
 go run ./hack/eventdocs >docs/events.md.new
 mv docs/events.md.new docs/events.md
+echo "Writing the documentation of metrics"
+go run ./hack/metricdocs >docs/metrics.md.new
+mv docs/metrics.md.new docs/metrics.md
+echo "Writing the dashboards"
+go run ./hack/dashboards config/monitoring
+
+echo "Writing the reference of the API"
+go run ./hack/apidocs config/core/300-resources >docs/api.md.new
+mv docs/api.md.new docs/api.md
 
 gofmt -l pkg/client pkg/apis

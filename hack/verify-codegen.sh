@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-generated=(pkg/client pkg/apis config/core/300-resources config/core/configmaps runtimes/go/sdk docs/events.md)
+generated=(pkg/client pkg/apis config/core/300-resources config/core/configmaps runtimes/go/sdk docs/events.md docs/api.md docs/metrics.md config/monitoring)
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 

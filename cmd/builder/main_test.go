@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -133,6 +134,33 @@ func TestCredentials(t *testing.T) {
 	}
 	if info, err := os.Stat(filepath.Join(p.docker, "config.json")); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode of the credentials = %v (%v), want 0600", info.Mode(), err)
+	}
+}
+
+// TestSecretsStayOut: nothing of a Secret is in the context, which becomes the image.
+func TestSecretsStayOut(t *testing.T) {
+	p, _ := fetching(t, map[string]string{"main.py": "x"})
+	write(t, p.source, "username", "hunter2")
+	write(t, p.pull, ".dockerconfigjson", `{"auths":{"a.test":{"auth":"hunter2"}}}`)
+	write(t, p.push, ".dockerconfigjson", `{"auths":{"b.test":{"auth":"hunter2"}}}`)
+	if err := layout(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	files := 0
+	err := filepath.WalkDir(p.workspace, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		files++
+		for _, secret := range []string{"hunter2", "CERTIFICATE"} {
+			if strings.Contains(read(t, path), secret) {
+				t.Errorf("%s is in %s", secret, path)
+			}
+		}
+		return nil
+	})
+	if err != nil || files < 2 {
+		t.Errorf("%d files are in the context: %v", files, err)
 	}
 }
 

@@ -22,7 +22,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/hack/cluster/internal/env"
 )
 
-const usage = `usage: go run ./hack/cluster up|down|status|logs [process]|restart process|env|configure
+const usage = `usage: go run ./hack/cluster up|down|status|logs [process]|restart|stop|start|pause|resume process|cut|mend|env|configure
 
   up         bring up the local cluster, or what of it does not run
              --with=eventing   Knative Eventing with brokers on RabbitMQ, too
@@ -32,6 +32,13 @@ const usage = `usage: go run ./hack/cluster up|down|status|logs [process]|restar
   status     what runs
   logs       where the logs are, or the end of one
   restart    end one of the processes and start it again
+  stop       end one of the processes until start
+  start      start it again as it was
+  pause      have one of the processes do nothing until resume
+  resume     have it go on
+  cut        keep pods from the API server until mend:
+             --namespace=knative-lambda --selector=app=knative-lambda-controller
+  mend       let them through again
   env        the environment in which kubectl, ko and the tests use it
   configure  set the operator's ConfigMaps for it
 
@@ -66,6 +73,8 @@ func run(ctx context.Context, args []string) error {
 		with = append(with, strings.FieldsFunc(names, func(r rune) bool { return r == ',' })...)
 		return nil
 	})
+	namespace := flags.String("namespace", "knative-lambda", "of the pods to cut off")
+	selector := flags.String("selector", "app=knative-lambda-controller", "of the pods to cut off")
 	force := flags.Bool("force", false, "bring it up although KUBECONFIG names another cluster")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
@@ -83,8 +92,13 @@ func run(ctx context.Context, args []string) error {
 		return status(e)
 	case "logs":
 		return logs(e, flags.Arg(0))
-	case "restart":
-		return locked(e, func() error { return e.Restart(flags.Arg(0)) })
+	case "restart", "stop", "start", "pause", "resume":
+		do := map[string]func(string) error{"restart": e.Restart, "stop": e.Stop, "start": e.StartAgain, "pause": e.Pause, "resume": e.Resume}[args[0]]
+		return locked(e, func() error { return do(flags.Arg(0)) })
+	case "cut":
+		return locked(e, func() error { return control.Cut(ctx, e, *namespace, *selector) })
+	case "mend":
+		return locked(e, func() error { return control.Mend(ctx, e) })
 	case "env":
 		return printEnv(ctx, e)
 	case "configure":
@@ -124,9 +138,10 @@ func locked(e *env.Env, do func() error) error {
 		return err
 	}
 	defer f.Close()
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	fd := int(f.Fd()) //nolint:gosec // a small number
+	if err := syscall.Flock(fd, syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		e.Say("cluster", "waiting for another %s", filepath.Base(os.Args[0]))
-		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		if err := syscall.Flock(fd, syscall.LOCK_EX); err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,7 @@ package admission
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,7 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	"knative.dev/pkg/apis"
 
@@ -45,8 +45,13 @@ func (p *Permissions) Check(ctx context.Context, o *unstructured.Unstructured) e
 	if user == nil || apis.IsInStatusUpdate(ctx) || apis.IsInDelete(ctx) {
 		return nil
 	}
+	// By way of JSON: what converts without does not know the types that read themselves.
 	agent := &v1alpha1.LambdaAgent{}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, agent); err != nil {
+	data, err := o.MarshalJSON()
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, agent); err != nil {
 		return err
 	}
 	old, _ := apis.GetBaseline(ctx).(*v1alpha1.LambdaAgent)

@@ -66,6 +66,8 @@ func (c change) check(t *testing.T) (string, int32) {
 
 func agent(change ...func(*v1alpha1.LambdaAgent)) *v1alpha1.LambdaAgent {
 	a := &v1alpha1.LambdaAgent{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "bruno"}}
+	a.Kind, a.APIVersion = "LambdaAgent", v1alpha1.SchemeGroupVersion.String()
+	a.Spec.AI.Temperature = v1alpha1.NewNumber(1)
 	for _, c := range change {
 		c(a)
 	}

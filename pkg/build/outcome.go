@@ -31,6 +31,7 @@ const (
 	ReasonPushDenied          = "PushDenied"
 	ReasonPullDenied          = "PullDenied"
 	ReasonRegistryUnreachable = "RegistryUnreachable"
+	ReasonRegistryForbidden   = "RegistryForbidden"
 	ReasonOutOfMemory         = "BuildOutOfMemory"
 	ReasonEvicted             = "BuildEvicted"
 	ReasonTimeout             = "BuildTimeout"
@@ -45,6 +46,7 @@ const (
 	AdvicePullDenied          = "The registry refused to give the base image: check spec.build.imagePullSecret."
 	AdviceBaseImageNotFound   = "A base image does not exist: check config-runtimes."
 	AdviceRegistryUnreachable = "A registry cannot be reached."
+	AdviceRegistryForbidden   = "The registry must not be dialled: where that is right, an administrator has to list its network in config-build, registry-allowed-networks."
 )
 
 // Steps of a build.

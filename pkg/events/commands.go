@@ -38,7 +38,7 @@ type BuildRetry struct{ Target }
 type ServiceCreate struct {
 	Target
 	Image string         `json:"image" jsonschema:"the image to run, as repository:tag or repository@sha256:digest"`
-	Port  int            `json:"port,omitempty" jsonschema:"the port that the image listens on; default 8080"`
+	Port  int32          `json:"port,omitempty" jsonschema:"the port that the image listens on; default 8080"`
 	Spec  map[string]any `json:"spec,omitempty" jsonschema:"further fields of the LambdaFunction's spec, such as scaling, env and resources"`
 }
 

@@ -50,6 +50,9 @@ type Background struct {
 	make    func(context.Context, *Request) (build.Outcome, bool)
 	enqueue func(types.NamespacedName)
 	clock   clock.PassiveClock
+	// Waited is told how long a build waited for others when it begins; nil tells
+	// nobody.
+	Waited func(time.Duration)
 
 	mu      sync.Mutex
 	tasks   map[taskKey]*task
@@ -68,6 +71,7 @@ type taskKey struct {
 
 type task struct {
 	request *Request
+	since   time.Time // in the line
 	done    bool
 	result  Result
 	expires time.Time
@@ -94,10 +98,17 @@ func (b *Background) Build(key types.NamespacedName, r *Request) (Result, error)
 		return known.result, nil
 	}
 	b.expire()
-	b.tasks[k] = &task{request: r, waiting: map[types.NamespacedName]struct{}{key: {}}}
+	b.tasks[k] = &task{request: r, since: b.clock.Now(), waiting: map[types.NamespacedName]struct{}{key: {}}}
 	b.line.Join(k, k.namespace)
 	b.start()
 	return Result{}, ErrPending
+}
+
+// Depth is how many builds wait for others.
+func (b *Background) Depth() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.line.Len()
 }
 
 // Lost implements Builder.
@@ -122,6 +133,9 @@ func (b *Background) start() {
 
 func (b *Background) run(k taskKey, t *task) {
 	result := Result{Started: b.clock.Now()}
+	if b.Waited != nil {
+		b.Waited(result.Started.Sub(t.since))
+	}
 	result.Outcome, result.Found = b.make(context.Background(), t.request)
 	result.Ended = b.clock.Now()
 

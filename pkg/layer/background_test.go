@@ -164,3 +164,30 @@ func TestCacheMakesOnce(t *testing.T) {
 		t.Error("what expires first is kept over the bound")
 	}
 }
+
+// TestLineIsMeasured: how many wait, and how long each has.
+func TestLineIsMeasured(t *testing.T) {
+	w := newWorkshop(t)
+	waits := make(chan time.Duration, 100)
+	w.Waited = func(d time.Duration) { waits <- d }
+	for i := range parallelPerNamespace + 1 {
+		w.pending(key("team", fmt.Sprint(i)), &Request{Namespace: "team", Reference: fmt.Sprint(i)})
+	}
+	for range parallelPerNamespace {
+		if d := next(t, waits); d != 0 {
+			t.Errorf("one that need not wait did so for %v", d)
+		}
+		next(t, w.begun)
+	}
+	if got := w.Depth(); got != 1 {
+		t.Errorf("%d wait, want 1", got)
+	}
+	w.clock.SetTime(w.clock.Now().Add(2 * time.Second))
+	w.finish <- build.Outcome{Digest: "sha256:x"}
+	if d := next(t, waits); d != 2*time.Second || w.Depth() != 0 {
+		t.Errorf("it waited for %v, and %d do; want 2s and none", d, w.Depth())
+	}
+	for range parallelPerNamespace {
+		w.finish <- build.Outcome{Digest: "sha256:x"}
+	}
+}

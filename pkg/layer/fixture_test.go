@@ -9,6 +9,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -26,7 +27,11 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/guard"
 )
+
+// forbidden is a registry that must not be dialled.
+const forbidden = "127.0.0.1:2"
 
 // world is a registry in this process, and what was asked of it.
 type world struct {
@@ -192,7 +197,7 @@ func (s secrets) get(_ context.Context, _, name string) (*corev1.Secret, error) 
 var noSecrets = secrets{}
 
 func newMaker(s secrets) *Maker {
-	return NewMaker(s.get, clocktesting.NewFakePassiveClock(time.Unix(1, 0)))
+	return NewMaker(s.get, clocktesting.NewFakePassiveClock(time.Unix(1, 0)), guard.Dialer(func(hostPort string, _ netip.Addr) bool { return hostPort != forbidden }))
 }
 
 // makes makes the image, which has to be made and not found.

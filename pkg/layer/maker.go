@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"net/http"
 	"time"
 
@@ -22,6 +21,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/guard"
 )
 
 // Request is an image to be made.
@@ -81,10 +81,12 @@ const (
 	prepareTimeout = 2 * time.Minute
 )
 
-// NewMaker returns a Maker that reads credentials with secret.
-func NewMaker(secret GetSecret, clock clock.PassiveClock) *Maker {
+// NewMaker returns a Maker that reads credentials with secret and reaches registries
+// with dial.
+func NewMaker(secret GetSecret, clock clock.PassiveClock, dial guard.Dial) *Maker {
 	t := remote.DefaultTransport.(*http.Transport).Clone() // it is documented to be one
-	t.DialContext = (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+	// No proxy: the address that dial checks would be its.
+	t.DialContext, t.Proxy = dial, nil
 	return &Maker{
 		secret: secret, transport: t,
 		sessions: newCache[*session](clock, mostSession), images: newCache[*pulled](clock, mostImages),

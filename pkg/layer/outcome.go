@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/guard"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
 )
 
@@ -41,6 +42,7 @@ func outcome(err error) build.Outcome {
 		invalid  *source.InvalidError
 		missing  *missingError
 		answered *transport.Error
+		guarded  *guard.ForbiddenError
 	)
 	switch {
 	case errors.As(err, &secret):
@@ -51,6 +53,8 @@ func outcome(err error) build.Outcome {
 		o.Reason, o.Fault, o.Message = invalid.Reason, build.UserFault, invalid.Error()
 	case errors.As(err, &missing):
 		o.Reason, o.Fault, o.Message = build.ReasonBaseImageNotFound, build.ConfigurationFault, "The runtime cannot be taken out of its image: "+missing.Error()
+	case errors.As(err, &guarded):
+		o.Reason, o.Fault, o.Message = build.ReasonRegistryForbidden, build.ConfigurationFault, build.AdviceRegistryForbidden+" "+guarded.Error()
 	case o.Step == build.StepSource:
 		o.Reason, o.Message = source.ReasonUnreachable, err.Error()
 	case errors.As(err, &answered):

@@ -66,7 +66,7 @@ func (s *Server) ask(parent context.Context, w http.ResponseWriter, u *upstream,
 			return nil
 		}
 		f := broken(ctx, u, err)
-		wait := max(f.after, pause/2+rand.N(pause/2))
+		wait := max(f.after, pause/2+rand.N(pause/2)) //nolint:gosec // nobody gains by knowing when
 		if !f.again || res.committed || attempt == maxAttempts || wait > longest || time.Until(deadline) <= wait {
 			return f
 		}

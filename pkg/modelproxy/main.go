@@ -28,7 +28,7 @@ func Run(ctx context.Context, getenv func(string) string) error {
 	if err != nil {
 		return err
 	}
-	t, err := startTelemetry(ctx, cfg, getenv)
+	t, err := startTelemetry(ctx, cfg, b, getenv)
 	if err != nil {
 		return err
 	}

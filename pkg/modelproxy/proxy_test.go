@@ -38,7 +38,7 @@ func served(t *testing.T, settings string) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tel, err := startTelemetry(t.Context(), cfg, func(string) string { return "" })
+	tel, err := startTelemetry(t.Context(), cfg, b, func(string) string { return "" })
 	if err != nil {
 		t.Fatal(err)
 	}

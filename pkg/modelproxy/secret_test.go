@@ -110,11 +110,11 @@ func TestKeyIsToldNobody(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			tel, err := startTelemetry(t.Context(), cfg, func(string) string { return "" })
+			tel, err := startTelemetry(t.Context(), cfg, nil, func(string) string { return "" })
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := tel.instrument(meter); err != nil {
+			if err := tel.instrument(meter, nil); err != nil {
 				t.Fatal(err)
 			}
 			s := newServer(cfg, nil, tel)

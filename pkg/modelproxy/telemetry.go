@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"sync"
 	"time"
 
 	promclient "github.com/prometheus/client_golang/prometheus"
@@ -26,6 +25,8 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.37.0"
 	"go.opentelemetry.io/otel/trace"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/metrics"
 )
 
 const scope = "github.com/brunovlucena/knative-lambda-operator/pkg/modelproxy"
@@ -51,10 +52,6 @@ func newIdentity(u *upstream) identity {
 	return identity{providerNames[u.Provider], semconv.ServerAddress(u.base.Hostname()), semconv.ServerPort(port)}
 }
 
-// maxModels that telemetry tells apart: names come from requests and answers, and
-// each is a time series.
-const maxModels = 32
-
 // telemetry of calls, by the semantic conventions of OpenTelemetry for GenAI.
 type telemetry struct {
 	tokens     metric.Int64Histogram
@@ -65,14 +62,14 @@ type telemetry struct {
 	propagator propagation.TraceContext
 	shutdown   []func(context.Context) error
 
-	mu     sync.Mutex
-	models map[string]bool
+	// Names of models come from requests and answers.
+	requested, answered *metrics.Open
 }
 
 // startTelemetry exposes metrics on a port and sends spans where the environment of
 // OpenTelemetry says; without an endpoint in it nothing is traced.
-func startTelemetry(ctx context.Context, cfg *Config, getenv func(string) string) (*telemetry, error) {
-	t := &telemetry{models: map[string]bool{}, tracer: tracenoop.Tracer{}}
+func startTelemetry(ctx context.Context, cfg *Config, b *budget, getenv func(string) string) (*telemetry, error) {
+	t := &telemetry{requested: metrics.RequestLabel.Open(), answered: metrics.ResponseModel.Open(), tracer: tracenoop.Tracer{}}
 	service, err := resource.Merge(resource.NewSchemaless(attribute.String("service.name", cfg.Agent), attribute.String("service.namespace", cfg.Namespace)),
 		resource.Environment())
 	if err != nil {
@@ -101,7 +98,7 @@ func startTelemetry(ctx context.Context, cfg *Config, getenv func(string) string
 		t.tracer = provider.Tracer(scope)
 		t.shutdown = append(t.shutdown, provider.Shutdown)
 	}
-	return t, t.instrument(meters.Meter(scope))
+	return t, t.instrument(meters.Meter(scope), b)
 }
 
 func (t *telemetry) expose(ctx context.Context, port int, registry *promclient.Registry) error {
@@ -121,32 +118,20 @@ func (t *telemetry) expose(ctx context.Context, port int, registry *promclient.R
 	return nil
 }
 
-func (t *telemetry) instrument(meter metric.Meter) error {
-	seconds := metric.WithExplicitBucketBoundaries(.01, .02, .04, .08, .16, .32, .64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
-	var errs [4]error
-	t.tokens, errs[0] = meter.Int64Histogram("gen_ai.client.token.usage", metric.WithUnit("{token}"),
-		metric.WithDescription("Number of input and output tokens used."),
-		metric.WithExplicitBucketBoundaries(1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864))
-	t.duration, errs[1] = meter.Float64Histogram("gen_ai.client.operation.duration", metric.WithUnit("s"),
-		metric.WithDescription("GenAI operation duration, with retries and fallbacks."), seconds)
-	t.firstChunk, errs[2] = meter.Float64Histogram("gen_ai.client.operation.time_to_first_chunk", metric.WithUnit("s"),
-		metric.WithDescription("Time to the first chunk of a stream."), seconds)
-	t.fallbacks, errs[3] = meter.Int64Counter("lambda.model.fallbacks", metric.WithUnit("{call}"),
-		metric.WithDescription("Calls that a model did not answer, so that the next was asked."))
-	return errors.Join(errs[:]...)
-}
-
-// name of a model, or "other" where too many are known.
-func (t *telemetry) name(model string) string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !t.models[model] {
-		if len(t.models) >= maxModels || len(model) > 128 {
-			return "other"
-		}
-		t.models[model] = true
+func (t *telemetry) instrument(meter metric.Meter, b *budget) error {
+	var errs [6]error
+	t.tokens, errs[0] = metrics.Tokens.Int64Histogram(meter)
+	t.duration, errs[1] = metrics.ModelDuration.Float64Histogram(meter)
+	t.firstChunk, errs[2] = metrics.ModelFirstChunk.Float64Histogram(meter)
+	t.fallbacks, errs[3] = metrics.ModelFallbacks.Int64Counter(meter)
+	if b != nil {
+		errs[4] = metrics.BudgetLimit.ObserveInt64Gauge(meter, metrics.ObserveNumber(func() int64 { return b.share }))
+		errs[5] = metrics.BudgetRemaining.ObserveInt64Gauge(meter, metrics.ObserveNumber(func() int64 {
+			left, _ := b.left()
+			return left
+		}))
 	}
-	return model
+	return errors.Join(errs[:]...)
 }
 
 // observation of one call.
@@ -162,7 +147,7 @@ type observation struct {
 func (t *telemetry) begin(r *http.Request, q *call) (context.Context, *observation) {
 	o := &observation{t: t, q: q, start: time.Now()}
 	ctx := t.propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
-	model := t.name(q.model)
+	model := t.requested.Bound(q.model)
 	ctx, o.span = t.tracer.Start(ctx, q.operation+" "+model, trace.WithSpanKind(trace.SpanKindClient),
 		trace.WithAttributes(semconv.GenAIOperationNameKey.String(q.operation), semconv.GenAIRequestModel(model))) // what samplers decide by
 	return ctx, o
@@ -171,17 +156,17 @@ func (t *telemetry) begin(r *http.Request, q *call) (context.Context, *observati
 func (o *observation) firstByte() { o.first = time.Since(o.start) }
 
 func (o *observation) fellBack(ctx context.Context, u *upstream, f *failure) {
-	o.t.fallbacks.Add(ctx, 1, metric.WithAttributes(providerNames[u.Provider], semconv.GenAIRequestModel(o.t.name(u.Name)), semconv.ErrorTypeKey.String(f.kind)))
+	o.t.fallbacks.Add(ctx, 1, metric.WithAttributes(providerNames[u.Provider], o.t.requested.Of(u.Name), semconv.ErrorTypeKey.String(f.kind)))
 }
 
 // end a call. Neither prompts nor answers are in what is recorded.
 func (o *observation) end(ctx context.Context, res *result, f *failure) {
-	attributes := []attribute.KeyValue{semconv.GenAIOperationNameKey.String(o.q.operation), semconv.GenAIRequestModel(o.t.name(o.q.model))}
+	attributes := []attribute.KeyValue{semconv.GenAIOperationNameKey.String(o.q.operation), o.t.requested.Of(o.q.model)}
 	if res.upstream != nil {
 		attributes = append(attributes, res.upstream.identity...)
 	}
 	if res.model != "" {
-		attributes = append(attributes, semconv.GenAIResponseModel(o.t.name(res.upstream.withoutKey(res.model))))
+		attributes = append(attributes, o.t.answered.Of(res.upstream.withoutKey(res.model)))
 	}
 	if f != nil {
 		attributes = append(attributes, semconv.ErrorTypeKey.String(f.kind))
@@ -198,7 +183,7 @@ func (o *observation) end(ctx context.Context, res *result, f *failure) {
 			o.t.tokens.Record(ctx, res.output, set, metric.WithAttributes(semconv.GenAITokenTypeOutput))
 		}
 	}
-	slog.DebugContext(ctx, "a model was called", "operation", o.q.operation, "model", o.t.name(o.q.model), "input_tokens", res.input, "output_tokens", res.output,
+	slog.DebugContext(ctx, "a model was called", "operation", o.q.operation, "model", o.t.requested.Bound(o.q.model), "input_tokens", res.input, "output_tokens", res.output,
 		"seconds", time.Since(o.start).Seconds(), "failure", f != nil)
 	if o.span.IsRecording() {
 		o.span.SetAttributes(append(o.q.asked(), attributes...)...)

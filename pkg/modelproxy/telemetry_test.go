@@ -20,18 +20,22 @@ func TestMetrics(t *testing.T) {
 	}
 	port := l.Addr().(*net.TCPAddr).Port
 	l.Close()
-	cfg, err := parse([]byte(`{"name":"bruno","modelProxy":{"provider":"openai-compatible","endpoint":"`+url+`","model":"m"}}`), func(name string) string {
+	cfg, err := parse([]byte(`{"name":"bruno","modelProxy":{"provider":"openai-compatible","endpoint":"`+url+`","model":"m","budget":{"tokens":1000,"window":"1h"},"maxReplicas":1}}`), func(name string) string {
 		return map[string]string{KeyVariable(0): secret, "LAMBDA_METRICS_PORT": strconv.Itoa(port)}[name]
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	tel, err := startTelemetry(t.Context(), cfg, func(string) string { return "" })
+	b, err := newBudget(cfg, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tel, err := startTelemetry(t.Context(), cfg, b, func(string) string { return "" })
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer tel.close()
-	h := httptest.NewServer(newServer(cfg, nil, tel))
+	h := httptest.NewServer(newServer(cfg, b, tel))
 	defer h.Close()
 	post(t, h.URL+"/v1/chat/completions", strings.Replace(hello, "{", `{"stream":true,`, 1))
 	var text string
@@ -50,6 +54,7 @@ func TestMetrics(t *testing.T) {
 	for _, want := range []string{
 		"gen_ai_client_operation_duration_seconds_count{", "gen_ai_client_operation_time_to_first_chunk_seconds_count{", "gen_ai_client_token_usage_sum{",
 		`gen_ai_operation_name="chat"`, `gen_ai_provider_name="openai_compatible"`, `gen_ai_request_model="m"`, `gen_ai_token_type="output"`,
+		"lambda_model_budget_limit 1000\n", "lambda_model_budget_remaining 994\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("metrics lack %s:\n%s", want, text)
@@ -64,11 +69,14 @@ func TestMetrics(t *testing.T) {
 
 // TestModelNamesAreBounded: names that agents make up are no new time series for ever.
 func TestModelNamesAreBounded(t *testing.T) {
-	tel := &telemetry{models: map[string]bool{}}
-	for i := range 100 {
-		tel.name(strconv.Itoa(i))
+	tel, err := startTelemetry(t.Context(), &Config{}, nil, func(string) string { return "" })
+	if err != nil {
+		t.Fatal(err)
 	}
-	if got := tel.name("another"); got != "other" || len(tel.models) != maxModels {
-		t.Errorf("name = %s with %d names known", got, len(tel.models))
+	for i := range 100 {
+		tel.begin(httptest.NewRequest(http.MethodPost, "/", http.NoBody), &call{model: strconv.Itoa(i)})
+	}
+	if got := tel.requested.Bound("another"); got != "other" {
+		t.Errorf("the 101st name is told as %s", got)
 	}
 }

@@ -16,6 +16,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/guard"
 )
 
 // Checker tells whether registries have images.
@@ -56,6 +58,7 @@ type Resolver struct {
 	enqueue func(types.NamespacedName)
 	clock   clock.PassiveClock
 	slots   chan struct{}
+	reach   http.RoundTripper
 
 	mu      sync.Mutex
 	results map[string]*result
@@ -69,9 +72,13 @@ type result struct {
 	waiting map[types.NamespacedName]struct{}
 }
 
-// NewResolver returns a Resolver that calls enqueue when an answer is there.
-func NewResolver(enqueue func(types.NamespacedName), clock clock.PassiveClock) *Resolver {
-	return &Resolver{enqueue: enqueue, clock: clock, slots: make(chan struct{}, parallel), results: map[string]*result{}}
+// NewResolver returns a Resolver that calls enqueue when an answer is there, and reaches
+// registries with dial.
+func NewResolver(enqueue func(types.NamespacedName), clock clock.PassiveClock, dial guard.Dial) *Resolver {
+	reach := remote.DefaultTransport.(*http.Transport).Clone() // it is documented to be one
+	// No proxy: the address that dial checks would be its.
+	reach.DialContext, reach.Proxy = dial, nil
+	return &Resolver{enqueue: enqueue, clock: clock, slots: make(chan struct{}, parallel), reach: reach, results: map[string]*result{}}
 }
 
 // Check implements Checker.
@@ -132,7 +139,7 @@ func (r *Resolver) expire() {
 func (r *Resolver) resolve(reference string, insecure bool, to *result) {
 	r.slots <- struct{}{}
 	defer func() { <-r.slots }()
-	digest, err := head(reference, insecure)
+	digest, err := r.head(reference, insecure)
 
 	r.mu.Lock()
 	to.pending, to.digest, to.err = false, digest, err
@@ -148,7 +155,7 @@ func (r *Resolver) resolve(reference string, insecure bool, to *result) {
 	}
 }
 
-func head(reference string, insecure bool) (string, error) {
+func (r *Resolver) head(reference string, insecure bool) (string, error) {
 	var options []name.Option
 	if insecure {
 		options = append(options, name.Insecure)
@@ -159,7 +166,7 @@ func head(reference string, insecure bool) (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	descriptor, err := remote.Head(ref, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain))
+	descriptor, err := remote.Head(ref, remote.WithContext(ctx), remote.WithTransport(r.reach), remote.WithAuthFromKeychain(authn.DefaultKeychain))
 	var answered *transport.Error
 	switch {
 	case errors.As(err, &answered) && answered.StatusCode == http.StatusNotFound:

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -77,7 +78,7 @@ func push(t *testing.T, reference string) string {
 func resolver() (*Resolver, chan types.NamespacedName, *clocktesting.FakePassiveClock) {
 	answers := make(chan types.NamespacedName, 10)
 	clock := clocktesting.NewFakePassiveClock(time.Unix(1000, 0))
-	return NewResolver(func(k types.NamespacedName) { answers <- k }, clock), answers, clock
+	return NewResolver(func(k types.NamespacedName) { answers <- k }, clock, (&net.Dialer{}).DialContext), answers, clock
 }
 
 func await(t *testing.T, answers chan types.NamespacedName) types.NamespacedName {

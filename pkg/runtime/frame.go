@@ -59,8 +59,8 @@ func appendHead(buf *bytes.Buffer, h *header, bodyLength int) error {
 		return fmt.Errorf("%w: attributes and headers of %d bytes, expected at most %d", ErrRequestTooLong, length, maxHeader)
 	}
 	lengths := buf.Bytes()[start:]
-	binary.BigEndian.PutUint32(lengths, uint32(length))
-	binary.BigEndian.PutUint32(lengths[4:], uint32(bodyLength))
+	binary.BigEndian.PutUint32(lengths, uint32(length))         //nolint:gosec // at most maxHeader
+	binary.BigEndian.PutUint32(lengths[4:], uint32(bodyLength)) //nolint:gosec // at most what a body may have
 	return nil
 }
 

@@ -21,18 +21,19 @@ type Server struct {
 	cfg       *Config
 	invoker   Invoker
 	telemetry *Telemetry
-	replies   *sink       // nil: replies go to who asked
-	failures  *outbox     // nil: failures are told only to who asked
-	letters   *sink       // nil: brokers keep the events that cannot be handled
-	attempts  tally       // of events that failed
-	deadlines *deadlines  // of invocations that run in their requests' goroutines; nil: the invoker has its own
-	triggers  triggers    // what their URLs ask for
+	replies   *sink      // nil: replies go to who asked
+	failures  *outbox    // nil: failures are told only to who asked
+	letters   *sink      // nil: brokers keep the events that cannot be handled
+	attempts  tally      // of events that failed
+	deadlines *deadlines // of invocations that run in their requests' goroutines; nil: the invoker has its own
+	triggers  triggers   // what their URLs ask for
+	started   time.Time
 	warm      atomic.Bool // an invocation has come
 }
 
 // NewServer returns a server in front of the invoker.
 func NewServer(cfg *Config, invoker Invoker, telemetry *Telemetry) *Server {
-	s := &Server{cfg: cfg, invoker: invoker, telemetry: telemetry,
+	s := &Server{cfg: cfg, invoker: invoker, telemetry: telemetry, started: time.Now(),
 		replies: newSink(cfg.ReplySink), failures: newOutbox(newSink(cfg.ResponseSink), telemetry),
 		letters: newSink(cfg.DeadLetterSink)}
 	if i, ok := invoker.(interface{ Limit() time.Duration }); ok && i.Limit() > 0 {
@@ -57,7 +58,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	x := exchange{server: s, w: w, start: time.Now()}
-	if !s.warm.Swap(true) && !s.invoker.Ready() {
+	if !s.warm.Swap(true) && s.awaited() {
 		s.telemetry.coldStarted(r.Context())
 	}
 	var problem *problem
@@ -85,6 +86,19 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		x.answer(s.invoker.Invoke(x.ctx, &x.req.Invocation))
 	}
+}
+
+// promptly is how soon after the handler is loaded the first invocation comes if it was
+// waiting: whoever holds it back asks for readiness again and again.
+const promptly = time.Second
+
+// awaited tells whether the first invocation waited for the start.
+func (s *Server) awaited() bool {
+	loaded := s.telemetry.loaded.Load()
+	if loaded == 0 { // a handler that is part of the program
+		loaded = s.started.UnixNano()
+	}
+	return !s.invoker.Ready() || time.Since(time.Unix(0, loaded)) < promptly
 }
 
 // exchange is a request on its way to its answer.

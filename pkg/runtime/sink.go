@@ -79,6 +79,11 @@ func (s *sink) attempt(ctx context.Context, e *event.Event) error {
 	if err := cehttp.WriteRequest(binding.WithForceBinary(ctx), binding.ToMessage(e), r); err != nil {
 		return err
 	}
+	for _, name := range []string{"traceparent", "tracestate"} { // brokers pass on what comes as a header only
+		if value, ok := e.Extensions()[name].(string); ok {
+			r.Header.Set(name, value)
+		}
+	}
 	response, err := s.client.Do(r)
 	if err != nil {
 		return err

@@ -70,6 +70,27 @@ func TestRepliesGoToTheirSink(t *testing.T) {
 	}
 }
 
+// TestSinksContinueTraces: by the header too, as RabbitMQ's broker drops the extension.
+func TestSinksContinueTraces(t *testing.T) {
+	const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	c := newCollector(t)
+	f := start(t, echo, func(s *settings) { s.ReplySink = c.URL })
+	f.sendEvent(t, `{}`, "Ce-Traceparent", traceparent, "Ce-Tracestate", "vendor=1")
+	f.sendEvent(t, `{}`)
+	events := c.events()
+	for _, name := range []string{"Traceparent", "Ce-Traceparent"} {
+		if got := events[0].header.Get(name); got != traceparent {
+			t.Errorf("the sink got %s %q, want %q", name, got, traceparent)
+		}
+	}
+	if got := events[0].header.Get("Tracestate"); got != "vendor=1" {
+		t.Errorf("the sink got tracestate %q", got)
+	}
+	if got := events[1].header.Get("Traceparent"); got != "" {
+		t.Errorf("of an event without a trace the sink got %q", got)
+	}
+}
+
 func TestRepliesThatTheSinkDoesNotTake(t *testing.T) {
 	hiccup := newCollector(t, 503, 429)
 	f := start(t, echo, func(s *settings) { s.ReplySink = hiccup.URL })

@@ -24,11 +24,13 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/metrics"
 )
 
 const scope = "github.com/brunovlucena/knative-lambda-operator/pkg/runtime"
 
-// outcome of an invocation: the only label of its metrics.
+// outcome of an invocation: the only label of its metrics, of metrics.InvocationLabel.
 type outcome string
 
 const (
@@ -45,9 +47,6 @@ const (
 	outcomeUndelivered outcome = "reply_undelivered"
 )
 
-var outcomes = []outcome{outcomeSuccess, outcomeError, outcomePermanent, outcomeTimeout, outcomeDied, outcomeRejected, outcomeBusy, outcomeCancelled,
-	outcomeFiltered, outcomeUndelivered}
-
 // Telemetry holds a runtime's instruments and exports what they measure, until
 // it is shut down.
 type Telemetry struct {
@@ -58,6 +57,7 @@ type Telemetry struct {
 	responses  metric.Int64Counter
 	letters    metric.Int64Counter
 	byOutcome  map[outcome]*measurement
+	loaded     atomic.Int64 // when the first worker was; 0 before
 
 	tracer     trace.Tracer // nil where nothing is traced
 	propagator propagation.TraceContext
@@ -128,28 +128,19 @@ func (t *Telemetry) exposeMetrics(ctx context.Context, port int, service *resour
 }
 
 func (t *Telemetry) instrument(meter metric.Meter) error {
-	t.byOutcome = make(map[outcome]*measurement, len(outcomes))
-	for _, o := range outcomes {
-		option := metric.WithAttributeSet(attribute.NewSet(attribute.String("outcome", string(o))))
-		t.byOutcome[o] = &measurement{option: option, record: []metric.RecordOption{option}}
+	t.byOutcome = make(map[outcome]*measurement, len(metrics.InvocationLabel.Values))
+	for _, o := range metrics.InvocationLabel.Values {
+		option := metrics.Set(metrics.InvocationLabel.Of(o))
+		t.byOutcome[outcome(o)] = &measurement{option: option, record: []metric.RecordOption{option}}
 	}
 	var errs [7]error
-	_, errs[0] = meter.Int64ObservableCounter("lambda.invocations", metric.WithUnit("{invocation}"),
-		metric.WithDescription("Invocations by outcome."), metric.WithInt64Callback(t.countInvocations))
-	t.duration, errs[1] = meter.Float64Histogram("lambda.invocation.duration", metric.WithUnit("s"),
-		metric.WithDescription("Time from request to reply by outcome; waiting for a worker counts."),
-		metric.WithExplicitBucketBoundaries(.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300))
-	t.coldStarts, errs[2] = meter.Int64Counter("lambda.cold.starts", metric.WithUnit("{start}"),
-		metric.WithDescription("Starts of which the first invocation had to wait for the handler to be loaded."))
-	t.loading, errs[3] = meter.Float64Histogram("lambda.worker.load.duration", metric.WithUnit("s"),
-		metric.WithDescription("Time from the start of a worker until it had loaded the handler."),
-		metric.WithExplicitBucketBoundaries(.025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120))
-	t.restarts, errs[4] = meter.Int64Counter("lambda.worker.restarts", metric.WithUnit("{restart}"),
-		metric.WithDescription("Workers that ended, or were ended after a timeout, and were replaced."))
-	t.responses, errs[5] = meter.Int64Counter("lambda.response.events", metric.WithUnit("{event}"),
-		metric.WithDescription("Events of failed invocations for the response sink: delivered, or lost."))
-	t.letters, errs[6] = meter.Int64Counter("lambda.dead.letters", metric.WithUnit("{event}"),
-		metric.WithDescription("Events for the dead letter sink, of permanent failures and of last attempts: delivered, or refused and so left to the broker."))
+	errs[0] = metrics.Invocations.ObserveInt64Counter(meter, t.countInvocations)
+	t.duration, errs[1] = metrics.InvocationDuration.Float64Histogram(meter)
+	t.coldStarts, errs[2] = metrics.ColdStarts.Int64Counter(meter)
+	t.loading, errs[3] = metrics.WorkerLoadDuration.Float64Histogram(meter)
+	t.restarts, errs[4] = metrics.WorkerRestarts.Int64Counter(meter)
+	t.responses, errs[5] = metrics.ResponseEvents.Int64Counter(meter)
+	t.letters, errs[6] = metrics.DeadLetters.Int64Counter(meter)
 	return errors.Join(errs[:]...)
 }
 
@@ -171,6 +162,7 @@ func (t *Telemetry) countInvocations(_ context.Context, o metric.Int64Observer) 
 
 func (t *Telemetry) coldStarted(ctx context.Context) { t.coldStarts.Add(ctx, 1) }
 func (t *Telemetry) handlerLoaded(duration time.Duration) {
+	t.loaded.CompareAndSwap(0, time.Now().UnixNano())
 	t.loading.Record(context.Background(), duration.Seconds())
 }
 func (t *Telemetry) responseSent(delivered bool) {
@@ -178,14 +170,14 @@ func (t *Telemetry) responseSent(delivered bool) {
 	if !delivered {
 		result = "lost"
 	}
-	t.responses.Add(context.Background(), 1, metric.WithAttributes(attribute.String("result", result)))
+	t.responses.Add(context.Background(), 1, metrics.Set(metrics.ResponseLabel.Of(result)))
 }
 func (t *Telemetry) deadLettered(delivered bool) {
 	result := "delivered"
 	if !delivered {
 		result = "refused"
 	}
-	t.letters.Add(context.Background(), 1, metric.WithAttributes(attribute.String("result", result)))
+	t.letters.Add(context.Background(), 1, metrics.Set(metrics.DeadLabel.Of(result)))
 }
 func (t *Telemetry) workerRestarted() { t.restarts.Add(context.Background(), 1) }
 

@@ -91,6 +91,38 @@ func TestMetricsOfRestarts(t *testing.T) {
 	}
 }
 
+// TestColdStarts: whoever holds the first invocation back until the handler is loaded
+// passes it on at once then.
+func TestColdStarts(t *testing.T) {
+	now := time.Now()
+	for name, tt := range map[string]struct {
+		started, loaded time.Time
+		ready           bool
+		want            bool
+	}{
+		"before it is loaded":              {now, time.Time{}, false, true},
+		"when it is loaded":                {now.Add(-time.Minute), now, true, true},
+		"later":                            {now.Add(-time.Minute), now.Add(-2 * promptly), true, false},
+		"when a program has started":       {now, time.Time{}, true, true},
+		"later, a program":                 {now.Add(-2 * promptly), time.Time{}, true, false},
+		"while all workers are being made": {now.Add(-time.Minute), now.Add(-2 * promptly), false, true},
+	} {
+		s := &Server{invoker: readiness(tt.ready), telemetry: &Telemetry{}, started: tt.started}
+		if !tt.loaded.IsZero() {
+			s.telemetry.loaded.Store(tt.loaded.UnixNano())
+		}
+		if got := s.awaited(); got != tt.want {
+			t.Errorf("%s: awaited() = %v, want %v", name, got, tt.want)
+		}
+	}
+}
+
+// readiness is an invoker that is ready or not.
+type readiness bool
+
+func (r readiness) Ready() bool                                        { return bool(r) }
+func (readiness) Invoke(context.Context, *Invocation) (*Result, error) { return &Result{}, nil }
+
 func TestMetricsPortInUse(t *testing.T) {
 	l, err := net.Listen("tcp", ":0")
 	if err != nil {

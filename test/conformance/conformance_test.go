@@ -59,15 +59,15 @@ func TestTemperature(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	namespace := clients.Namespace(ctx, t)
-	for _, value := range []any{0.7, "0.7"} {
+	for value, want := range map[any]any{0.7: 0.7, "0.7": 0.7, int64(1): int64(1), "1": int64(1)} {
 		admitted, err := clients.Admit(ctx, agent(t, namespace, "temperature", value))
 		if err != nil {
 			t.Errorf("%#v: %v", value, err)
 			continue
 		}
 		got, _, err := unstructured.NestedFieldNoCopy(admitted.Object, "spec", "ai", "temperature")
-		if got != 0.7 || err != nil {
-			t.Errorf("spec.ai.temperature %#v is stored as %#v (%v), want the number 0.7", value, got, err)
+		if got != want || err != nil {
+			t.Errorf("spec.ai.temperature %#v is stored as %#v (%v), want the number %v", value, got, err, want)
 		}
 	}
 }

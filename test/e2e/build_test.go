@@ -7,8 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"knative.dev/pkg/ptr"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
@@ -35,8 +37,8 @@ func TestOwnDockerfile(t *testing.T) {
 	test.Contains(t, "the condition", f.Status.GetCondition(v1alpha1.FunctionConditionReady).Message, "spec.build.dockerfile", "docker/Dockerfile", "main.py")
 }
 
-// TestDockerfileWithoutRuntime: any program that listens will do, as whoever it
-// runs.
+// TestDockerfileWithoutRuntime: any program that listens will do, as root only where
+// the function says so.
 func TestDockerfileWithoutRuntime(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -45,7 +47,16 @@ func TestDockerfileWithoutRuntime(t *testing.T) {
 		"docker/Dockerfile": "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nARG PORT\nRUN echo $PORT > /port\nCMD [\"python3\", \"-m\", \"http.server\", \"8080\"]\n",
 	}}
 	f.Spec.Build.Dockerfile, f.Spec.Build.Args = "docker/Dockerfile", []v1alpha1.BuildArg{{Name: "PORT", Value: "8080"}}
-	f = ready(ctx, t, create(ctx, t, f))
+	f, err := clients.AwaitFunction(ctx, test.Key(create(ctx, t, f)), "refused as root", func(f *v1alpha1.LambdaFunction) bool {
+		c := f.Status.GetCondition(v1alpha1.FunctionConditionServiceReady)
+		return c.IsFalse() && strings.Contains(c.Message, "runAsNonRoot")
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f = ready(ctx, t, update(ctx, t, f, func(s *v1alpha1.LambdaFunctionSpec) {
+		s.SecurityContext = &corev1.SecurityContext{RunAsNonRoot: ptr.Bool(false)}
+	}))
 	answersWith(ctx, t, f, "the 501 of Python's own server", func(a test.Answer) bool { return a.Status == http.StatusNotImplemented })
 	// With the language's own recipe it is a function again.
 	f = ready(ctx, t, update(ctx, t, f, func(s *v1alpha1.LambdaFunctionSpec) {

@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
@@ -88,6 +91,27 @@ func TestBuildTimeout(t *testing.T) {
 	test.Contains(t, "the condition", f.Status.GetCondition(v1alpha1.FunctionConditionReady).Message, "longer than its timeout", "spec.build.timeout")
 	// As it says: with more time it is built.
 	ready(ctx, t, update(ctx, t, f, func(s *v1alpha1.LambdaFunctionSpec) { s.Build.Timeout = v1alpha1.NewDuration(5 * time.Minute) }))
+}
+
+// TestForbiddenBuild: a namespace that lets no build pod in is told at once, and the
+// build goes on as soon as it does.
+func TestForbiddenBuild(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	namespace := clients.Namespace(ctx, t)
+	enforce := func(level string) {
+		patch := `{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"` + level + `"}}}`
+		if _, err := clients.Kube.CoreV1().Namespaces().Patch(ctx, namespace, types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	enforce("restricted")
+	f := python(namespace, "rooted", greeting("let in to "+namespace))
+	f.Spec.Build.Strategy = v1alpha1.BuildKaniko
+	f = failed(ctx, t, create(ctx, t, f), v1alpha1.FunctionConditionBuildSucceeded, v1alpha1.ReasonBuildRejected)
+	test.Contains(t, "the condition", f.Status.GetCondition(v1alpha1.FunctionConditionReady).Message, "gets no pod", "violates PodSecurity", "restricted")
+	enforce("baseline")
+	ready(ctx, t, f)
 }
 
 // TestUnreachableRegistry: the infrastructure is at fault, so it is tried again,

@@ -54,6 +54,10 @@ var rules = []struct {
 	append(upper, clients...),
 	"what knows of no cluster runs in a build pod and in function images as well",
 }, {
+	[]string{"pkg/metrics"},
+	[]string{"github.com", "go.opentelemetry.io/otel/sdk", "k8s.io", "knative.dev"},
+	"functions in Go are linked with it",
+}, {
 	[]string{"pkg/reconciler/lambdafunction/resources", "pkg/reconciler/lambdaagent/resources", "pkg/reconciler/internal/eventing/resources"},
 	append([]string{"context", "k8s.io/utils/clock", "math/rand", "net", "os"}, clients...),
 	"makers are pure: no context, client, clock or chance",

@@ -58,6 +58,9 @@ type Build struct {
 	MinIOEndpoint string
 	// SourceAllowedNetworks may be fetched from though they are not public.
 	SourceAllowedNetworks []netip.Prefix
+	// RegistryAllowedNetworks may be dialled for registries that functions name though
+	// they are not public.
+	RegistryAllowedNetworks []netip.Prefix
 	// SourcePollInterval after which a source is asked again what it is by now.
 	SourcePollInterval time.Duration
 }
@@ -102,7 +105,7 @@ func defaultBuild() *Build {
 func NewBuildFromConfigMap(cm *corev1.ConfigMap) (*Build, error) {
 	b := defaultBuild()
 	var repository string
-	var insecure, networks []string
+	var insecure, networks, registries []string
 	p := newParser(BuildConfigName, cm.Data)
 	p.text("registry", &b.Registry, registryHost)
 	p.text("repository-template", &repository, nil)
@@ -125,6 +128,11 @@ func NewBuildFromConfigMap(cm *corev1.ConfigMap) (*Build, error) {
 	p.list("source-allowed-networks", &networks, func(text string) error {
 		network, err := parseNetwork(text)
 		b.SourceAllowedNetworks = append(b.SourceAllowedNetworks, network)
+		return err
+	})
+	p.list("registry-allowed-networks", &registries, func(text string) error {
+		network, err := parseNetwork(text)
+		b.RegistryAllowedNetworks = append(b.RegistryAllowedNetworks, network)
 		return err
 	})
 	p.duration("source-poll-interval", &b.SourcePollInterval, 5*time.Second, 24*time.Hour)

@@ -243,7 +243,7 @@ func (c *change) createService(ctx context.Context, f *v1alpha1.LambdaFunction, 
 	}
 	f.Spec.Source.Image = &v1alpha1.ImageSource{ImageReference: imageOf(d.Image)}
 	if d.Port != 0 {
-		f.Spec.Source.Image.Port = int32(d.Port)
+		f.Spec.Source.Image.Port = d.Port
 	}
 	created, err := c.lambda.LambdaV1alpha1().LambdaFunctions(c.namespace).Create(ctx, f, metav1.CreateOptions{FieldManager: FieldManager, FieldValidation: metav1.FieldValidationStrict})
 	if err != nil {

@@ -71,10 +71,6 @@ func Run(ctx context.Context, cfg *rest.Config, o Options) error {
 	if err != nil {
 		return err
 	}
-	telemetry, metrics, err := newTelemetry()
-	if err != nil {
-		return err
-	}
 	certificate, err := selfSigned()
 	if err != nil {
 		return err
@@ -85,6 +81,10 @@ func Run(ctx context.Context, cfg *rest.Config, o Options) error {
 	}
 	broker := rabbit.New(o.RabbitMQ)
 	defer broker.Close() //nolint:errcheck // the process ends
+	telemetry, metrics, err := newTelemetry(deadletter.NewDepths(broker, cache.owners, clock.RealClock{}).Observe)
+	if err != nil {
+		return err
+	}
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32, IdleConnTimeout: time.Minute}}
 	letters := &deadletter.Service{Store: broker, Functions: functions, Agents: known, Sender: deadletter.Sender{Client: client}}
 	reviewer := access.NewReviewer(kube)

@@ -32,6 +32,7 @@ import (
 	agentinformer "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/informers/lambda/v1alpha1/lambdaagent"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events/sink"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/cachetransform"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/measure"
 )
 
 const (
@@ -80,6 +81,9 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		WorkQueueName: "approvals", Logger: logger, Concurrency: concurrency,
 		RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[any](firstRetry, maxRetry),
 	})
+	if err := measure.Reconciles(impl, "approvals"); err != nil {
+		logger.Fatalw("Nothing can be measured", "error", err)
+	}
 	d.after = impl.EnqueueKeyAfter
 	cmw.Watch(config.EventsConfigName, func(cm *corev1.ConfigMap) {
 		e, err := config.NewEventsFromConfigMap(cm)

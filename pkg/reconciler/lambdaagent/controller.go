@@ -34,6 +34,7 @@ import (
 	agentreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdaagent"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/cachetransform"
 	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/measure"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/modelprobe"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent/resources"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent/routing"
@@ -77,6 +78,13 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		return controller.Options{ConfigStore: store}
 	})
 	impl.Concurrency = concurrency // the generated controller ignores that of the options
+	err := measure.Reconciles(impl, "lambdaagent")
+	if err == nil {
+		err = measure.Objects("LambdaAgent", agents.Informer(), leads(impl))
+	}
+	if err != nil {
+		logging.FromContext(ctx).Fatalw("Nothing can be measured", "error", err)
+	}
 	resync = func(name string, _ any) {
 		switch name {
 		case config.DefaultsConfigName:
@@ -155,13 +163,22 @@ func watchReferred(ctx context.Context, client metadata.Interface, tracked track
 
 // probeModels starts what asks whether models answer.
 func probeModels(ctx context.Context, impl *controller.Impl) modelprobe.Checker {
-	leads := func(types.NamespacedName) bool { return true }
-	if leader, ok := impl.Reconciler.(interface {
-		IsLeaderFor(types.NamespacedName) bool
-	}); ok {
-		leads = leader.IsLeaderFor
+	ask, err := modelprobe.Measured(modelprobe.NewClient().Ask)
+	if err != nil {
+		logging.FromContext(ctx).Fatalw("Models cannot be measured", "error", err)
 	}
-	prober := modelprobe.New(modelprobe.Options{Enqueue: impl.EnqueueKey, Leads: leads, Clock: clock.RealClock{}, Ask: modelprobe.NewClient().Ask})
+	prober := modelprobe.New(modelprobe.Options{Enqueue: impl.EnqueueKey, Leads: leads(impl), Clock: clock.RealClock{}, Ask: ask})
 	go prober.Run(ctx)
 	return prober
+}
+
+// leads tells which agents this replica reconciles.
+func leads(impl *controller.Impl) func(types.NamespacedName) bool {
+	leader, ok := impl.Reconciler.(interface {
+		IsLeaderFor(types.NamespacedName) bool
+	})
+	if !ok {
+		return func(types.NamespacedName) bool { return true }
+	}
+	return leader.IsLeaderFor
 }

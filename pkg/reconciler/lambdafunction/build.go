@@ -70,6 +70,7 @@ func (r *Reconciler) cancelBuild(ctx context.Context, p *pass) pkgreconciler.Eve
 		status.Failure = &v1alpha1.BuildFailure{Reason: v1alpha1.ReasonBuildCancelled, Message: "The build was cancelled. A new value of the annotation " + lambda.RebuildAnnotationKey + " starts another."}
 		if status.JobName != "" {
 			status.CompletionTime = r.now()
+			r.builds.ended(p, "cancelled", r.sinceStart(status))
 		}
 	}
 	p.Status.MarkBuildFailed(status.Failure.Reason, status.Failure.Message)

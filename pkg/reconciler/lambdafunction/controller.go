@@ -2,6 +2,7 @@ package lambdafunction
 
 import (
 	"context"
+	"net/netip"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -29,9 +30,11 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	functioninformer "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/informers/lambda/v1alpha1/lambdafunction"
 	functionreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdafunction"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/guard"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/layer"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/cachetransform"
 	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/measure"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sourcewatch"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/registry"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
@@ -49,7 +52,8 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	jobs := jobinformer.Get(ctx, lambda.Selector)
 	pods := podinformer.Get(ctx, lambda.Selector)
 	configMaps := configmapinformer.Get(ctx, lambda.Selector)
-	for _, informer := range []cache.SharedIndexInformer{functions.Informer(), services.Informer(), jobs.Informer(), pods.Informer(), configMaps.Informer()} {
+	refusals := refusalInformer(kubeclient.Get(ctx))
+	for _, informer := range []cache.SharedIndexInformer{functions.Informer(), services.Informer(), jobs.Informer(), pods.Informer(), configMaps.Informer(), refusals.Informer()} {
 		if err := informer.SetTransform(cachetransform.Strip); err != nil {
 			logging.FromContext(ctx).Warnw("A cache keeps what nobody reads", "error", err)
 		}
@@ -63,6 +67,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		pods:       pods.Lister(),
 		configMaps: configMaps.Lister(),
 		kinds:      shared.Get(ctx),
+		refusals:   refusals.Lister(),
 		clock:      clock.RealClock{},
 	}
 	var resync func(name string, value any)
@@ -71,7 +76,11 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		return controller.Options{ConfigStore: store}
 	})
 	impl.Concurrency = concurrency // the generated controller ignores that of the options
-	maker := layer.NewMaker(secretReader(r.kube), r.clock)
+	if err := r.measure(impl, functions.Informer()); err != nil {
+		logging.FromContext(ctx).Fatalw("Nothing can be measured", "error", err)
+	}
+	dial := guard.Dialer(func(hostPort string, address netip.Addr) bool { return mayReach(store.Load(), hostPort, address) })
+	maker := layer.NewMaker(secretReader(r.kube), r.clock, dial)
 	resync = func(name string, _ any) {
 		impl.FilteredGlobalResync(concerns(name), functions.Informer())
 		if name != config.DefaultsConfigName {
@@ -89,17 +98,23 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	})
 	r.sources = sources
 	go sources.Run(ctx)
-	r.layers = layer.NewBackground(maker, impl.EnqueueKey, r.clock)
-	resolver := registry.NewResolver(impl.EnqueueKey, r.clock)
-	r.registry, r.tracker, r.slots = resolver, impl.Tracker, newSlots(impl.EnqueueKey, func() ([]*batchv1.Job, error) { return activeJobs(r.jobs) })
+	layers := layer.NewBackground(maker, impl.EnqueueKey, r.clock)
+	resolver := registry.NewResolver(impl.EnqueueKey, r.clock, dial)
+	r.layers, r.registry, r.tracker = layers, resolver, impl.Tracker
+	r.slots = newSlots(impl.EnqueueKey, func() ([]*batchv1.Job, error) { return activeJobs(r.jobs) }, r.clock)
+	if err := measureLines(r.slots, layers); err != nil {
+		logging.FromContext(ctx).Fatalw("Builds cannot be measured", "error", err)
+	}
 
 	functions.Informer().AddEventHandler(controller.HandleAll(impl.Enqueue))
 	functions.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{DeleteFunc: func(obj any) {
 		impl.Tracker.OnDeletedObserver(obj)
 		if key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(obj); err == nil {
 			namespace, name, _ := cache.SplitMetaNamespaceKey(key)
-			r.slots.forget(types.NamespacedName{Namespace: namespace, Name: name})
-			sources.Forget(types.NamespacedName{Namespace: namespace, Name: name})
+			gone := types.NamespacedName{Namespace: namespace, Name: name}
+			r.slots.forget(gone)
+			r.builds.forget(gone)
+			sources.Forget(gone)
 		}
 	}})
 	owned := cache.FilteringResourceEventHandler{
@@ -111,6 +126,8 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	jobs.Informer().AddEventHandler(controller.HandleAll(func(obj any) { r.jobChanged(obj, resolver) }))
 	jobs.Informer().AddEventHandler(owned)
 	jobs.Informer().AddEventHandler(controller.HandleAll(controller.EnsureTypeMeta(impl.Tracker.OnChanged, batchv1.SchemeGroupVersion.WithKind("Job"))))
+	refusals.Informer().AddEventHandler(r.refusedPod(impl.EnqueueControllerOf))
+	go refusals.Informer().Run(ctx.Done())
 	// A pod is owned by a Job or by Knative's ReplicaSet; its label names the function.
 	pods.Informer().AddEventHandler(controller.HandleAll(impl.EnqueueLabelOfNamespaceScopedResource("", lambda.FunctionLabelKey)))
 	r.resolver = pkgresolver.NewURIResolverFromTracker(ctx, impl.Tracker)
@@ -124,6 +141,17 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		Found:   func() { impl.FilteredGlobalResync(concerns(config.EventingConfigName), functions.Informer()) },
 	})
 	return impl
+}
+
+// measure reconciles, functions and their builds.
+func (r *Reconciler) measure(impl *controller.Impl, functions cache.SharedIndexInformer) (err error) {
+	if r.builds, err = newBuilds(); err != nil {
+		return err
+	}
+	if err := measure.Reconciles(impl, "lambdafunction"); err != nil {
+		return err
+	}
+	return measure.Objects("LambdaFunction", functions, leads(impl))
 }
 
 // leads tells which functions this replica reconciles.

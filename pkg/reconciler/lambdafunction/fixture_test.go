@@ -173,7 +173,7 @@ func newReconciler(ctx context.Context, ls *ltesting.Listers) controller.Reconci
 	}
 	r := &Reconciler{
 		kube: kubeclient.Get(ctx), serving: servingclient.Get(ctx),
-		services: ls.Services(), jobs: ls.Jobs(), pods: ls.Pods(), configMaps: ls.ConfigMaps(),
+		services: ls.Services(), jobs: ls.Jobs(), pods: ls.Pods(), configMaps: ls.ConfigMaps(), refusals: ls.Events(),
 		registry: s.registry, sources: s.sources, layers: s.layers, tracker: &rtesting.FakeTracker{}, clock: clocktesting.NewFakePassiveClock(s.now),
 	}
 	knative := &shared.Knative{Client: eventingclient.Get(ctx), Brokers: ls.Brokers(), Triggers: ls.Triggers()}
@@ -186,7 +186,8 @@ func newReconciler(ctx context.Context, ls *ltesting.Listers) controller.Reconci
 	}
 	r.kinds = shared.New(knative, rabbit)
 	r.resolver = addresses{}
-	r.slots = newSlots(func(types.NamespacedName) {}, func() ([]*batchv1.Job, error) { return activeJobs(r.jobs) })
+	r.slots = newSlots(func(types.NamespacedName) {}, func() ([]*batchv1.Job, error) { return activeJobs(r.jobs) }, r.clock)
+	r.builds, _ = newBuilds() // of a provider that measures nothing
 	return functionreconciler.NewReconciler(ctx, logging.FromContext(ctx), lambdaclient.Get(ctx), ls.LambdaFunctions(),
 		controller.GetEventRecorder(ctx), r, controller.Options{ConfigStore: configStore{s.config}})
 }

@@ -35,6 +35,7 @@ type Reconciler struct {
 	jobs       batchlisters.JobLister
 	pods       corelisters.PodLister
 	configMaps corelisters.ConfigMapLister
+	refusals   corelisters.EventLister // of build pods
 
 	// kinds are what a cluster may not have.
 	kinds *shared.Kinds
@@ -45,6 +46,7 @@ type Reconciler struct {
 	layers   layer.Builder
 	tracker  tracker.Interface
 	slots    *slots
+	builds   *builds
 	clock    clock.PassiveClock
 }
 

@@ -1,6 +1,7 @@
 package lambdafunction
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	clientgotesting "k8s.io/client-go/testing"
 	"knative.dev/pkg/ptr"
 	rtesting "knative.dev/pkg/reconciler/testing"
@@ -113,6 +115,22 @@ func TestReconcileBuild(t *testing.T) {
 			f.Status.MarkBuildPending(v1alpha1.ReasonBuilding, "The build pod cannot be scheduled: 0/1 nodes are available")
 		})),
 	}, {
+		Name: "tells that a build's pod is forbidden", Key: theKey, Ctx: in(absent),
+		Objects: ltesting.Objects(function(building), job(f, 1, told), input(f, 1), refusalOf(job(f, 1, told), time.Minute, "quota"), refusalOf(job(f, 1, told), 0, `pods "x" is forbidden: violates PodSecurity`), refusalOf(job(f, 2, told), 0, "another's")),
+		WantStatusUpdates: status(function(building, func(f *v1alpha1.LambdaFunction) {
+			f.Status.MarkBuildFailed(v1alpha1.ReasonBuildRejected, "Job "+first+` gets no pod: pods "x" is forbidden: violates PodSecurity`)
+		})),
+	}, {
+		Name: "tells that a build's pod cannot be made for now", Key: theKey, Ctx: in(absent),
+		Objects: ltesting.Objects(function(building), job(f, 1, told), input(f, 1), refusalOf(job(f, 1, told), 0, "webhook timed out")),
+		WantStatusUpdates: status(function(building, func(f *v1alpha1.LambdaFunction) {
+			f.Status.MarkBuildPending(v1alpha1.ReasonBuilding, "Job "+first+" gets no pod: webhook timed out")
+		})),
+	}, {
+		Name: "forgets why there was no pod when there is one", Key: theKey, Ctx: in(absent),
+		Objects:           ltesting.Objects(function(building, rejected), job(f, 1, told), input(f, 1), refusalOf(job(f, 1, told), 0, "is forbidden"), pod(job(f, 1, told), corev1.PodRunning, nil)),
+		WantStatusUpdates: status(function(building)),
+	}, {
 		Name: "takes over the image and removes what made it", Key: theKey, Ctx: in(absent),
 		Objects:           ltesting.Objects(function(building), job(f, 1), input(f, 1), pod(job(f, 1), corev1.PodSucceeded, succeeded)),
 		WantCreates:       ltesting.Objects(service(f)),
@@ -204,6 +222,22 @@ func TestReconcileBuild(t *testing.T) {
 		})),
 		WantEvents: []string{ltesting.Warning("InternalError", ltesting.NotOwned("Job", namespace+"/"+first))},
 	}}.Test(t, newReconciler)
+}
+
+// told gives a Job the UID by which events name it.
+func told(j *batchv1.Job) { j.UID = types.UID("uid-" + j.Name) }
+
+// refusalOf is an event with which the Job controller says why it makes no pod.
+func refusalOf(j *batchv1.Job, ago time.Duration, why string) *corev1.Event {
+	return &corev1.Event{
+		ObjectMeta:     metav1.ObjectMeta{Namespace: j.Namespace, Name: fmt.Sprintf("%s.%d", j.Name, ago)},
+		InvolvedObject: corev1.ObjectReference{Kind: "Job", Namespace: j.Namespace, Name: j.Name, UID: j.UID},
+		Reason:         "FailedCreate", Message: why, LastTimestamp: metav1.NewTime(now.Add(-ago)),
+	}
+}
+
+func rejected(f *v1alpha1.LambdaFunction) {
+	f.Status.MarkBuildFailed(v1alpha1.ReasonBuildRejected, "no pod")
 }
 
 func ended(condition batchv1.JobConditionType, reason string) func(*batchv1.Job) {

@@ -63,22 +63,36 @@ func (r *kaniko) reconcile(ctx context.Context, p *pass, b *resources.Build) pkg
 		return r.cancelBuilds(ctx, p, b.Name)
 	}
 	if !ended {
-		message := "Job " + b.Name + " builds the image."
-		if pod != nil {
-			if why := build.Waiting(pod); why != "" {
-				message = why
-			}
+		if err := r.markBuilding(p, job, pod); err != nil {
+			return err
 		}
-		p.Status.MarkBuildPending(v1alpha1.ReasonBuilding, message)
 		return r.cancelBuilds(ctx, p, b.Name)
 	}
 	p.Status.Build.CompletionTime = r.now()
+	r.builds.ended(p, resultOf(outcome), r.sinceStart(p.Status.Build))
 	if outcome.Succeeded() {
 		r.registry.Remember(b.Reference, outcome.Digest)
 		return r.built(ctx, p, b, outcome.Digest)
 	}
 	r.registry.Forget(b.Reference)
 	return r.buildFailed(ctx, p, b, outcome)
+}
+
+// markBuilding says what a Job that has not ended waits for, if it does.
+func (r *kaniko) markBuilding(p *pass, job *batchv1.Job, pod *corev1.Pod) error {
+	message := "Job " + job.Name + " builds the image."
+	if pod != nil {
+		if why := build.Waiting(pod); why != "" {
+			message = why
+		}
+	} else if why, err := r.refusal(job); err != nil {
+		return err
+	} else if why != "" {
+		markRefused(p, job.Name, why)
+		return nil
+	}
+	p.Status.MarkBuildPending(v1alpha1.ReasonBuilding, message)
+	return nil
 }
 
 // outcome of a Job: its pod's, or its own where the pod is gone.

@@ -3,9 +3,11 @@ package lambdafunction
 import (
 	"maps"
 	"sync"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
@@ -18,6 +20,9 @@ import (
 // is remembered until it does, and so is a slot that its function has not taken yet.
 type slots struct {
 	enqueue func(types.NamespacedName)
+	// waited is told how long a build was in the line when it leaves it with a slot.
+	waited func(time.Duration)
+	clock  clock.PassiveClock
 	// active lists the Jobs in the cache that have not ended.
 	active func() ([]*batchv1.Job, error)
 
@@ -38,10 +43,12 @@ type claim struct {
 	reference string
 	// kueue says that Kueue decides when the Job runs: it takes no slot.
 	kueue bool
+	// since when it waits.
+	since time.Time
 }
 
-func newSlots(enqueue func(types.NamespacedName), active func() ([]*batchv1.Job, error)) *slots {
-	return &slots{enqueue: enqueue, active: active, granted: map[types.NamespacedName]claim{},
+func newSlots(enqueue func(types.NamespacedName), active func() ([]*batchv1.Job, error), clock clock.PassiveClock) *slots {
+	return &slots{enqueue: enqueue, waited: func(time.Duration) {}, clock: clock, active: active, granted: map[types.NamespacedName]claim{},
 		waiting: map[types.NamespacedName]claim{}, told: map[types.NamespacedName]int{}}
 }
 
@@ -74,7 +81,7 @@ func (s *slots) take(c claim, cfg *config.Build) (grant, error) {
 			return grant{shared: other}, nil
 		}
 		if !c.kueue {
-			s.waiting[c.function] = c
+			s.wait(c)
 			s.line.Join(c.function, c.function.Namespace)
 			s.advance(running, c.function)
 		}
@@ -85,6 +92,22 @@ func (s *slots) take(c claim, cfg *config.Build) (grant, error) {
 		return grant{ok: true}, nil
 	}
 	return grant{before: s.told[c.function]}, nil
+}
+
+// wait in the line; who is in it stays where it is.
+func (s *slots) wait(c claim) {
+	c.since = s.clock.Now()
+	if before, ok := s.waiting[c.function]; ok {
+		c.since = before.since
+	}
+	s.waiting[c.function] = c
+}
+
+// depth is how many builds wait.
+func (s *slots) depth() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.line.Len()
 }
 
 // running are the claims of Jobs that run, or may be made.
@@ -145,6 +168,7 @@ func (s *slots) advance(running map[types.NamespacedName]claim, asking types.Nam
 		s.leave(function)
 		if sharedWith(running, c) == "" { // else it will be told when it asks
 			s.granted[c.job], running[c.job] = c, c
+			s.waited(s.clock.Since(c.since))
 			taken++
 			have[function.Namespace]++
 		}

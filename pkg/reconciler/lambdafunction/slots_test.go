@@ -6,10 +6,12 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
@@ -18,14 +20,15 @@ import (
 // world of slots: the Jobs that the cache has, and who was enqueued.
 type world struct {
 	*slots
+	clock    *clocktesting.FakePassiveClock
 	cache    []*batchv1.Job
 	enqueued []string
 }
 
 func newWorld() *world {
-	w := &world{}
+	w := &world{clock: clocktesting.NewFakePassiveClock(time.Unix(1, 0))}
 	w.slots = newSlots(func(k types.NamespacedName) { w.enqueued = append(w.enqueued, k.String()) },
-		func() ([]*batchv1.Job, error) { return w.cache, nil })
+		func() ([]*batchv1.Job, error) { return w.cache, nil }, w.clock)
 	return w
 }
 
@@ -241,9 +244,34 @@ func TestSlotsAtOnce(t *testing.T) {
 	}
 }
 
+// TestSlotsAreMeasured: how many wait, and how long each has.
+func TestSlotsAreMeasured(t *testing.T) {
+	var waits []time.Duration
+	w := newWorld()
+	w.waited = func(d time.Duration) { waits = append(waits, d) }
+	w.asks(t, "a", "one", "1", 1, 1)
+	w.appears("a", "one", "1")
+	w.asks(t, "a", "two", "2", 1, 1)
+	w.clock.SetTime(w.clock.Now().Add(3 * time.Second))
+	w.asks(t, "a", "two", "2", 1, 1) // it waits on
+	w.asks(t, "b", "three", "3", 1, 1)
+	if got := w.depth(); got != 2 {
+		t.Errorf("%d builds wait, want 2", got)
+	}
+	w.clock.SetTime(w.clock.Now().Add(4 * time.Second))
+	w.ends("a", "one")
+	if want := []time.Duration{0, 7 * time.Second}; w.depth() != 1 || !slices.Equal(waits, want) {
+		t.Errorf("waited %v, and %d do; want %v and 1", waits, w.depth(), want)
+	}
+	w.ends("a", "two")
+	if want := []time.Duration{0, 7 * time.Second, 4 * time.Second}; w.depth() != 0 || !slices.Equal(waits, want) {
+		t.Errorf("waited %v, and %d do; want %v and none", waits, w.depth(), want)
+	}
+}
+
 func TestSlotsWithoutCache(t *testing.T) {
 	broken := errors.New("the cache is broken")
-	s := newSlots(func(types.NamespacedName) {}, func() ([]*batchv1.Job, error) { return nil, broken })
+	s := newSlots(func(types.NamespacedName) {}, func() ([]*batchv1.Job, error) { return nil, broken }, clocktesting.NewFakePassiveClock(time.Unix(1, 0)))
 	if g, err := s.take(claim{reference: "i"}, &config.Build{MaxParallel: 1, MaxParallelPerNamespace: 1}); !errors.Is(err, broken) || g.ok {
 		t.Errorf("take() = %+v, %v, want the cache's error", g, err)
 	}

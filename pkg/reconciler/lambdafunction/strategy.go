@@ -68,6 +68,7 @@ func (l *layered) reconcile(ctx context.Context, p *pass, b *resources.Build) pk
 	// What the last pass has written may not be in the cache yet.
 	s.Strategy, s.Attempts, s.JobName = v1alpha1.BuildLayer, b.Attempt, ""
 	s.StartTime, s.CompletionTime = seconds(result.Started), seconds(result.Ended)
+	l.builds.ended(p, resultOf(result.Outcome), result.Ended.Sub(result.Started))
 	if result.Succeeded() {
 		return l.built(ctx, p, b, result.Digest)
 	}

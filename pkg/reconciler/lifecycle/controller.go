@@ -28,6 +28,7 @@ import (
 	agentinformer "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/informers/lambda/v1alpha1/lambdaagent"
 	functioninformer "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/informers/lambda/v1alpha1/lambdafunction"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events/sink"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/measure"
 )
 
 const (
@@ -101,6 +102,9 @@ func newController(ctx context.Context, cmw configmap.Watcher, t *teller, name s
 		WorkQueueName: name, Logger: logger, Concurrency: concurrency,
 		RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[any](firstRetry, maxRetry),
 	})
+	if err := measure.Reconciles(impl, name); err != nil {
+		logger.Fatalw("Nothing can be measured", "error", err)
+	}
 	parse := config.Tolerant(func(err error) { logger.Warnw("Ignoring what this version does not know", "error", err) }, config.NewEventsFromConfigMap)
 	cmw.Watch(config.EventsConfigName, func(cm *corev1.ConfigMap) {
 		e, err := parse(cm)

@@ -130,6 +130,11 @@ func (l *Listers) Pods() corev1listers.PodLister {
 	return corev1listers.NewPodLister(l.sorter.IndexerForObjectType(&corev1.Pod{}))
 }
 
+// Events lists Kubernetes' events.
+func (l *Listers) Events() corev1listers.EventLister {
+	return corev1listers.NewEventLister(l.sorter.IndexerForObjectType(&corev1.Event{}))
+}
+
 // ConfigMaps lists ConfigMaps.
 func (l *Listers) ConfigMaps() corev1listers.ConfigMapLister {
 	return corev1listers.NewConfigMapLister(l.sorter.IndexerForObjectType(&corev1.ConfigMap{}))

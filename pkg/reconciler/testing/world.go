@@ -48,11 +48,18 @@ func drain(r *record.FakeRecorder) {
 func (w *World) Put(objects ...runtime.Object) { w.listers.sorter.AddObjects(objects...) }
 
 // Reconcile an object, and return what was written.
-func (w *World) Reconcile(t *testing.T, key string) (writes []clientgotesting.Action) {
+func (w *World) Reconcile(t *testing.T, key string) []clientgotesting.Action {
 	t.Helper()
-	if err := w.reconciler.Reconcile(w.ctx, key); err != nil {
+	writes, err := w.Try(key)
+	if err != nil {
 		t.Fatalf("Reconcile(%s) = %v", key, err)
 	}
+	return writes
+}
+
+// Try to reconcile an object, and return what was written in any case.
+func (w *World) Try(key string) (writes []clientgotesting.Action, err error) {
+	err = w.reconciler.Reconcile(w.ctx, key)
 	for i, c := range w.clients {
 		all := c.Actions()
 		for _, a := range all[w.seen[i]:] {
@@ -66,5 +73,5 @@ func (w *World) Reconcile(t *testing.T, key string) (writes []clientgotesting.Ac
 		}
 		w.seen[i] = len(all)
 	}
-	return writes
+	return writes, err
 }

@@ -82,7 +82,7 @@ func writeFile(path string, content []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(path, content, 0o644) //nolint:gosec // is read by others
+	return os.WriteFile(path, content, 0o644)
 }
 
 // warm builds a function so that the caches have what every function needs.

@@ -69,8 +69,9 @@ func resolve(ctx context.Context, e *env.Env, pins, manifests string) (string, e
 		if err != nil {
 			return err
 		}
+		// One at a time: builds side by side compile what they share more than once.
 		out, err := e.Command(ctx, filepath.Join(e.Root, "third_party", pins), append(KoEnv(pins), "GOFLAGS="), strings.NewReader(manifests), filepath.Join(bin, "ko"),
-			"resolve", "--sbom=none", "--platform=linux/amd64", "--base-import-paths", "--jobs=2", "-f", "-")
+			"resolve", "--sbom=none", "--platform=linux/amd64", "--base-import-paths", "--jobs=1", "-f", "-")
 		if err != nil {
 			return err
 		}

@@ -119,7 +119,7 @@ func Configure(ctx context.Context, e *env.Env) error {
 			"registry": env.Registry, "insecure-registries": env.Registry, "executor-image": image("kaniko"),
 			"repository-template": "functions/{{.Namespace}}/{{.Language}}",
 			// This machine as pods reach it: MinIO, and the git servers of tests.
-			"source-allowed-networks": env.BridgeIP + "/32", "source-poll-interval": "5s",
+			"source-allowed-networks": env.BridgeIP + "/32", "registry-allowed-networks": env.ServiceCIDR, "source-poll-interval": "5s",
 		},
 		"config-eventing": { // there with --with=eventing; many triggers are to fit on one small node
 			"rabbitmq-cluster": "rabbitmq/rabbitmq", "broker-pod-resources": "requests: {cpu: 5m, memory: 16Mi}",

@@ -108,6 +108,19 @@ func prepareKubernetes(ctx context.Context, e *env.Env) error {
 	return err
 }
 
+// auditPolicy notes what the operator asks for, without what is in it.
+const auditPolicy = `apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+  users:
+  - system:serviceaccount:knative-lambda:knative-lambda-controller
+  - system:serviceaccount:knative-lambda:knative-lambda-webhook
+  - system:serviceaccount:knative-lambda:knative-lambda-receiver
+- level: None
+`
+
 func upAPIServer(ctx context.Context, e *env.Env) error {
 	if err := makePKI(e); err != nil {
 		return err
@@ -125,6 +138,12 @@ func upAPIServer(ctx context.Context, e *env.Env) error {
 		"--listen-client-urls", etcdURL, "--advertise-client-urls", etcdURL, "--listen-peer-urls", "http://127.0.0.1:12380", "--log-level", "warn"}}); err != nil {
 		return err
 	}
+	if err := e.Write("audit.yaml", auditPolicy); err != nil {
+		return err
+	}
+	if err := e.Export("audit", "LAMBDA_AUDIT_LOG="+e.Path("audit.log")); err != nil {
+		return err
+	}
 	pki := func(name string) string { return e.Path("pki", name) }
 	if err := e.Start(env.Process{Name: "apiserver", Args: []string{filepath.Join(bin, "kube-apiserver"),
 		"--etcd-servers=" + etcdURL, "--bind-address=" + env.BridgeIP, "--advertise-address=" + env.BridgeIP, "--secure-port=16443",
@@ -132,6 +151,7 @@ func upAPIServer(ctx context.Context, e *env.Env) error {
 		"--client-ca-file=" + pki("ca.crt"), "--tls-cert-file=" + pki("apiserver.crt"), "--tls-private-key-file=" + pki("apiserver.key"),
 		"--kubelet-client-certificate=" + pki("apiserver-kubelet.crt"), "--kubelet-client-key=" + pki("apiserver-kubelet.key"), "--kubelet-preferred-address-types=InternalIP",
 		"--service-account-issuer=https://kubernetes.default.svc.cluster.local", "--service-account-key-file=" + pki("service-accounts.pub"), "--service-account-signing-key-file=" + pki("service-accounts.key"),
+		"--audit-policy-file=" + e.Path("audit.yaml"), "--audit-log-path=" + e.Path("audit.log"), "--audit-log-mode=batch", "--audit-log-maxsize=300", "--audit-log-maxbackup=1",
 		"--profiling=false"}}); err != nil {
 		return err
 	}
@@ -177,7 +197,7 @@ func exists(path string) bool {
 }
 
 func prepareDNS(ctx context.Context, e *env.Env) error {
-	_, err := e.Build(ctx, "coredns", "", "github.com/coredns/coredns")
+	_, err := e.Build(ctx, "coredns", "", ".")
 	return err
 }
 
@@ -195,7 +215,7 @@ const corefile = `.:53 {
 `
 
 func upDNS(ctx context.Context, e *env.Env) error {
-	bin, err := e.Build(ctx, "coredns", "", "github.com/coredns/coredns")
+	bin, err := e.Build(ctx, "coredns", "", ".")
 	if err != nil {
 		return err
 	}

@@ -25,15 +25,19 @@ func Key(contents ...string) string {
 // ModuleKey names everything that a build of a third-party module depends on.
 func (e *Env) ModuleKey(module string) (string, error) {
 	dir := filepath.Join(e.Root, "third_party", module)
-	mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
 		return "", err
 	}
-	sum, err := os.ReadFile(filepath.Join(dir, "go.sum"))
-	if err != nil {
-		return "", err
+	parts := []string{runtime.Version(), runtime.GOARCH}
+	for _, file := range append([]string{filepath.Join(dir, "go.mod"), filepath.Join(dir, "go.sum")}, files...) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return "", err
+		}
+		parts = append(parts, string(text))
 	}
-	return Key(string(mod), string(sum), runtime.Version(), runtime.GOARCH), nil
+	return Key(parts...), nil
 }
 
 // Once returns a directory in the cache, made by do at most once: do fills a
@@ -54,7 +58,7 @@ func (e *Env) Once(name, key string, do func(dir string) error) (string, error) 
 		return "", err
 	}
 	defer os.RemoveAll(temp)
-	if err := os.Chmod(temp, 0o755); err != nil { //nolint:gosec // a root file system is read by others
+	if err := os.Chmod(temp, 0o755); err != nil {
 		return "", err
 	}
 	if err := do(temp); err != nil {

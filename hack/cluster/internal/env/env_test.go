@@ -5,8 +5,11 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -185,5 +188,62 @@ func TestSweepRemovesWhatAKilledRunLeft(t *testing.T) {
 	}
 	if err := e.Sweep(); err != nil {
 		t.Errorf("sweeping where nothing is = %v", err)
+	}
+}
+
+// state of a process, as the kernel has it.
+func state(t *testing.T, pid int) string {
+	t.Helper()
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(data), ") ")
+	return rest[:1]
+}
+
+// awaitState: a signal takes effect a little later.
+func awaitState(t *testing.T, pid int, want string) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); state(t, pid) != want; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("state of the process = %s, want %s", state(t, pid), want)
+		}
+	}
+}
+
+func TestPauseAndStop(t *testing.T) {
+	e := testEnv(t)
+	for what, do := range map[string]func(string) error{"pause": e.Pause, "resume": e.Resume, "stop": e.Stop, "start": e.StartAgain} {
+		if err := do("sleeper"); err == nil || err.Error() != `there is no process "sleeper"` {
+			t.Errorf("%s of what was never started = %v", what, err)
+		}
+	}
+	if err := e.Start(Process{Name: "sleeper", Args: []string{"sleep", "60"}}); err != nil {
+		t.Fatal(err)
+	}
+	first := e.Records()[0]
+	defer func() { e.Records()[0].End() }()
+	if err := e.Pause("sleeper"); err != nil {
+		t.Fatal(err)
+	}
+	awaitState(t, first.PID, "T")
+	if err := e.Resume("sleeper"); err != nil {
+		t.Fatal(err)
+	}
+	awaitState(t, first.PID, "S")
+
+	if err := e.Stop("sleeper"); err != nil || first.Alive() {
+		t.Errorf("Stop() = %v; alive afterwards: %v", err, first.Alive())
+	}
+	if err := e.Pause("sleeper"); err == nil || err.Error() != "sleeper does not run" {
+		t.Errorf("Pause() of what was stopped = %v", err)
+	}
+	if err := e.StartAgain("sleeper"); err != nil {
+		t.Fatal(err)
+	}
+	again := e.Records()[0]
+	if diff := cmp.Diff(first.Args, again.Args); diff != "" || again.PID == first.PID || !again.Alive() {
+		t.Errorf("started again: alive %v, arguments (-before, +after): %s", again.Alive(), diff)
 	}
 }

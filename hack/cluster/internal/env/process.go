@@ -54,7 +54,7 @@ func (e *Env) Start(p Process) error {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command(p.Args[0], p.Args[1:]...) //nolint:gosec // our own programs
+	cmd := exec.Command(p.Args[0], p.Args[1:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = p.Dir, log, log
 	cmd.Env = append(os.Environ(), p.Env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -76,14 +76,61 @@ const restartPatience = 20 * time.Second
 
 // Restart ends a process and starts it again as it was.
 func (e *Env) Restart(name string) error {
-	r, err := e.record(name)
-	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("there is no process %q", name)
-	} else if err != nil {
+	r, err := e.known(name)
+	if err != nil {
 		return err
 	}
 	r.end(restartPatience)
 	return e.Start(Process{Name: name, Args: r.Args, Env: r.Env, Dir: r.Dir})
+}
+
+// Stop ends a process until StartAgain.
+func (e *Env) Stop(name string) error {
+	r, err := e.known(name)
+	if err != nil {
+		return err
+	}
+	r.end(restartPatience)
+	return nil
+}
+
+// StartAgain starts a process that was stopped, as it was.
+func (e *Env) StartAgain(name string) error {
+	r, err := e.known(name)
+	if err != nil {
+		return err
+	}
+	return e.Start(Process{Name: name, Args: r.Args, Env: r.Env, Dir: r.Dir})
+}
+
+// Pause has a process do nothing until Resume; its connections stay open.
+func (e *Env) Pause(name string) error { return e.signal(name, syscall.SIGSTOP) }
+
+// Resume has a paused process go on.
+func (e *Env) Resume(name string) error { return e.signal(name, syscall.SIGCONT) }
+
+func (e *Env) signal(name string, signal syscall.Signal) error {
+	r, err := e.known(name)
+	if err != nil {
+		return err
+	}
+	return r.signal(signal)
+}
+
+func (r Record) signal(signal syscall.Signal) error {
+	if !r.Alive() {
+		return fmt.Errorf("%s does not run", r.Name)
+	}
+	return syscall.Kill(r.PID, signal)
+}
+
+// known is the record of a process that was started once.
+func (e *Env) known(name string) (Record, error) {
+	r, err := e.record(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return r, fmt.Errorf("there is no process %q", name)
+	}
+	return r, err
 }
 
 // EndedError says that a process has ended by itself: waiting for it is in vain.

@@ -47,5 +47,6 @@ func (s *LambdaAgentSpec) SetDefaults(ctx context.Context) {
 		e.RabbitMQ.setDefaults()
 	}
 	defaultResources(&s.Resources, cfg.Defaults.AgentResources)
+	s.SecurityContext = Restricted(s.SecurityContext)
 	s.Memory.setDefaults()
 }

@@ -81,6 +81,7 @@ func (s *LambdaAgentSpec) Validate(ctx context.Context) *apis.FieldError {
 	if s.ServiceAccountName != "" {
 		errs = errs.Also(checkObjectName(s.ServiceAccountName, "serviceAccountName"))
 	}
+	errs = errs.Also(validateSecurity(s.SecurityContext).ViaField("securityContext"))
 	errs = errs.Also(s.Observability.validate().ViaField("observability"))
 	return errs
 }

@@ -56,6 +56,9 @@ func TestFunctionDefaults(t *testing.T) {
 	}} {
 		t.Run(tt.name, func(t *testing.T) {
 			want := functionOf(t, tt.want)
+			if want.Spec.SecurityContext == nil {
+				want.Spec.SecurityContext = Restricted(nil)
+			}
 			got := defaulted(tt.ctx, functionOf(t, tt.spec))
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Error("(-want, +got):", diff)
@@ -114,6 +117,9 @@ func TestAgentDefaults(t *testing.T) {
 	}} {
 		t.Run(tt.name, func(t *testing.T) {
 			want := agentOf(t, tt.want)
+			if want.Spec.SecurityContext == nil {
+				want.Spec.SecurityContext = Restricted(nil)
+			}
 			got := defaulted(tt.ctx, agentOf(t, tt.spec))
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Error("(-want, +got):", diff)
@@ -135,5 +141,29 @@ func TestDefaultsShareNothing(t *testing.T) {
 	*f.Spec.Scaling.MaxReplicas = 1
 	if diff := cmp.Diff(memory("64Mi"), defaulted(ctx, functionOf(t, `{source: {inline: {code: x}}}`)).Spec.Resources); diff != "" {
 		t.Error("a function changed the defaults of the next (-want, +got):", diff)
+	}
+}
+
+// TestRestricted: what is left out is as Pod Security's profile restricted asks, and
+// what is said stays.
+func TestRestricted(t *testing.T) {
+	const left = `{allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}, seccompProfile: {type: RuntimeDefault}`
+	for given, want := range map[string]string{
+		`{}`:                    left + `, runAsNonRoot: true}`,
+		`{runAsNonRoot: false}`: left + `, runAsNonRoot: false}`,
+		`{runAsUser: 0}`:        left + `, runAsUser: 0, runAsNonRoot: false}`,
+		`{runAsUser: 1000}`:     left + `, runAsUser: 1000, runAsNonRoot: true}`,
+		`{capabilities: {}}`:    left + `, runAsNonRoot: true}`,
+		`{privileged: false, readOnlyRootFilesystem: true}`: left + `, runAsNonRoot: true, privileged: false, readOnlyRootFilesystem: true}`,
+		`{allowPrivilegeEscalation: true, capabilities: {drop: [MKNOD]}, seccompProfile: {type: Localhost, localhostProfile: mine}, runAsNonRoot: true}`: `{allowPrivilegeEscalation: true, capabilities: {drop: [MKNOD]}, seccompProfile: {type: Localhost, localhostProfile: mine}, runAsNonRoot: true}`,
+	} {
+		a, expected := agentOf(t, "securityContext: "+given), agentOf(t, "securityContext: "+want)
+		before := a.DeepCopy()
+		if diff := cmp.Diff(expected.Spec.SecurityContext, Restricted(a.Spec.SecurityContext)); diff != "" {
+			t.Errorf("%s (-want, +got): %s", given, diff)
+		}
+		if diff := cmp.Diff(before, a); diff != "" {
+			t.Errorf("%s was changed (-was, +is): %s", given, diff)
+		}
 	}
 }

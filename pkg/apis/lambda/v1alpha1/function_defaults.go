@@ -36,6 +36,7 @@ func (s *LambdaFunctionSpec) SetDefaults(ctx context.Context) {
 		s.Scaling.MaxReplicas = atLeast(cfg.Defaults.FunctionMaxReplicas, *s.Scaling.MinReplicas)
 	}
 	defaultResources(&s.Resources, cfg.Defaults.FunctionResources)
+	s.SecurityContext = Restricted(s.SecurityContext)
 	s.defaultEventing(ctx)
 	s.defaultTraffic(ctx)
 }

@@ -122,6 +122,20 @@ type FunctionPod struct {
 	// +optional
 	ServiceAccountName string `json:"serviceAccountName,omitempty"`
 
+	// SecurityContext of the container. What it leaves out is as Pod Security's
+	// profile restricted asks: not root, no capabilities, no more privileges than
+	// at the start, the runtime's seccomp profile. An image that has to run as root
+	// says runAsNonRoot: false.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="!has(self.privileged) || !self.privileged",message="privileged: expected false or nothing"
+	// +kubebuilder:validation:XValidation:rule="!has(self.capabilities) || !has(self.capabilities.add) || size(self.capabilities.add) == 0",message="capabilities.add: must not be set"
+	// +kubebuilder:validation:XValidation:rule="!has(self.appArmorProfile) && !has(self.procMount) && !has(self.seLinuxOptions) && !has(self.windowsOptions)",message="must not set appArmorProfile, procMount, seLinuxOptions or windowsOptions"
+	// +kubebuilder:validation:XValidation:rule="!has(self.seccompProfile) || self.seccompProfile.type in ['RuntimeDefault', 'Localhost']",message="seccompProfile.type: expected RuntimeDefault or Localhost"
+	// +kubebuilder:validation:XValidation:rule="!has(self.seccompProfile) || (self.seccompProfile.type == 'Localhost') == (has(self.seccompProfile.localhostProfile) && self.seccompProfile.localhostProfile != '')",message="seccompProfile.localhostProfile: goes with type Localhost, and that with it"
+	// +kubebuilder:validation:XValidation:rule="!has(self.runAsNonRoot) || !self.runAsNonRoot || !has(self.runAsUser) || self.runAsUser != 0",message="runAsUser: 0 is root, and runAsNonRoot is true"
+	// +kubebuilder:validation:XValidation:rule="(!has(self.runAsUser) || self.runAsUser >= 0 && self.runAsUser <= 2147483647) && (!has(self.runAsGroup) || self.runAsGroup >= 0 && self.runAsGroup <= 2147483647)",message="runAsUser and runAsGroup: expected 0 to 2147483647"
+	SecurityContext *corev1.SecurityContext `json:"securityContext,omitempty"`
+
 	// ImagePullSecrets are the Secrets with which the node pulls the image.
 	// +optional
 	// +kubebuilder:validation:MaxItems=16

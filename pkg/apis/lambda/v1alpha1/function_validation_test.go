@@ -13,6 +13,8 @@ var invalidFunctions = []struct{ name, spec, want string }{
 	{"type that there is not", "source: {type: floppy, inline: {code: x}}\nruntime: {language: python}", "invalid value: floppy: spec.source.type\ninline is set, so it must be \"inline\""},
 	{"inline without code", "source: {inline: {dependencies: x}}\nruntime: {language: python}", "expected exactly one, got neither: spec.source.inline.code, spec.source.inline.files"},
 	{"inline code and files", "source: {inline: {code: x, files: {main.py: x}}}\nruntime: {language: python}", "expected exactly one, got both: spec.source.inline.code, spec.source.inline.files"},
+	{"token of nobody in particular", python + `volumes: [{name: t, projected: {sources: [{configMap: {name: c}}, {serviceAccountToken: {path: token}}]}}]`, "must not set the field(s): spec.volumes[0].projected.sources[1].serviceAccountToken\na function has a token only of the ServiceAccount that serviceAccountName names"},
+	{"privileged", python + `securityContext: {privileged: true}`, "invalid value: true: spec.securityContext.privileged\nexpected false or nothing"},
 	{"absolute path", "source: {inline: {files: {/etc/passwd: x}}}\nruntime: {language: python}", "invalid key name \"/etc/passwd\": spec.source.inline.files\nexpected a relative path"},
 	{"path that leaves the source", "source: {inline: {files: {../evil.py: x}}}\nruntime: {language: python}", "invalid key name \"../evil.py\": spec.source.inline.files\nexpected a path inside the source without '.', '..' and double '/'"},
 	{"path that leaves the source on its way", "source: {inline: {files: {lib/../../evil.py: x}}}\nruntime: {language: python}", "invalid key name \"lib/../../evil.py\": spec.source.inline.files\nexpected a path inside the source without '.', '..' and double '/'"},
@@ -111,6 +113,8 @@ func TestInvalidFunctions(t *testing.T) {
 // validFunctions are at the edges of what is right.
 var validFunctions = []string{
 	python,
+	python + "securityContext: {runAsUser: 0}",
+	python + "serviceAccountName: robot\nvolumes: [{name: t, projected: {sources: [{serviceAccountToken: {path: token}}]}}]",
 	python + "scaling: {minReplicas: 2, maxReplicas: 2, window: 6s, scaleToZeroGracePeriod: 0s}",
 	python + "scaling: {minReplicas: 5, maxReplicas: 0, containerConcurrency: 0, targetConcurrency: 1, metric: concurrency, window: 1h, scaleToZeroGracePeriod: 1h}",
 	python + "scaling: {metric: cpu, target: 80, maxReplicas: 10000, initialScale: 10000, containerConcurrency: 1000}",

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/distribution/reference"
 	"github.com/google/go-containerregistry/pkg/name"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -75,7 +76,8 @@ func (i *ImageReference) validate() (errs *apis.FieldError) {
 	if i.Tag != "" && i.Digest != "" {
 		errs = errs.Also(apis.ErrMultipleOneOf("tag", "digest"))
 	}
-	if _, err := name.NewRepository(i.Repository, name.WeakValidation); err != nil {
+	_, err := name.NewRepository(i.Repository, name.WeakValidation)
+	if named, strict := reference.ParseNormalizedNamed(i.Repository); err != nil || strict != nil || !reference.IsNameOnly(named) {
 		return errs.Also(apis.ErrInvalidValue(i.Repository, "repository", "expected an image's repository without tag or digest"))
 	}
 	if _, err := name.ParseReference(i.Reference()); err != nil {
@@ -218,6 +220,7 @@ func validateEnv(env []corev1.EnvVar, from []corev1.EnvFromSource, reserved func
 
 func (p *FunctionPod) validatePod() *apis.FieldError {
 	errs := validateEnv(p.Env, p.EnvFrom, reservedEnv)
+	errs = errs.Also(validateSecurity(p.SecurityContext).ViaField("securityContext"))
 	if p.ServiceAccountName != "" {
 		errs = errs.Also(checkObjectName(p.ServiceAccountName, "serviceAccountName"))
 	}
@@ -230,6 +233,7 @@ func (p *FunctionPod) validatePod() *apis.FieldError {
 		if !supportedVolume(v.VolumeSource) {
 			errs = errs.Also(apis.ErrGeneric("expected exactly one of", "configMap", "secret", "projected").ViaFieldIndex("volumes", i))
 		}
+		errs = errs.Also(p.validateProjection(v.Projected).ViaFieldIndex("volumes", i))
 	}
 	for i, m := range p.VolumeMounts {
 		if !names[m.Name] {
@@ -237,6 +241,21 @@ func (p *FunctionPod) validatePod() *apis.FieldError {
 		}
 		if m.MountPath == "/lambda" || strings.HasPrefix(m.MountPath, "/lambda/") {
 			errs = errs.Also(apis.ErrInvalidValue(m.MountPath, "mountPath", "/lambda is the platform's: choose another path").ViaFieldIndex("volumeMounts", i))
+		}
+	}
+	return errs
+}
+
+// validateProjection: who gets a token or a certificate of the cluster says whose.
+func (p *FunctionPod) validateProjection(v *corev1.ProjectedVolumeSource) (errs *apis.FieldError) {
+	if v == nil || p.ServiceAccountName != "" {
+		return nil
+	}
+	for i, s := range v.Sources {
+		for field, set := range map[string]bool{"serviceAccountToken": s.ServiceAccountToken != nil, "podCertificate": s.PodCertificate != nil} {
+			if set {
+				errs = errs.Also((&apis.FieldError{Message: "must not set the field(s)", Paths: []string{field}, Details: "a function has a token only of the ServiceAccount that serviceAccountName names"}).ViaFieldIndex("sources", i).ViaField("projected"))
+			}
 		}
 	}
 	return errs

@@ -127,28 +127,7 @@ func mutateContainer(have, want *corev1.Container) {
 	default:
 		have.ReadinessProbe.HTTPGet.Path = want.ReadinessProbe.HTTPGet.Path
 	}
-	switch {
-	case want.SecurityContext == nil:
-	case have.SecurityContext == nil:
+	if want.SecurityContext != nil { // whole: Knative Serving adds nothing to it
 		have.SecurityContext = want.SecurityContext
-	default:
-		have.SecurityContext.RunAsNonRoot = want.SecurityContext.RunAsNonRoot
-		mutateSecurity(have.SecurityContext, want.SecurityContext)
-	}
-}
-
-// mutateSecurity sets what is wanted; what is not may be Knative Serving's.
-func mutateSecurity(have, want *corev1.SecurityContext) {
-	if want.ReadOnlyRootFilesystem != nil {
-		have.ReadOnlyRootFilesystem = want.ReadOnlyRootFilesystem
-	}
-	if want.AllowPrivilegeEscalation != nil {
-		have.AllowPrivilegeEscalation = want.AllowPrivilegeEscalation
-	}
-	if want.Capabilities != nil {
-		have.Capabilities = want.Capabilities
-	}
-	if want.SeccompProfile != nil {
-		have.SeccompProfile = want.SeccompProfile
 	}
 }

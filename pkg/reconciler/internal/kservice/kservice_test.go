@@ -172,7 +172,7 @@ func sidecar(s *servingv1.Service) {
 	s.Spec.Template.Spec.Containers = append(s.Spec.Template.Spec.Containers, corev1.Container{
 		Name: "proxy", Image: "r.test/proxy@sha256:1", Env: []corev1.EnvVar{{Name: "KEY", Value: "1"}},
 		VolumeMounts:    []corev1.VolumeMount{{Name: "state", MountPath: "/state"}, {Name: "config", MountPath: "/config", ReadOnly: true}},
-		SecurityContext: &corev1.SecurityContext{RunAsNonRoot: ptr.Bool(true), ReadOnlyRootFilesystem: ptr.Bool(true)},
+		SecurityContext: v1alpha1.Restricted(&corev1.SecurityContext{ReadOnlyRootFilesystem: ptr.Bool(true)}),
 	})
 	s.Spec.Template.Spec.Volumes = []corev1.Volume{
 		{Name: "state", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},

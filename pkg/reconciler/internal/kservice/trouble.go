@@ -87,6 +87,15 @@ func troubleOf(c *corev1.ContainerStatus) (reason, message string) {
 	case w == nil, w.Reason == "", w.Reason == "ContainerCreating", w.Reason == "PodInitializing":
 		return "", ""
 	default:
-		return w.Reason, fmt.Sprintf("The container cannot start: %s", w.Message)
+		return w.Reason, "The container cannot start: " + w.Message + advice(w.Message)
 	}
+}
+
+// advice on what Kubernetes says of an image that has to run as root, or names its
+// user by a word.
+func advice(message string) string {
+	if !strings.Contains(message, "runAsNonRoot") {
+		return ""
+	}
+	return "; name another user in spec.securityContext.runAsUser, or set spec.securityContext.runAsNonRoot: false"
 }

@@ -76,6 +76,7 @@ func TestMakeService(t *testing.T) {
 						{Name: "LAMBDA_AGENT_CONFIG", Value: "/etc/lambda-agent/agent.json"},
 						{Name: "MINE", Value: "1"},
 					},
+					SecurityContext: v1alpha1.Restricted(nil),
 				}},
 			},
 		},

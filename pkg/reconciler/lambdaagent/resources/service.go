@@ -50,6 +50,7 @@ func MakeService(a *v1alpha1.LambdaAgent, file string, cfg *config.Defaults) *se
 						EnvFrom:         a.Spec.EnvFrom,
 						Resources:       a.Spec.Resources,
 						VolumeMounts:    []corev1.VolumeMount{{Name: "lambda-agent", MountPath: configDir, ReadOnly: true}},
+						SecurityContext: v1alpha1.Restricted(a.Spec.SecurityContext),
 					}},
 				},
 				ContainerConcurrency: ptr.Int64(0),

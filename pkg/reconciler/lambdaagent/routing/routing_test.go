@@ -250,7 +250,7 @@ func loops(x *Index, all map[types.NamespacedName]*Agent) string {
 // round.
 func TestIndexAgainstScan(t *testing.T) {
 	for seed := range int64(60) {
-		random := rand.New(rand.NewSource(seed)) //nolint:gosec // the same in each run
+		random := rand.New(rand.NewSource(seed))
 		x, all := NewIndex(), map[types.NamespacedName]*Agent{}
 		for step := range 60 {
 			a := someAgent(random)

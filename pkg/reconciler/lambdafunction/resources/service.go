@@ -27,31 +27,22 @@ const taskRoot = "/lambda/function"
 func MakeService(f *v1alpha1.LambdaFunction, image string, language *config.Language) *servingv1.Service {
 	spec := &f.Spec
 	container := corev1.Container{
-		Image:        image,
-		Env:          environment(f, language),
-		EnvFrom:      spec.EnvFrom,
-		Resources:    spec.Resources,
-		VolumeMounts: spec.VolumeMounts,
-		Ports:        []corev1.ContainerPort{{ContainerPort: v1alpha1.DefaultPort}},
+		Image:           image,
+		Env:             environment(f, language),
+		EnvFrom:         spec.EnvFrom,
+		Resources:       spec.Resources,
+		VolumeMounts:    spec.VolumeMounts,
+		Ports:           []corev1.ContainerPort{{ContainerPort: v1alpha1.DefaultPort}},
+		SecurityContext: v1alpha1.Restricted(spec.SecurityContext),
 	}
 	pullSecrets := spec.ImagePullSecrets
 	if source := spec.Source.Image; source != nil {
 		container.Command, container.Args, container.ImagePullPolicy = source.Command, source.Args, source.PullPolicy
 		container.Ports[0].ContainerPort = source.Port
 		pullSecrets = append(pullSecrets[:len(pullSecrets):len(pullSecrets)], source.ImagePullSecrets...)
-	} else {
-		// What listens in the image of a user's own Dockerfile, and as whom, is the
-		// user's.
-		ours := spec.Build.Dockerfile == ""
-		if ours { // not a TCP probe: the runtime listens before the handler is loaded
-			container.ReadinessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/healthz"}}}
-		}
-		container.SecurityContext = &corev1.SecurityContext{
-			RunAsNonRoot:             ptr.Bool(ours),
-			AllowPrivilegeEscalation: ptr.Bool(false),
-			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
-			SeccompProfile:           &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
-		}
+	} else if spec.Build.Dockerfile == "" { // what listens in the image of a user's own Dockerfile is the user's
+		// Not a TCP probe: the runtime listens before the handler is loaded.
+		container.ReadinessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/healthz"}}}
 	}
 	service := &servingv1.Service{
 		ObjectMeta: objectMeta(f, names.Service(f)),

@@ -69,11 +69,13 @@ func TestMakeService(t *testing.T) {
 	}
 }
 
-// TestServiceOfAnImage: nothing of the runtime is put upon somebody's image.
-// TestServiceOfAnOwnDockerfile: what listens in its image, and as whom, is the
-// user's; what it may do is not.
+// TestServiceOfAnOwnDockerfile: what listens in its image is the user's, and as whom
+// if the spec says so; what it may do is not.
 func TestServiceOfAnOwnDockerfile(t *testing.T) {
-	f := function(func(f *v1alpha1.LambdaFunction) { f.Spec.Build.Dockerfile = "Dockerfile" })
+	f := function(func(f *v1alpha1.LambdaFunction) {
+		f.Spec.Build.Dockerfile = "Dockerfile"
+		f.Spec.SecurityContext = &corev1.SecurityContext{RunAsNonRoot: ptr.Bool(false)}
+	})
 	c := MakeService(f, "r.test/x@sha256:1", wanted().Language).Spec.Template.Spec.Containers[0]
 	if c.ReadinessProbe != nil || *c.SecurityContext.RunAsNonRoot || *c.SecurityContext.AllowPrivilegeEscalation || len(c.SecurityContext.Capabilities.Drop) != 1 {
 		t.Errorf("probe %v, security context %+v, want no probe, root allowed, and no capabilities", c.ReadinessProbe, c.SecurityContext)
@@ -83,6 +85,7 @@ func TestServiceOfAnOwnDockerfile(t *testing.T) {
 	}
 }
 
+// TestServiceOfAnImage: nothing of the runtime is put upon somebody's image.
 func TestServiceOfAnImage(t *testing.T) {
 	f := function(func(f *v1alpha1.LambdaFunction) {
 		f.Spec = v1alpha1.LambdaFunctionSpec{Source: v1alpha1.FunctionSource{Image: &v1alpha1.ImageSource{ImageReference: v1alpha1.ImageReference{
@@ -99,7 +102,8 @@ func TestServiceOfAnImage(t *testing.T) {
 			ImagePullSecrets:   []corev1.LocalObjectReference{{Name: "all"}, {Name: "own"}},
 			Containers: []corev1.Container{{
 				Image: "r.test/own:1", Command: []string{"/run"}, Args: []string{"-v"}, ImagePullPolicy: corev1.PullAlways,
-				Ports: []corev1.ContainerPort{{ContainerPort: 9000}},
+				SecurityContext: v1alpha1.Restricted(nil),
+				Ports:           []corev1.ContainerPort{{ContainerPort: 9000}},
 				Env: []corev1.EnvVar{{Name: "LAMBDA_FUNCTION_NAME", Value: "greeter"}, {Name: "LAMBDA_FUNCTION_NAMESPACE", Value: "team"},
 					{Name: "LAMBDA_EVENT_SOURCE", Value: "io.knative.lambda/function/team/greeter"}},
 			}},

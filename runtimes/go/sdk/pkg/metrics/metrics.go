@@ -1,0 +1,1 @@
+../../../../../pkg/metrics/metrics.go
