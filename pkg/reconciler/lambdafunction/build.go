@@ -51,12 +51,12 @@ func (r *Reconciler) reconcileBuild(ctx context.Context, p *pass) pkgreconciler.
 		return r.cancelBuilds(ctx, p, "")
 	case p.Annotations[lambda.CancelBuildAnnotationKey] == tag(b.Reference):
 		return r.cancelBuild(ctx, p)
-	case status.Failure != nil && !mayRetry(status, p.cfg.Build):
+	case status.Failure != nil && !status.Failure.Retryable:
 		p.Status.MarkBuildFailed(status.Failure.Reason, status.Failure.Message)
 		return r.cancelBuilds(ctx, p, status.JobName)
 	case status.Failure != nil:
 		if wait := r.retryIn(status, p.cfg.Build); wait > 0 {
-			p.Status.MarkBuildPending(v1alpha1.ReasonRetrying, fmt.Sprintf("Attempt %d of %d failed: %s", status.Attempts, p.cfg.Build.MaxAttempts, status.Failure.Message))
+			markRetrying(p)
 			return controller.NewRequeueAfter(wait)
 		}
 	}
@@ -112,17 +112,31 @@ func tag(reference string) string {
 	return reference[strings.LastIndexByte(reference, ':')+1:]
 }
 
-// mayRetry tells whether a failed build is tried again.
-func mayRetry(s *v1alpha1.BuildStatus, cfg *config.Build) bool {
-	return s.Failure.Retryable && int(s.Attempts) < cfg.MaxAttempts
+// markRetrying says that a build is tried again: after so many attempts it counts as
+// failed until one succeeds.
+func markRetrying(p *pass) {
+	s := p.Status.Build
+	if int(s.Attempts) < p.cfg.Build.MaxAttempts {
+		p.Status.MarkBuildPending(v1alpha1.ReasonRetrying, fmt.Sprintf("Attempt %d of %d failed: %s", s.Attempts, p.cfg.Build.MaxAttempts, s.Failure.Message))
+	} else {
+		p.Status.MarkBuildFailed(s.Failure.Reason, s.Failure.Message)
+	}
 }
+
+// mostRetryDelay is how long the infrastructure has been back at most before a build
+// that failed by it is tried again.
+const mostRetryDelay = 5 * time.Minute
 
 // retryIn is how long the next attempt waits; the delay doubles each time.
 func (r *Reconciler) retryIn(s *v1alpha1.BuildStatus, cfg *config.Build) time.Duration {
 	if s.CompletionTime == nil {
 		return 0
 	}
-	delay := cfg.RetryDelay << max(0, s.Attempts-1)
+	delay := cfg.RetryDelay
+	for i := int32(1); i < s.Attempts && delay < mostRetryDelay; i++ {
+		delay *= 2
+	}
+	delay = max(cfg.RetryDelay, min(delay, mostRetryDelay))
 	return s.CompletionTime.Add(delay).Sub(r.clock.Now())
 }
 

@@ -167,10 +167,29 @@ func TestReconcileBuild(t *testing.T) {
 		})),
 		WantEvents: append(createdEvents(second), removedEvents(first)...),
 	}, {
-		Name: "gives up after the last attempt", Key: theKey, Ctx: in(absent),
+		Name: "counts as failed after the last attempt, and waits for another", Key: theKey, Ctx: in(absent), WantErr: true,
 		Objects:           ltesting.Objects(function(buildingAttempt(3)), job(f, 3), input(f, 3), pod(job(f, 3), corev1.PodFailed, &corev1.ContainerStateTerminated{ExitCode: 1, Message: unreachable.Log})),
 		WantStatusUpdates: status(function(failedBuild(3, unreachable))),
 		WantEvents:        []string{ltesting.Warning(unreachable.Reason, `Build step "push" failed: `+unreachable.Message+"\n"+unreachable.Log)},
+	}, {
+		Name: "waits longer after the last attempt", Key: theKey, Ctx: in(absent, later(39*time.Second)), WantErr: true,
+		Objects: ltesting.Objects(function(failedBuild(3, unreachable)), job(f, 3), input(f, 3)),
+	}, {
+		Name: "builds once more when the infrastructure may be back", Key: theKey, Ctx: in(absent, later(40*time.Second)),
+		Objects:     ltesting.Objects(function(failedBuild(3, unreachable))),
+		WantCreates: ltesting.Objects(input(f, 4), job(f, 4)),
+		WantStatusUpdates: status(function(buildingAttempt(4), func(f *v1alpha1.LambdaFunction) {
+			f.Status.Build.StartTime = &metav1.Time{Time: now.Add(40 * time.Second)}
+		})),
+		WantEvents: createdEvents(attemptOf(f, 4).Name),
+	}, {
+		Name: "waits five minutes at most", Key: theKey, Ctx: in(absent, later(5*time.Minute)),
+		Objects:     ltesting.Objects(function(failedBuild(40, unreachable))),
+		WantCreates: ltesting.Objects(input(f, 41), job(f, 41)),
+		WantStatusUpdates: status(function(buildingAttempt(41), func(f *v1alpha1.LambdaFunction) {
+			f.Status.Build.StartTime = &metav1.Time{Time: now.Add(5 * time.Minute)}
+		})),
+		WantEvents: createdEvents(attemptOf(f, 41).Name),
 	}, {
 		Name: "tells a timeout of the Job whose pod is gone", Key: theKey, Ctx: in(absent),
 		Objects:           ltesting.Objects(function(building), job(f, 1, ended(batchv1.JobFailed, batchv1.JobReasonDeadlineExceeded)), input(f, 1)),

@@ -200,8 +200,8 @@ func (r *Reconciler) buildFailed(ctx context.Context, p *pass, b *resources.Buil
 		message += "\n" + o.Log
 	}
 	controller.GetEventRecorder(ctx).Eventf(p.LambdaFunction, corev1.EventTypeWarning, o.Reason, "Build step %q failed: %s", o.Step, truncate(message))
-	if mayRetry(s, p.cfg.Build) {
-		p.Status.MarkBuildPending(v1alpha1.ReasonRetrying, fmt.Sprintf("Attempt %d of %d failed: %s", s.Attempts, p.cfg.Build.MaxAttempts, o.Message))
+	if s.Failure.Retryable {
+		markRetrying(p)
 		return controller.NewRequeueAfter(r.retryIn(s, p.cfg.Build))
 	}
 	p.Status.MarkBuildFailed(o.Reason, o.Message)

@@ -129,7 +129,7 @@ func TestReconcileLayer(t *testing.T) {
 		Objects:           ltesting.Objects(function(layeredAs(1, unreachable), retrying)),
 		WantStatusUpdates: status(function(layering(2))),
 	}, {
-		Name: "gives up after the last attempt", Key: theKey, Ctx: in(absent, layers(result(unreachable))),
+		Name: "counts as failed after the last attempt, and waits for another", Key: theKey, Ctx: in(absent, layers(result(unreachable))), WantErr: true,
 		Objects:           ltesting.Objects(function(layering(3))),
 		WantStatusUpdates: status(function(layeredAs(3, unreachable))),
 		WantEvents:        []string{ltesting.Warning(unreachable.Reason, `Build step "push" failed: `+unreachable.Message)},
