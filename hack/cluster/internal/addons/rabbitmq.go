@@ -163,8 +163,16 @@ func upTopology(ctx context.Context, e *env.Env) error {
 		return err
 	}
 	const metrics = "127.0.0.1:18083"
+	if e.Died("topology") != nil { // one that was killed holds its lease on
+		if _, err := e.Kubectl(ctx, "", "delete", "lease", "messaging-topology-operator-leader-election", "-n", "rabbitmq", "--ignore-not-found"); err != nil {
+			return err
+		}
+	}
 	if err := e.Start(env.Process{Name: "topology", Args: []string{filepath.Join(bin, "messaging-topology-operator"), "--metrics-bind-address=" + metrics, "--zap-log-level=error"},
-		Env: []string{"KUBECONFIG=" + e.Kubeconfig(), "OPERATOR_NAMESPACE=rabbitmq", "ENABLE_WEBHOOKS=false"}}); err != nil {
+		Env: []string{"KUBECONFIG=" + e.Kubeconfig(), "OPERATOR_NAMESPACE=rabbitmq", "ENABLE_WEBHOOKS=false",
+			// In seconds. It ends when it cannot renew, and nobody is there to start it again: an API
+			// server may be away for longer than the ten seconds that it has by itself.
+			"LEASE_DURATION=120", "RENEW_DEADLINE=90"}}); err != nil {
 		return err
 	}
 	return e.Wait(ctx, "topology", "the topology operator", 30*time.Second, func(ctx context.Context) error {
