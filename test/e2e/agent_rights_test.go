@@ -201,6 +201,19 @@ func refusedEscalation(t *testing.T, err error) {
 	test.Contains(t, "the refusal", err.Error(), "spec.permissions.disableTriggerCreation", "create", "triggers.eventing.knative.dev", "mallory")
 }
 
+// awaitOutcome waits until the receiver says what was decided: it learns by watching.
+func awaitOutcome(ctx context.Context, t *testing.T, a *v1alpha1.LambdaAgent, id string) (o events.ApprovalOutcome) {
+	t.Helper()
+	err := wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, test.Patience, true, func(ctx context.Context) (bool, error) {
+		o = outcomeOf(ctx, t, a, id)
+		return o.Decision != "", nil
+	})
+	if err != nil {
+		t.Fatalf("%s of %s is not decided: %v", id, a.Name, err)
+	}
+	return o
+}
+
 // outcomeOf asks the receiver what was decided.
 func outcomeOf(ctx context.Context, t *testing.T, a *v1alpha1.LambdaAgent, id string) (o events.ApprovalOutcome) {
 	t.Helper()
@@ -258,18 +271,15 @@ func TestSupervised(t *testing.T) {
 	if said, err = kubectlLambda(ctx, namespace, "approvals", "grant", "patient", "req-1", "--reason", "a test"); err != nil {
 		t.Fatalf("%v: %s", err, said)
 	}
-	if o := outcomeOf(ctx, t, patient, "req-1"); o.Decision != "granted" || o.Reason != "a test" || o.DecidedBy == "" {
+	o := awaitOutcome(ctx, t, patient, "req-1")
+	if o.Decision != "granted" || o.Reason != "a test" || o.DecidedBy == "" {
 		t.Errorf("outcome = %+v", o)
 	}
 	if said, err = kubectlLambda(ctx, namespace, "approvals", "deny", "patient", "req-1"); err == nil {
 		t.Errorf("a second decision stands: %s", said)
 	}
-	err = wait.PollUntilContextTimeout(ctx, time.Second, test.Patience, true, func(ctx context.Context) (bool, error) {
-		o := outcomeOf(ctx, t, hasty, "req-2")
-		return o.Decision == "denied" && o.DecidedBy == "timeout", nil
-	})
-	if err != nil {
-		t.Errorf("the timeout decides nothing: %v", err)
+	if o = awaitOutcome(ctx, t, hasty, "req-2"); o.Decision != "denied" || o.DecidedBy != "timeout" {
+		t.Errorf("outcome = %+v", o)
 	}
 }
 
