@@ -160,16 +160,12 @@ func TestWebhookOutage(t *testing.T) {
 	f.Spec.Scaling.MinReplicas = ptr.Int32(1)
 	f = ready(ctx, t, create(ctx, t, f))
 	scale(ctx, t, "knative-lambda-webhook", 0)
-	// It answers on for a while, so that nothing fails while it is rolled.
-	chosen := metav1.ListOptions{LabelSelector: "app=knative-lambda-webhook"}
-	pods := clients.Kube.CoreV1().Pods(operatorNamespace)
-	if err := pods.DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: ptr.Int64(0)}, chosen); err != nil {
-		t.Fatal(err)
-	}
 	functions := clients.Lambda.LambdaV1alpha1().LambdaFunctions(namespace)
 	spec := []byte(`{"spec":{"env":[{"name":"A","value":"b"}]}}`)
 	var refusal error
-	err := wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, test.Patience, true, func(ctx context.Context) (bool, error) {
+	// So that nothing fails while it is rolled, it answers on over connections that are
+	// open, until nothing has been asked for 45 s.
+	err := wait.PollUntilContextTimeout(ctx, 50*time.Second, test.Patience, true, func(ctx context.Context) (bool, error) {
 		_, refusal = functions.Patch(ctx, f.Name, types.MergePatchType, spec, metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
 		return refusal != nil && strings.Contains(refusal.Error(), "webhook"), nil
 	})

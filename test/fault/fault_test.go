@@ -42,7 +42,7 @@ func (w *world) faults() []fault {
 		{"the controller is cut off from the API server", w.cluster("cut"), w.cluster("mend"), 40 * time.Second},
 		{"the registry is down", w.cluster("stop", "registry"), w.cluster("start", "registry"), 30 * time.Second},
 		{"RabbitMQ is down", w.cluster("stop", "rabbitmq"), w.cluster("start", "rabbitmq"), 30 * time.Second},
-		{"the webhook is down", w.scale("knative-lambda-webhook", 0), w.scale("knative-lambda-webhook", 1), 20 * time.Second},
+		{"the webhook is down", w.scale("knative-lambda-webhook", 0), w.reviveWebhook, 75 * time.Second},
 		{"the leader is killed", w.killLeader, nil, 0},
 		{"the node's kubelet is restarted", w.cluster("restart", "kubelet"), nil, 0},
 	}

@@ -212,16 +212,23 @@ func (w *world) nodeReady(ctx context.Context) error {
 	return nil
 }
 
-// scale a Deployment of the operator; to none ends its pods at once.
+// scale a Deployment of the operator.
 func (w *world) scale(name string, replicas int32) func(context.Context) error {
 	return func(ctx context.Context) error {
 		wanted := &autoscalingv1.Scale{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: name}, Spec: autoscalingv1.ScaleSpec{Replicas: replicas}}
 		_, err := w.Kube.AppsV1().Deployments(operatorNamespace).UpdateScale(ctx, name, wanted, metav1.UpdateOptions{})
-		if err != nil || replicas > 0 {
-			return err
-		}
-		return w.Kube.CoreV1().Pods(operatorNamespace).DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: ptr.Int64(0)}, metav1.ListOptions{LabelSelector: "app=" + name})
+		return err
 	}
+}
+
+// reviveWebhook brings the webhook back after it was away: it answers on over
+// connections that are open until nothing has been asked for 45 s.
+func (w *world) reviveWebhook(ctx context.Context) error {
+	_, err := w.functions().Patch(ctx, w.steady.Name, types.MergePatchType, []byte(`{"spec":{"env":[{"name":"A","value":"b"}]}}`), metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
+	if err == nil || !strings.Contains(err.Error(), "webhook") {
+		return fmt.Errorf("the webhook was not down: %v", err)
+	}
+	return w.scale("knative-lambda-webhook", 1)(ctx)
 }
 
 // killLeader kills the controller that leads.
