@@ -36,3 +36,4 @@ make --no-print-directory lint
 await_cluster
 install_operator
 hack/e2e.sh
+if ((local_cluster)); then hack/fault.sh; fi
