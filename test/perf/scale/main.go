@@ -35,7 +35,7 @@ type options struct {
 
 func main() {
 	var o options
-	objects := flag.Int("objects", 0, "how many in all, a sixth of them agents: they are settled as soon as the operator has made all that is its own, and the controller may hold 512 MiB at most")
+	objects := flag.Int("objects", 0, "how many in all, a sixth of them agents: they are settled as soon as the operator has made all that is its own, while Knative Serving's controller is away, and the controller may hold 512 MiB at most")
 	flag.IntVar(&o.functions, "functions", 1000, "how many")
 	flag.IntVar(&o.agents, "agents", 200, "how many")
 	flag.IntVar(&o.mostMiB, "most-memory", 0, "fail if the controller holds more MiB than that; 0 never fails")

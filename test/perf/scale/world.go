@@ -24,6 +24,8 @@ import (
 const (
 	// operatorNamespace has the controller and the configuration.
 	operatorNamespace = "knative-lambda"
+	// servingNamespace has Knative Serving's controller.
+	servingNamespace = "knative-serving"
 	// creators apply objects at once.
 	creators = 8
 	// pageSize of lists.
@@ -37,6 +39,9 @@ type world struct {
 	namespace string
 	log       *auditLog
 	restarts  int32
+	// serving is how many of Knative Serving's controllers there were, where they are
+	// away meanwhile.
+	serving int32
 }
 
 func newWorld(ctx context.Context, clients *test.Clients, o *options) (*world, error) {
@@ -58,15 +63,36 @@ func newWorld(ctx context.Context, clients *test.Clients, o *options) (*world, e
 			w.restarts = pod.Status.ContainerStatuses[0].RestartCount
 		}
 	}
+	if err == nil && !o.ready {
+		w.serving, err = w.scaleServing(ctx, 0)
+	}
 	if err != nil {
 		return nil, errors.Join(err, w.remove())
 	}
 	return w, nil
 }
 
+// scaleServing has so many of Knative Serving's controllers run, and returns how many
+// there were.
+func (w *world) scaleServing(ctx context.Context, replicas int32) (before int32, err error) {
+	deployments := w.Kube.AppsV1().Deployments(servingNamespace)
+	scale, err := deployments.GetScale(ctx, "controller", metav1.GetOptions{})
+	if err != nil {
+		return 0, err
+	}
+	before, scale.Spec.Replicas = scale.Spec.Replicas, replicas
+	_, err = deployments.UpdateScale(ctx, "controller", scale, metav1.UpdateOptions{})
+	return before, err
+}
+
 func (w *world) remove() error {
-	err := w.Kube.CoreV1().Namespaces().Delete(context.Background(), w.namespace, metav1.DeleteOptions{})
-	return utilerrors.FilterOut(err, apierrs.IsNotFound)
+	ctx := context.Background()
+	var restored error
+	if w.serving > 0 {
+		_, restored = w.scaleServing(ctx, w.serving)
+	}
+	err := w.Kube.CoreV1().Namespaces().Delete(ctx, w.namespace, metav1.DeleteOptions{})
+	return errors.Join(restored, utilerrors.FilterOut(err, apierrs.IsNotFound))
 }
 
 func (w *world) function(i int) *v1alpha1.LambdaFunction {
@@ -154,7 +180,8 @@ func (w *world) open(ctx context.Context) (open int, err error) {
 	return open, nil
 }
 
-// done: Ready takes Knative Serving, whose own work for so many is not what is measured.
+// done: Ready takes Knative Serving, whose own work for so many is not what is measured:
+// its controller is away then, so that nothing changes that the operator has to follow.
 func (w *world) done(observed, ready, made bool) bool {
 	return observed && made && (ready || !w.o.ready)
 }
