@@ -225,8 +225,11 @@ func (w *world) scale(name string, replicas int32) func(context.Context) error {
 // connections that are open until nothing has been asked for 45 s.
 func (w *world) reviveWebhook(ctx context.Context) error {
 	_, err := w.functions().Patch(ctx, w.steady.Name, types.MergePatchType, []byte(`{"spec":{"env":[{"name":"A","value":"b"}]}}`), metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
-	if err == nil || !strings.Contains(err.Error(), "webhook") {
-		return fmt.Errorf("the webhook was not down: %v", err)
+	if err == nil {
+		return errors.New("the webhook was not down")
+	}
+	if !strings.Contains(err.Error(), "webhook") {
+		return err
 	}
 	return w.scale("knative-lambda-webhook", 1)(ctx)
 }
