@@ -159,14 +159,26 @@ func TestWebhookOutage(t *testing.T) {
 	f := python(namespace, "steady", greeting("steady"))
 	f.Spec.Scaling.MinReplicas = ptr.Int32(1)
 	f = ready(ctx, t, create(ctx, t, f))
-	scale(ctx, t, "knative-lambda-webhook", 0)
 	functions := clients.Lambda.LambdaV1alpha1().LambdaFunctions(namespace)
 	spec := []byte(`{"spec":{"env":[{"name":"A","value":"b"}]}}`)
+	admitted := func(ctx context.Context) error {
+		_, err := functions.Patch(ctx, f.Name, types.MergePatchType, spec, metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
+		return err
+	}
+	t.Cleanup(func() { // its pod is ready a moment before connections get there
+		err := wait.PollUntilContextTimeout(context.Background(), 200*time.Millisecond, test.Patience, true, func(ctx context.Context) (bool, error) {
+			return admitted(ctx) == nil, nil
+		})
+		if err != nil {
+			t.Errorf("the webhook does not answer again: %v", err)
+		}
+	})
+	scale(ctx, t, "knative-lambda-webhook", 0)
 	var refusal error
 	// So that nothing fails while it is rolled, it answers on over connections that are
 	// open, until nothing has been asked for 45 s.
 	err := wait.PollUntilContextTimeout(ctx, 50*time.Second, test.Patience, true, func(ctx context.Context) (bool, error) {
-		_, refusal = functions.Patch(ctx, f.Name, types.MergePatchType, spec, metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
+		refusal = admitted(ctx)
 		return refusal != nil && strings.Contains(refusal.Error(), "webhook"), nil
 	})
 	if err != nil {
