@@ -20,6 +20,18 @@ func PodReady(pod *corev1.Pod) bool {
 	return false
 }
 
+// Scale has a Deployment run so many pods, and returns how many it had to run before.
+func (c *Clients) Scale(ctx context.Context, deployment types.NamespacedName, replicas int32) (before int32, err error) {
+	client := c.Kube.AppsV1().Deployments(deployment.Namespace)
+	scale, err := client.GetScale(ctx, deployment.Name, metav1.GetOptions{})
+	if err != nil {
+		return 0, err
+	}
+	before, scale.Spec.Replicas = scale.Spec.Replicas, replicas
+	_, err = client.UpdateScale(ctx, deployment.Name, scale, metav1.UpdateOptions{})
+	return before, err
+}
+
 // RestartPods deletes the pods of a selector, with the seconds they have to end (nil:
 // their own, 0: they are killed), and waits until as many others are ready.
 func (c *Clients) RestartPods(ctx context.Context, namespace, selector string, seconds *int64) error {

@@ -147,14 +147,8 @@ func TestLettersWithoutAReceiver(t *testing.T) {
 // scaleReceiver returns how many there were.
 func scaleReceiver(ctx context.Context, t *testing.T, replicas int32) int32 {
 	t.Helper()
-	deployments := clients.Kube.AppsV1().Deployments(operatorNamespace)
-	scale, err := deployments.GetScale(ctx, "knative-lambda-receiver", metav1.GetOptions{})
+	before, err := clients.Scale(ctx, types.NamespacedName{Namespace: operatorNamespace, Name: "knative-lambda-receiver"}, replicas)
 	if err != nil {
-		t.Fatal(err)
-	}
-	before := scale.Spec.Replicas
-	scale.Spec.Replicas = replicas
-	if _, err := deployments.UpdateScale(ctx, "knative-lambda-receiver", scale, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	return before

@@ -24,13 +24,14 @@ import (
 const (
 	// operatorNamespace has the controller and the configuration.
 	operatorNamespace = "knative-lambda"
-	// servingNamespace has Knative Serving's controller.
-	servingNamespace = "knative-serving"
 	// creators apply objects at once.
 	creators = 8
 	// pageSize of lists.
 	pageSize = 500
 )
+
+// servingController is Knative Serving's controller.
+var servingController = types.NamespacedName{Namespace: "knative-serving", Name: "controller"}
 
 // world is functions and agents in a namespace of their own.
 type world struct {
@@ -64,7 +65,7 @@ func newWorld(ctx context.Context, clients *test.Clients, o *options) (*world, e
 		}
 	}
 	if err == nil && !o.ready {
-		w.serving, err = w.scaleServing(ctx, 0)
+		w.serving, err = w.Scale(ctx, servingController, 0)
 	}
 	if err != nil {
 		return nil, errors.Join(err, w.remove())
@@ -72,24 +73,11 @@ func newWorld(ctx context.Context, clients *test.Clients, o *options) (*world, e
 	return w, nil
 }
 
-// scaleServing has so many of Knative Serving's controllers run, and returns how many
-// there were.
-func (w *world) scaleServing(ctx context.Context, replicas int32) (before int32, err error) {
-	deployments := w.Kube.AppsV1().Deployments(servingNamespace)
-	scale, err := deployments.GetScale(ctx, "controller", metav1.GetOptions{})
-	if err != nil {
-		return 0, err
-	}
-	before, scale.Spec.Replicas = scale.Spec.Replicas, replicas
-	_, err = deployments.UpdateScale(ctx, "controller", scale, metav1.UpdateOptions{})
-	return before, err
-}
-
 func (w *world) remove() error {
 	ctx := context.Background()
 	var restored error
 	if w.serving > 0 {
-		_, restored = w.scaleServing(ctx, w.serving)
+		_, restored = w.Scale(ctx, servingController, w.serving)
 	}
 	err := w.Kube.CoreV1().Namespaces().Delete(ctx, w.namespace, metav1.DeleteOptions{})
 	return errors.Join(restored, utilerrors.FilterOut(err, apierrs.IsNotFound))
