@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -38,6 +39,33 @@ func (c *Clients) Call(ctx context.Context, url *apis.URL, body string) (Answer,
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
 	return Answer{Status: response.StatusCode, ContentType: response.Header.Get("Content-Type"), Body: strings.TrimSpace(string(text))}, err
+}
+
+// Takeover is how much later than Ready an ingress without a prober of its own
+// (Traefik) may route to what is new, on a machine that is busy.
+const Takeover = 15 * time.Second
+
+// Settle calls until as many answers in a row are right. It gives up at
+// a wrong one that comes later than Takeover: a call that starts a replica may last longer.
+func (c *Clients) Settle(ctx context.Context, url *apis.URL, row int, right func(Answer) bool) error {
+	began := time.Now()
+	for in := 0; ; {
+		answer, err := c.Call(ctx, url, "{}")
+		if err == nil && !right(answer) {
+			err = fmt.Errorf("it answers %s", answer)
+		}
+		switch {
+		case err == nil && in+1 == row:
+			return nil
+		case err == nil:
+			in++
+		case ctx.Err() != nil || time.Since(began) > Takeover:
+			return fmt.Errorf("%s has not settled: %w", url, err)
+		default:
+			in = 0
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
 }
 
 // Send posts a CloudEvent, in the structured or the binary mode, and returns the

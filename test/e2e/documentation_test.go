@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/brunovlucena/knative-lambda-operator/test"
 	"github.com/brunovlucena/knative-lambda-operator/test/docs"
 )
 
@@ -87,7 +88,7 @@ func follow(t *testing.T, root, bin string, steps []docs.Step) {
 		if err != nil && strings.Contains(s.Command, "lambda invoke") {
 			// An ingress may route to what is new a moment later than it says, and later than
 			// a reader types.
-			_ = wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, 5*time.Second, true, func(ctx context.Context) (bool, error) {
+			_ = wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, test.Takeover, true, func(ctx context.Context) (bool, error) {
 				err = try(ctx)
 				return err == nil, nil
 			})

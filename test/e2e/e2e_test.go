@@ -10,11 +10,9 @@ import (
 	"net/http"
 	"os"
 	"testing"
-	"time"
 
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/util/retry"
 	"knative.dev/pkg/apis"
 
@@ -112,10 +110,6 @@ func failed(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction, kind 
 	return f
 }
 
-// takeover is how much later than Ready an ingress without a prober of its own
-// (Traefik) may route to the newest revision.
-const takeover = 5 * time.Second
-
 // answers calls the function until it answers 200 with the JSON body.
 func answers(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction, want string) {
 	t.Helper()
@@ -123,21 +117,20 @@ func answers(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction, want
 	answersWith(ctx, t, f, wanted.String(), func(got test.Answer) bool { return got == wanted })
 }
 
-// answersWith calls the function until an answer is right, for as long as a
-// takeover may last.
+// answersWith calls the function until an answer is right.
 func answersWith(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction, want string, right func(test.Answer) bool) {
 	t.Helper()
-	if f.Status.URL == nil {
-		t.Fatalf("function %s has no status.url", f.Name)
+	settleAt(ctx, t, f.Status.URL, want, 1, right)
+}
+
+// settleAt waits until as many answers in a row are right.
+func settleAt(ctx context.Context, t *testing.T, url *apis.URL, want string, row int, right func(test.Answer) bool) {
+	t.Helper()
+	if url == nil {
+		t.Fatalf("%s: no status.url", want)
 	}
-	var got test.Answer
-	err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, takeover, true, func(ctx context.Context) (bool, error) {
-		var err error
-		got, err = clients.Call(ctx, f.Status.URL, "{}")
-		return right(got), err
-	})
-	if err != nil {
-		t.Errorf("%s answered %v, want %s: %v", f.Status.URL, got, want, err)
+	if err := clients.Settle(ctx, url, row, right); err != nil {
+		t.Errorf("%v, want %s", err, want)
 	}
 }
 

@@ -69,7 +69,7 @@ func TestLogsFollow(t *testing.T) {
 // answersToEvent sends an event until the function is routed to.
 func answersToEvent(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction, id string) {
 	t.Helper()
-	deadline := time.Now().Add(takeover)
+	deadline := time.Now().Add(test.Takeover)
 	for {
 		status, _, err := clients.Send(ctx, f.Status.URL, newEvent(id, "io.example.test", "/e2e"), false)
 		if err == nil && status == http.StatusNoContent {

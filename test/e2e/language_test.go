@@ -182,7 +182,7 @@ func TestLanguageByConfiguration(t *testing.T) {
 	manifest := sample(t, "language-shell/hello-shell.yaml")
 	manifest.SetNamespace(clients.Namespace(ctx, t))
 	var applyErr error
-	for deadline := time.Now().Add(takeover); ; time.Sleep(100 * time.Millisecond) { // until the webhook has the new configuration
+	for deadline := time.Now().Add(test.Takeover); ; time.Sleep(100 * time.Millisecond) { // until the webhook has the new configuration
 		if _, applyErr = clients.Apply(ctx, manifest); applyErr == nil || time.Now().After(deadline) {
 			break
 		}

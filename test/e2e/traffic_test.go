@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
-	"knative.dev/pkg/apis"
 	"knative.dev/pkg/ptr"
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 
@@ -84,7 +83,7 @@ func TestRollbackByCommand(t *testing.T) {
 func countAnswers(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction, requests int) map[string]int {
 	t.Helper()
 	var counts map[string]int
-	err := wait.PollUntilContextTimeout(ctx, time.Second, 3*takeover, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(ctx, time.Second, test.Takeover, true, func(ctx context.Context) (bool, error) {
 		counts = map[string]int{}
 		for range requests {
 			answer, err := clients.Call(ctx, f.Status.URL, "{}")
@@ -101,28 +100,9 @@ func countAnswers(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction,
 	return counts
 }
 
-// settle waits until twenty answers in a row are the wanted one.
+// settle waits until twenty answers in a row are the wanted one: until then the
+// revision of before may still be routed to.
 func settle(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction, want string) {
 	t.Helper()
-	settleAt(ctx, t, f.Status.URL, want, func(a test.Answer) bool { return a.Body == want })
-}
-
-// settleAt waits until twenty answers in a row are right: until then the revision of
-// before may still be routed to.
-func settleAt(ctx context.Context, t *testing.T, url *apis.URL, want string, right func(test.Answer) bool) {
-	t.Helper()
-	row := 0
-	var last test.Answer
-	err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, 3*takeover, true, func(ctx context.Context) (bool, error) {
-		var err error
-		if last, err = clients.Call(ctx, url, "{}"); err != nil || !right(last) {
-			row = 0
-			return false, err
-		}
-		row++
-		return row == 20, nil
-	})
-	if err != nil {
-		t.Errorf("%v; the last answer is %v, want %s", err, last, want)
-	}
+	settleAt(ctx, t, f.Status.URL, want, 20, func(a test.Answer) bool { return a.Body == want })
 }

@@ -7,13 +7,13 @@ package upgrade
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"knative.dev/pkg/ptr"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
@@ -92,13 +92,8 @@ func deploy(ctx context.Context, t *testing.T, clients *test.Clients, namespace,
 	if err != nil {
 		t.Fatal(err)
 	}
-	// An ingress may route to a new host a moment later than it says.
-	err = wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, test.Patience, true, func(ctx context.Context) (bool, error) {
-		answer, err := clients.Call(ctx, f.Status.URL, "{}")
-		return answer.Status == 200, err
-	})
-	if err != nil {
-		t.Fatalf("%s does not answer: %v", name, err)
+	if err := clients.Settle(ctx, f.Status.URL, 1, func(a test.Answer) bool { return a.Status == http.StatusOK }); err != nil {
+		t.Fatal(err)
 	}
 	return f
 }
