@@ -42,29 +42,39 @@ func (c *Clients) Call(ctx context.Context, url *apis.URL, body string) (Answer,
 }
 
 // Takeover is how much later than Ready an ingress without a prober of its own
-// (Traefik) may route to what is new, on a machine that is busy.
-const Takeover = 15 * time.Second
+// (Traefik) may route to what is new.
+const Takeover = 5 * time.Second
 
-// Settle calls until as many answers in a row are right. It gives up at
-// a wrong one that comes later than Takeover: a call that starts a replica may last longer.
-func (c *Clients) Settle(ctx context.Context, url *apis.URL, row int, right func(Answer) bool) error {
-	began := time.Now()
-	for in := 0; ; {
-		answer, err := c.Call(ctx, url, "{}")
-		if err == nil && !right(answer) {
-			err = fmt.Errorf("it answers %s", answer)
+const retryInterval = 100 * time.Millisecond
+
+// Retry tries until it succeeds, and gives up at a failure that comes later than the
+// limit. That bounds no attempt: one that starts a replica may last longer.
+func Retry(limit time.Duration, try func() error) error {
+	for began := time.Now(); ; time.Sleep(retryInterval) {
+		if err := try(); err == nil || time.Since(began) > limit {
+			return err
 		}
+	}
+}
+
+// Settle calls until as many answers in a row are right, and gives up at a wrong one
+// that comes later than the limit, as Retry does, or when a call breaks.
+func (c *Clients) Settle(ctx context.Context, url *apis.URL, row int, limit time.Duration, right func(Answer) bool) error {
+	in := 0
+	for began := time.Now(); ; time.Sleep(retryInterval) {
+		answer, err := c.Call(ctx, url, "{}")
 		switch {
-		case err == nil && in+1 == row:
-			return nil
-		case err == nil:
-			in++
-		case ctx.Err() != nil || time.Since(began) > Takeover:
-			return fmt.Errorf("%s has not settled: %w", url, err)
+		case err != nil:
+			return err
+		case right(answer):
+			if in++; in == row {
+				return nil
+			}
+		case time.Since(began) > limit:
+			return fmt.Errorf("%s answers %s after %v", url, answer, limit)
 		default:
 			in = 0
 		}
-		time.Sleep(100 * time.Millisecond)
 	}
 }
 

@@ -83,7 +83,7 @@ func TestDeadLettersOfAgents(t *testing.T) {
 	}
 	updateAgent(ctx, t, a, func(s *v1alpha1.LambdaAgentSpec) { s.Env = []corev1.EnvVar{{Name: "MOOD", Value: "good"}} })
 	a = awaitAgent(ctx, t, a, "the repaired agent", (*v1alpha1.LambdaAgent).IsReady)
-	settleAt(ctx, t, a.Status.URL, "what it remembers", 20, func(a test.Answer) bool { return a.Status == http.StatusOK })
+	settleAt(ctx, t, a.Status.URL, "what it remembers", 20, 3*test.Takeover, func(a test.Answer) bool { return a.Status == http.StatusOK })
 	said, err := kubectlLambda(ctx, namespace, "dlq", "show", "agent/moody", "m-1")
 	if err != nil {
 		t.Fatal(err)

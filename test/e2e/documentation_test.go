@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/brunovlucena/knative-lambda-operator/test"
@@ -77,23 +76,18 @@ func follow(t *testing.T, root, bin string, steps []docs.Step) {
 			}
 			continue
 		}
-		try := func(ctx context.Context) error {
+		try := func() error {
 			printed, err := bash(ctx, dir, env, s.Command)
 			if err != nil {
 				return fmt.Errorf("line %d: %s\n%w: %s", s.Line, s.Command, err, printed)
 			}
 			return s.Check(printed)
 		}
-		err := try(ctx)
-		if err != nil && strings.Contains(s.Command, "lambda invoke") {
-			// An ingress may route to what is new a moment later than it says, and later than
-			// a reader types.
-			_ = wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, test.Takeover, true, func(ctx context.Context) (bool, error) {
-				err = try(ctx)
-				return err == nil, nil
-			})
+		limit := time.Duration(0)
+		if strings.Contains(s.Command, "lambda invoke") {
+			limit = test.Takeover // a reader types later than that
 		}
-		if err != nil {
+		if err := test.Retry(limit, try); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"testing"
+	"time"
 
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -120,16 +121,16 @@ func answers(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction, want
 // answersWith calls the function until an answer is right.
 func answersWith(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction, want string, right func(test.Answer) bool) {
 	t.Helper()
-	settleAt(ctx, t, f.Status.URL, want, 1, right)
+	settleAt(ctx, t, f.Status.URL, want, 1, test.Takeover, right)
 }
 
 // settleAt waits until as many answers in a row are right.
-func settleAt(ctx context.Context, t *testing.T, url *apis.URL, want string, row int, right func(test.Answer) bool) {
+func settleAt(ctx context.Context, t *testing.T, url *apis.URL, want string, row int, limit time.Duration, right func(test.Answer) bool) {
 	t.Helper()
 	if url == nil {
 		t.Fatalf("%s: no status.url", want)
 	}
-	if err := clients.Settle(ctx, url, row, right); err != nil {
+	if err := clients.Settle(ctx, url, row, limit, right); err != nil {
 		t.Errorf("%v, want %s", err, want)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -69,16 +70,15 @@ func TestLogsFollow(t *testing.T) {
 // answersToEvent sends an event until the function is routed to.
 func answersToEvent(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction, id string) {
 	t.Helper()
-	deadline := time.Now().Add(test.Takeover)
-	for {
+	err := test.Retry(test.Takeover, func() error {
 		status, _, err := clients.Send(ctx, f.Status.URL, newEvent(id, "io.example.test", "/e2e"), false)
-		if err == nil && status == http.StatusNoContent {
-			return
+		if err == nil && status != http.StatusNoContent {
+			err = fmt.Errorf("answered with %d", status)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("event %s was answered with %d, %v", id, status, err)
-		}
-		time.Sleep(100 * time.Millisecond)
+		return err
+	})
+	if err != nil {
+		t.Fatalf("event %s: %v", id, err)
 	}
 }
 

@@ -181,14 +181,12 @@ func TestLanguageByConfiguration(t *testing.T) {
 	})
 	manifest := sample(t, "language-shell/hello-shell.yaml")
 	manifest.SetNamespace(clients.Namespace(ctx, t))
-	var applyErr error
-	for deadline := time.Now().Add(test.Takeover); ; time.Sleep(100 * time.Millisecond) { // until the webhook has the new configuration
-		if _, applyErr = clients.Apply(ctx, manifest); applyErr == nil || time.Now().After(deadline) {
-			break
-		}
-	}
-	if applyErr != nil {
-		t.Fatal(applyErr)
+	err = test.Retry(5*time.Second, func() error { // until the webhook has the new configuration
+		_, err := clients.Apply(ctx, manifest)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	f := ready(ctx, t, &v1alpha1.LambdaFunction{ObjectMeta: metav1.ObjectMeta{Namespace: manifest.GetNamespace(), Name: manifest.GetName()}})
 	answers(ctx, t, f, `{"message": "Hello from Lambda!"}`)

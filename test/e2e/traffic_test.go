@@ -83,7 +83,7 @@ func TestRollbackByCommand(t *testing.T) {
 func countAnswers(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction, requests int) map[string]int {
 	t.Helper()
 	var counts map[string]int
-	err := wait.PollUntilContextTimeout(ctx, time.Second, test.Takeover, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(ctx, time.Second, 3*test.Takeover, true, func(ctx context.Context) (bool, error) {
 		counts = map[string]int{}
 		for range requests {
 			answer, err := clients.Call(ctx, f.Status.URL, "{}")
@@ -104,5 +104,5 @@ func countAnswers(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction,
 // revision of before may still be routed to.
 func settle(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction, want string) {
 	t.Helper()
-	settleAt(ctx, t, f.Status.URL, want, 20, func(a test.Answer) bool { return a.Body == want })
+	settleAt(ctx, t, f.Status.URL, want, 20, 3*test.Takeover, func(a test.Answer) bool { return a.Body == want })
 }

@@ -92,7 +92,7 @@ func deploy(ctx context.Context, t *testing.T, clients *test.Clients, namespace,
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := clients.Settle(ctx, f.Status.URL, 1, func(a test.Answer) bool { return a.Status == http.StatusOK }); err != nil {
+	if err := clients.Settle(ctx, f.Status.URL, 1, 3*test.Takeover, func(a test.Answer) bool { return a.Status == http.StatusOK }); err != nil {
 		t.Fatal(err)
 	}
 	return f
