@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +30,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/api"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
 	"github.com/brunovlucena/knative-lambda-operator/test"
 )
 
@@ -80,17 +82,21 @@ func dead(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction, n int) 
 func deadLetters(ctx context.Context, t *testing.T, namespace, owner string, n int) []events.DeadLetter {
 	t.Helper()
 	var list api.List
+	there := -1 // when they were last listed
 	var said string
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, time.Second, test.Patience, true, func(ctx context.Context) (bool, error) {
 		list = api.List{}
-		if said, last = kubectlLambda(ctx, namespace, "dlq", "list", owner, "-o", "json"); last == nil {
+		if said, last = kubectlLambda(ctx, namespace, "dlq", "list", owner, "-o", "json", "--limit", strconv.Itoa(deadletter.MaxListed)); last == nil {
 			last = json.Unmarshal([]byte(said), &list)
+		}
+		if last == nil {
+			there = len(list.Items)
 		}
 		return last == nil && len(list.Items) == n, nil // the receiver may be starting
 	})
 	if err != nil {
-		t.Fatalf("%d dead letters did not come: %v; last: %v: %s", n, err, last, said)
+		t.Fatalf("%d dead letters did not come: %v; there were %d; last: %v: %s", n, err, there, last, said)
 	}
 	return list.Items
 }

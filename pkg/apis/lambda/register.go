@@ -66,7 +66,8 @@ const (
 	ReferencesAnnotationKey = GroupName + "/references"
 
 	// RetiredAnnotationKey is on a Trigger to an agent that has gone: since when. What
-	// is in its queue becomes dead letters.
+	// is in its queue becomes dead letters. On the policy by which RabbitMQ makes them it
+	// names the Trigger.
 	RetiredAnnotationKey = GroupName + "/retired"
 
 	// ToldAnnotationKey holds what the lifecycle sink was last told of an object.
@@ -80,6 +81,10 @@ const (
 	// that had delivered events before it was made: some of its letters may be from
 	// before, and not in the queue.
 	LateBindingAnnotationKey = GroupName + "/late-binding"
+
+	// GoneRoutingKey is the prefix of the routing key of letters that RabbitMQ made as
+	// the agent that they were for had gone: its namespace/name follows.
+	GoneRoutingKey = GroupName + "/gone:"
 
 	// LifecycleFinalizer keeps an object until the lifecycle sink was told that it
 	// is deleted.

@@ -13,7 +13,9 @@ import (
 	"unicode"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 )
 
@@ -97,6 +99,13 @@ func Annotate(e *event.Event, retries int, now time.Time) {
 	if !now.IsZero() {
 		set(events.DeadTimeExtension, now.UTC().Format(time.RFC3339))
 	}
+}
+
+// Gone says on an event that it was for an agent that has gone, by its namespace/name.
+func Gone(e *event.Event, agent string) {
+	var key types.NamespacedName
+	key.Namespace, key.Name, _ = strings.Cut(agent, "/")
+	sayGone(e, agent, v1alpha1.AgentBrokerURL(key).String())
 }
 
 // sayGone says on an event that it was for an agent that has gone, and where that was.

@@ -10,6 +10,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
 )
 
@@ -70,6 +71,9 @@ func letter(d *amqp.Delivery) *deadletter.Letter {
 		when = e.Time()
 	}
 	deadletter.Annotate(&l.Event, -1, when)
+	if agent, gone := strings.CutPrefix(d.RoutingKey, lambda.GoneRoutingKey); gone {
+		deadletter.Gone(&l.Event, agent)
+	}
 	return l
 }
 

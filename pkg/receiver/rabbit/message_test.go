@@ -59,6 +59,27 @@ func TestMessageThatRabbitMQDeadLettered(t *testing.T) {
 	}
 }
 
+// TestMessageForAnAgentThatHasGone: RabbitMQ's routing key says for whom it was.
+func TestMessageForAnAgentThatHasGone(t *testing.T) {
+	died := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	headers := amqp.Table{"specversion": "1.0", "id": "1", "type": "t", "source": "/s", "x-death": []any{amqp.Table{"time": died, "reason": "maxlen"}}}
+	want := events.DeadLetter{ID: "1", Source: "/s", Type: "t", ErrorCode: -1, ErrorReason: "agent data/shop has gone", Origin: "http://shop-broker-ingress.data.svc.cluster.local", DeadTime: "2026-01-02T03:04:05Z"}
+	for key, want := range map[string]events.DeadLetter{
+		"lambda.knative.io/gone:data/shop":   want,
+		"":                                   {ID: "1", Source: "/s", Type: "t", DeadTime: want.DeadTime},
+		"lambda.dlq.team.agents.greeter":     {ID: "1", Source: "/s", Type: "t", DeadTime: want.DeadTime},
+		"x.lambda.knative.io/gone:data/shop": {ID: "1", Source: "/s", Type: "t", DeadTime: want.DeadTime},
+	} {
+		l := letter(&amqp.Delivery{Headers: headers, RoutingKey: key})
+		if l.Malformed != nil {
+			t.Fatal(l.Malformed)
+		}
+		if diff := cmp.Diff(want, l.Describe()); diff != "" {
+			t.Errorf("letter with routing key %q (-want, +got): %s", key, diff)
+		}
+	}
+}
+
 func TestConnection(t *testing.T) {
 	for _, tt := range []struct {
 		name  string

@@ -173,6 +173,9 @@ func (e *eventing) remove(ctx context.Context) error {
 			}
 		}
 	}
+	if err := e.RemoveRetirements(ctx); err != nil {
+		return err
+	}
 	if err := e.RemoveBindings(ctx); err != nil {
 		return err
 	}

@@ -102,11 +102,55 @@ func working(a *v1alpha1.LambdaAgent, t *eventingv1.Trigger, change ...func(*eve
 	return t, b
 }
 
-// retired is a route to the agent that led there until so long ago.
-func retired(a, to *v1alpha1.LambdaAgent, ago time.Duration) func(*eventingv1.Trigger) {
+// retired is a route to the agent that led there until so long ago, of which RabbitMQ
+// itself makes dead letters.
+func retired(to *v1alpha1.LambdaAgent, ago time.Duration) func(*eventingv1.Trigger) {
+	return func(t *eventingv1.Trigger) { resources.RetireRoute(t, keyOf(to), nil, now.Add(-ago)) }
+}
+
+// ledAway is one that leads to the receiver of dead letters instead.
+func ledAway(a, to *v1alpha1.LambdaAgent, ago time.Duration) func(*eventingv1.Trigger) {
 	return func(t *eventingv1.Trigger) {
 		resources.RetireRoute(t, keyOf(to), resources.DeadLetterSink(a, testConfig().Eventing), now.Add(-ago))
 	}
+}
+
+// retirementOf a route that leads there no more is in force since so long ago.
+func retirementOf(a *v1alpha1.LambdaAgent, t *eventingv1.Trigger, to *v1alpha1.LambdaAgent, ago time.Duration) *topologyv1beta1.Policy {
+	p := resources.MakeRetirement(a, t, "", keyOf(to), testConfig().Eventing)
+	p.Generation, p.Status = 1, topologyv1beta1.PolicyStatus{ObservedGeneration: 1, Conditions: []topologyv1beta1.Condition{
+		{Type: "Ready", Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(now.Add(-ago))},
+	}}
+	return p
+}
+
+// refused by RabbitMQ.
+func refused(p *topologyv1beta1.Policy) *topologyv1beta1.Policy {
+	p.Status.Conditions = []topologyv1beta1.Condition{{Type: "Ready", Status: corev1.ConditionFalse, Reason: "FailedCreateOrUpdate", Message: "no"}}
+	return p
+}
+
+// pending is what RabbitMQ has not heard of yet.
+func pending(p *topologyv1beta1.Policy) *topologyv1beta1.Policy {
+	p.Status = topologyv1beta1.PolicyStatus{}
+	return p
+}
+
+func gonePolicy(name string) clientgotesting.DeleteActionImpl {
+	return gone("rabbitmq.com", "v1beta1", "policies", name)
+}
+
+// elsewhere is a world in which the agent's broker is on another RabbitMQ than the dead
+// letter queues.
+func elsewhere(world []runtime.Object) []runtime.Object {
+	for i := range world {
+		if cfg, ok := world[i].(*rabbitv1alpha1.RabbitmqBrokerConfig); ok {
+			cfg = cfg.DeepCopy()
+			cfg.Spec.RabbitmqClusterReference.Name = "another"
+			world[i] = cfg
+		}
+	}
+	return world
 }
 
 // unresolved is a Trigger whose subscriber has no address.

@@ -142,7 +142,7 @@ func (m *mesh) leaves(t *testing.T) {
 	m.agents = m.agents[1:]
 	m.pass(t)
 	n := len(m.agents)
-	if got, want := fmt.Sprint(m.writes), fmt.Sprint(map[string]int{"update triggers": n, "update lambdaagents/status": n}); got != want {
+	if got, want := fmt.Sprint(m.writes), fmt.Sprint(map[string]int{"create policies": n, "update triggers": n, "update lambdaagents/status": n}); got != want {
 		t.Errorf("when one goes, %s is written, want %s", got, want)
 	}
 	if len(m.reconciler.index.Routes(keyOf(gone))) > 0 {

@@ -26,8 +26,14 @@ func TestReconcileRoutes(t *testing.T) {
 			a.Status.MarkRoutingReadyBut(v1alpha1.ReasonWaitingForTarget, "The route of "+what+" waits for that agent and its broker.")
 		}
 	}
-	leaving, leavingBinding := working(plain, routeOf(plain, routeType, shop, false), retired(plain, shop, 0))
-	left, leftBinding := working(plain, routeOf(plain, routeType, shop, false), retired(plain, shop, time.Hour))
+	leaving, leavingBinding := working(plain, routeOf(plain, routeType, shop, false), retired(shop, 0))
+	left, leftBinding := working(plain, routeOf(plain, routeType, shop, false), retired(shop, time.Hour))
+	retirement := resources.MakeRetirement(plain, trigger, "", keyOf(shop), testConfig().Eventing)
+	led, ledBinding := working(plain, routeOf(plain, routeType, shop, false), ledAway(plain, shop, 0))
+	ledAnHour, ledAnHourBinding := working(plain, routeOf(plain, routeType, shop, false), ledAway(plain, shop, time.Hour))
+	without := func(more ...option) *v1alpha1.LambdaAgent {
+		return with(t, declared, append([]option{flowing, routed(v1alpha1.RouteIntent, routeType, "shop", v1alpha1.ReasonTargetGone), waitsFor(routeType + " to agent team/shop")}, more...)...)
+	}
 	forwarding := eventful(forwards("z", "shop", false))
 	forwarder := agent(forwarding)
 	forwarded, forwardedBinding := working(forwarder, routeOf(forwarder, "z", shop, false))
@@ -43,7 +49,7 @@ func TestReconcileRoutes(t *testing.T) {
 		e.DLQ = &v1alpha1.DeadLetterSpec{Enabled: &off}
 	})
 	unheard, unheardBinding := working(plain, routeOf(plain, routeType, shop, false), unresolved)
-	leavingStill, leavingStillBinding := working(plain, routeOf(plain, routeType, shop, false), retired(plain, shop, time.Minute))
+	leavingStill, leavingStillBinding := working(plain, routeOf(plain, routeType, shop, false), retired(shop, time.Minute))
 	named := peer("elsewhere", func(e *v1alpha1.AgentEventing) {
 		e.Subscriptions = []v1alpha1.AgentSubscription{{EventType: routeType, Source: plain.EventSource()}}
 	})
@@ -67,26 +73,61 @@ func TestReconcileRoutes(t *testing.T) {
 		WantStatusUpdates: status(with(t, declared, flowing)),
 		WantEvents:        events("Deleted", "Trigger", trigger.Name, "Binding", binding.Name),
 	}, {
-		Name: "the agent goes", Key: theKey,
+		Name: "the agent goes: RabbitMQ makes dead letters of what waits, and the Trigger leads where it led", Key: theKey,
 		Objects:           world(t, with(t, declared, flowing, byIntent), trigger, binding),
+		WantCreates:       ltesting.Objects(retirement),
 		WantUpdates:       []clientgotesting.UpdateActionImpl{{Object: leaving}},
-		WantStatusUpdates: status(with(t, declared, flowing, routed(v1alpha1.RouteIntent, routeType, "shop", v1alpha1.ReasonTargetGone), waitsFor(routeType+" to agent team/shop"))),
+		WantStatusUpdates: status(without()),
+		WantEvents:        append(events("Created", "Policy", retirement.Name), events("Updated", "Trigger", trigger.Name)...),
+	}, {
+		Name: "the agent goes, on a RabbitMQ that has no dead letter queues: the Trigger leads to the receiver", Key: theKey,
+		Objects:           elsewhere(world(t, with(t, declared, flowing, byIntent), trigger)),
+		WantUpdates:       []clientgotesting.UpdateActionImpl{{Object: led}},
+		WantStatusUpdates: status(without()),
 		WantEvents:        events("Updated", "Trigger", trigger.Name),
 	}, {
-		Name: "the agent has gone", Key: theKey,
-		Objects:           world(t, with(t, declared, flowing, routed(v1alpha1.RouteIntent, routeType, "shop", v1alpha1.ReasonTargetGone), waitsFor(routeType+" to agent team/shop")), left, leftBinding),
+		Name: "what waits is being led away", Key: theKey,
+		Objects: world(t, without(), led, ledBinding),
+	}, {
+		Name: "what waited has been led away", Key: theKey,
+		Objects:           world(t, without(), ledAnHour, ledAnHourBinding),
 		WantDeletes:       []clientgotesting.DeleteActionImpl{goneTrigger(trigger.Name), goneBinding(binding.Name)},
 		WantStatusUpdates: status(with(t, declared, flowing)),
 		WantEvents:        events("Deleted", "Trigger", trigger.Name, "Binding", binding.Name),
 	}, {
+		Name: "the agent has gone", Key: theKey,
+		Objects:           world(t, without(), left, leftBinding, retirementOf(plain, left, shop, time.Hour)),
+		WantDeletes:       []clientgotesting.DeleteActionImpl{goneTrigger(trigger.Name), gonePolicy(retirement.Name), goneBinding(binding.Name)},
+		WantStatusUpdates: status(with(t, declared, flowing)),
+		WantEvents:        events("Deleted", "Trigger", trigger.Name, "Policy", retirement.Name, "Binding", binding.Name),
+	}, {
+		Name: "RabbitMQ has made dead letters for a minute only", Key: theKey,
+		Objects: world(t, without(), left, leftBinding, retirementOf(plain, left, shop, time.Minute)),
+	}, {
+		Name: "RabbitMQ has not begun to make dead letters: nothing is thrown away", Key: theKey,
+		Objects: world(t, without(), left, leftBinding, pending(retirementOf(plain, left, shop, 0))),
+	}, {
+		Name: "RabbitMQ refuses to make dead letters", Key: theKey,
+		Objects: world(t, without(), left, leftBinding, refused(retirementOf(plain, left, shop, 0))),
+		WantStatusUpdates: status(without(func(a *v1alpha1.LambdaAgent) {
+			a.Status.MarkRoutingFailed(v1alpha1.ReasonDeadLetterQueueNotReady, `Policy "`+retirement.Name+`" is not ready: FailedCreateOrUpdate: no`)
+		})),
+	}, {
 		Name: "the agent comes back", Key: theKey,
-		Objects:           world(t, with(t, declared, flowing, routed(v1alpha1.RouteIntent, routeType, "shop", v1alpha1.ReasonTargetGone), waitsFor(routeType+" to agent team/shop")), shop, leaving, leavingBinding),
+		Objects:           world(t, without(), shop, leaving, leavingBinding, retirementOf(plain, leaving, shop, 0)),
+		WantUpdates:       []clientgotesting.UpdateActionImpl{{Object: trigger}},
+		WantDeletes:       []clientgotesting.DeleteActionImpl{gonePolicy(retirement.Name)},
+		WantStatusUpdates: status(with(t, declared, flowing, byIntent)),
+		WantEvents:        append(events("Updated", "Trigger", trigger.Name), events("Deleted", "Policy", retirement.Name)...),
+	}, {
+		Name: "the agent comes back, of which the events were led away", Key: theKey,
+		Objects:           world(t, without(), shop, led, ledBinding),
 		WantUpdates:       []clientgotesting.UpdateActionImpl{{Object: trigger}},
 		WantStatusUpdates: status(with(t, declared, flowing, byIntent)),
 		WantEvents:        events("Updated", "Trigger", trigger.Name),
 	}, {
-		Name: "the agent comes back and does not receive: what waited is still led away", Key: theKey,
-		Objects: world(t, with(t, declared, flowing), peer("shop"), leavingStill, leavingStillBinding),
+		Name: "the agent comes back and does not receive: what waited still becomes dead letters", Key: theKey,
+		Objects: world(t, with(t, declared, flowing), peer("shop"), leavingStill, leavingStillBinding, retirementOf(plain, leavingStill, shop, time.Minute)),
 	}, {
 		Name: "the agent's broker is not there yet, which holds nobody else up", Key: theKey,
 		Objects: world(t, with(t, declared, flowing), shop, unheard, unheardBinding),
@@ -104,14 +145,15 @@ func TestReconcileRoutes(t *testing.T) {
 		WantStatusUpdates: status(with(t, forwarding, flowing, routed(v1alpha1.RouteForward, "z", "shop", v1alpha1.ReasonTargetNotFound), waitsFor("z to agent team/shop"))),
 	}, {
 		Name: "a forward whose agent goes", Key: theKey,
-		Objects: world(t, with(t, forwarding, flowing, routed(v1alpha1.RouteForward, "z", "shop", "")), forwarded, forwardedBinding),
+		Objects:     world(t, with(t, forwarding, flowing, routed(v1alpha1.RouteForward, "z", "shop", "")), forwarded, forwardedBinding),
+		WantCreates: ltesting.Objects(resources.MakeRetirement(forwarder, forwarded, "", keyOf(shop), testConfig().Eventing)),
 		WantUpdates: []clientgotesting.UpdateActionImpl{{Object: func() *eventingv1.Trigger {
 			t := forwarded.DeepCopy()
-			retired(forwarder, shop, 0)(t)
+			retired(shop, 0)(t)
 			return t
 		}()}},
 		WantStatusUpdates: status(with(t, forwarding, flowing, routed(v1alpha1.RouteForward, "z", "shop", v1alpha1.ReasonTargetGone), waitsFor("z to agent team/shop"))),
-		WantEvents:        events("Updated", "Trigger", forwarded.Name),
+		WantEvents:        append(events("Created", "Policy", resources.MakeRetirement(forwarder, forwarded, "", keyOf(shop), testConfig().Eventing).Name), events("Updated", "Trigger", forwarded.Name)...),
 	}, {
 		Name: "an intent and a forward share a Trigger", Key: theKey,
 		Objects: world(t, with(t, both, flowing, byIntent, routed(v1alpha1.RouteForward, routeType, "shop", "")), shop, relayed, relayedBinding),
@@ -173,20 +215,27 @@ func TestReconcileReceiverTriggers(t *testing.T) {
 	}}.Test(t, newReconciler)
 }
 
-// TestRetirement: a Trigger stays for as long as an event may take to become a dead
-// letter.
+// TestRetirement: a Trigger stays for as long as all that its dispatcher has in hand may
+// take to become dead letters, so many at a time.
 func TestRetirement(t *testing.T) {
 	many := int32(100)
+	const once = (6*30 + 2 + 4 + 8 + 16 + 32) * time.Second
 	for _, tt := range []struct {
-		name string
-		spec *v1alpha1.DeadLetterSpec
-		want time.Duration
+		name     string
+		spec     *v1alpha1.DeadLetterSpec
+		parallel int32
+		want     time.Duration
 	}{
-		{"by default", nil, (30 + 6*30 + 2 + 4 + 8 + 16 + 32) * time.Second},
-		{"linear", &v1alpha1.DeadLetterSpec{BackoffPolicy: "linear"}, (30 + 6*30 + 1 + 2 + 3 + 4 + 5) * time.Second},
-		{"no end in sight", &v1alpha1.DeadLetterSpec{RetryMaxAttempts: &many}, maxRetirement},
+		{"ten at a time", nil, 10, 30*time.Second + 10*once},
+		{"of ten rounds the last is short", nil, 11, 30*time.Second + 10*once},
+		{"all at a time", nil, 100, 30*time.Second + once},
+		{"more than there are", nil, 1000, 30*time.Second + once},
+		{"linear", &v1alpha1.DeadLetterSpec{BackoffPolicy: "linear"}, 50, 30*time.Second + 2*(6*30+1+2+3+4+5)*time.Second},
+		{"no end in sight", &v1alpha1.DeadLetterSpec{RetryMaxAttempts: &many}, 10, maxRetirement},
 	} {
-		a := agent(eventful(func(e *v1alpha1.AgentEventing) { e.DLQ = tt.spec }))
+		a := agent(eventful(func(e *v1alpha1.AgentEventing) {
+			e.DLQ, e.RabbitMQ = tt.spec, &v1alpha1.RabbitMQSpec{Parallelism: &tt.parallel}
+		}))
 		e := &eventing{LambdaAgent: a, Pass: passOf(a)}
 		if got := e.retirement(); got != tt.want {
 			t.Errorf("%s: retirement() = %v, want %v", tt.name, got, tt.want)

@@ -183,10 +183,13 @@ func (e *eventing) removeTriggers(ctx context.Context, current []*eventingv1.Tri
 		if err := e.bind(ctx, t); err != nil {
 			return err
 		}
-		e.KeepBindingOf(t)
+		e.KeepObjectsOf(t)
 		if left > 0 && (e.again == 0 || left < e.again) {
 			e.again = left
 		}
+	}
+	if err := e.RemoveRetirements(ctx); err != nil {
+		return err
 	}
 	return e.RemoveBindings(ctx)
 }
@@ -226,24 +229,44 @@ func sameSubscriber(a, b *eventingv1.Trigger) bool {
 }
 
 // retire tells how long a Trigger to an agent that has gone has left, from when that
-// was first seen.
+// was first seen and what waits began to become dead letters.
 func (e *eventing) retire(ctx context.Context, t *eventingv1.Trigger, target types.NamespacedName) (time.Duration, error) {
-	whole := e.retirement()
+	whole, letters := e.retirement(), e.letters
 	since, err := time.Parse(time.RFC3339, t.Annotations[lambda.RetiredAnnotationKey])
-	if err == nil {
+	retired := err == nil
+	if !retired || resources.LeadsToBroker(t) {
+		emptied, able, err := e.Retire(ctx, e.made, t, resources.MakeRetirement(e.LambdaAgent, t, e.made.UID, target, e.Config))
+		switch {
+		case err != nil:
+			return whole, err
+		case able && retired && emptied.IsZero():
+			return whole, nil // the policy's next change enqueues
+		case able:
+			letters = nil
+		}
+		if emptied.After(since) {
+			since = emptied
+		}
+	}
+	if retired {
 		return whole - e.Clock.Since(since), nil
 	}
 	_, err = e.TriggerSet().Ensure(ctx, e.LambdaAgent, t, func(existing, _ *eventingv1.Trigger) {
-		resources.RetireRoute(existing, target, e.letters, e.Clock.Now())
+		resources.RetireRoute(existing, target, letters, e.Clock.Now())
 	})
 	return whole, err
 }
 
-// retirement is how long an event may be on its way to the dead letter queue if that is
-// not reached at once.
+// prefetched is how many events RabbitMQ's dispatcher takes from a queue at once.
+const prefetched = 100
+
+// retirement is how long it may take until all that the dispatcher has in hand are dead
+// letters: it gives them up as many at a time as it delivers.
 func (e *eventing) retirement() time.Duration {
 	delivery := sharedresources.Delivery(resources.DeadLetters(e.LambdaAgent), e.Config.Delivery.Timeout, nil, e.Config)
-	return min(e.Config.TriggerOverlap+sharedresources.RetryWindow(delivery), maxRetirement)
+	parallel := sharedresources.Parallelism(e.Spec.Eventing.RabbitMQ, e.Config)
+	rounds := (prefetched + parallel - 1) / parallel
+	return min(e.Config.TriggerOverlap+time.Duration(rounds)*sharedresources.RetryWindow(delivery), maxRetirement)
 }
 
 // tellGone tells of a route whose agent has gone, in the place of the forward that

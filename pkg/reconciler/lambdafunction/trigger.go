@@ -107,7 +107,7 @@ func (e *eventing) removeTriggers(ctx context.Context, current []*eventingv1.Tri
 			}
 			continue
 		}
-		e.KeepBindingOf(t)
+		e.KeepObjectsOf(t)
 		if !missing[t.Spec.Broker] && left > 0 && (wait == 0 || left < wait) {
 			wait = left
 		}

@@ -3,12 +3,23 @@ package v1alpha1
 import (
 	"strings"
 
+	"k8s.io/apimachinery/pkg/types"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	"knative.dev/pkg/apis"
+	"knative.dev/pkg/network"
 )
 
 // MaxBrokerName is how long the name of an agent with a broker may be: the Service
 // before the broker is named <name>-broker-ingress.
-const MaxBrokerName = 63 - len("-broker-ingress")
+const MaxBrokerName = 63 - len(brokerIngress)
+
+const brokerIngress = "-broker-ingress"
+
+// AgentBrokerURL is where the broker of an agent takes events. It is known before there
+// is a broker, and after.
+func AgentBrokerURL(agent types.NamespacedName) *apis.URL {
+	return apis.HTTP(network.GetServiceHostname(agent.Name+brokerIngress, agent.Namespace))
+}
 
 // AnyNamespace in permissions.allowedTargetNamespaces is all of them.
 const AnyNamespace = "*"

@@ -53,8 +53,15 @@ func (p *Pass) Bind(ctx context.Context, b *eventingv1.Broker, t *eventingv1.Tri
 	return nil
 }
 
-// KeepBindingOf lets the binding of a Trigger that stays for a while stay too.
-func (p *Pass) KeepBindingOf(t *eventingv1.Trigger) { p.keepBinding(resources.BoundBy(t)) }
+// KeepObjectsOf lets what a Trigger has that stays for a while stay too: its binding, and
+// the policy that empties its queue.
+func (p *Pass) KeepObjectsOf(t *eventingv1.Trigger) {
+	p.keepBinding(resources.BoundBy(t))
+	if p.retired == nil {
+		p.retired = map[string]bool{}
+	}
+	p.retired[resources.RetirementName(t.Name)] = true
+}
 
 func (p *Pass) keepBinding(name string) {
 	if p.bound == nil {

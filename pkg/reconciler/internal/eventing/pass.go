@@ -31,9 +31,9 @@ type Pass struct {
 	Rabbit  *Rabbit
 
 	// queued says that the dead letter queue is there, and bound has the names of
-	// the bindings to it that are to be.
-	queued bool
-	bound  map[string]bool
+	// the bindings to it that are to be; retired those of policies that empty queues.
+	queued         bool
+	bound, retired map[string]bool
 }
 
 // Owner is a function or an agent.

@@ -11,7 +11,6 @@ import (
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
-	"knative.dev/pkg/network"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
@@ -25,11 +24,7 @@ import (
 // BrokerURL is where the agent sends its events. It is known before there is a broker,
 // so that no revision has to wait for one.
 func BrokerURL(a *v1alpha1.LambdaAgent) *apis.URL {
-	return brokerURL(types.NamespacedName{Namespace: a.Namespace, Name: a.Name})
-}
-
-func brokerURL(agent types.NamespacedName) *apis.URL {
-	return apis.HTTP(network.GetServiceHostname(names.BrokerIngress(agent.Name), agent.Namespace))
+	return v1alpha1.AgentBrokerURL(types.NamespacedName{Namespace: a.Namespace, Name: a.Name})
 }
 
 // MakeBroker makes the agent's broker.
@@ -126,9 +121,15 @@ func makeTrigger(a *v1alpha1.LambdaAgent, name string, exact map[string]string, 
 	return t.DeepCopy()
 }
 
-// RetireRoute leads what waits in the queue of a route whose agent has gone straight to
-// the dead letter queue, where there is one: the broker would try each event in vain
-// first. It says since when.
+// MakeRetirement makes what lets RabbitMQ make dead letters of what waits in the queue of
+// a route whose agent has gone.
+func MakeRetirement(a *v1alpha1.LambdaAgent, t *eventingv1.Trigger, broker types.UID, target types.NamespacedName, cfg *config.Eventing) *topologyv1beta1.Policy {
+	return shared.MakeRetirement(objectMeta(a, shared.RetirementName(t.Name)), t, broker, lambda.GoneRoutingKey+target.String(), cfg)
+}
+
+// RetireRoute says since when the agent at the other end of a route has gone, and leads
+// what waits to the receiver of dead letters, if there is one: the broker would try each
+// event in vain first. There is none to name where RabbitMQ itself does what is needed.
 func RetireRoute(t *eventingv1.Trigger, target types.NamespacedName, deadLetters *duckv1.Destination, now time.Time) {
 	if t.Annotations == nil {
 		t.Annotations = map[string]string{}
@@ -136,7 +137,7 @@ func RetireRoute(t *eventingv1.Trigger, target types.NamespacedName, deadLetters
 	t.Annotations[lambda.RetiredAnnotationKey] = now.UTC().Format(time.RFC3339)
 	if deadLetters != nil {
 		to := deadLetters.DeepCopy()
-		to.URI.RawQuery = events.RetiredQuery(target.String(), brokerURL(target).String())
+		to.URI.RawQuery = events.RetiredQuery(target.String(), v1alpha1.AgentBrokerURL(target).String())
 		t.Spec.Subscriber.Ref, t.Spec.Subscriber.URI = to.Ref, to.URI
 	}
 }
@@ -148,12 +149,17 @@ func MutateTrigger(existing, desired *eventingv1.Trigger) {
 	delete(existing.Annotations, lambda.RetiredAnnotationKey)
 }
 
+// LeadsToBroker tells whether a Trigger leads to a broker.
+func LeadsToBroker(t *eventingv1.Trigger) bool {
+	return t.Spec.Subscriber.Ref != nil && t.Spec.Subscriber.Ref.Kind == "Broker"
+}
+
 // TargetOf is the agent that a route's Trigger leads to, or led to; false where it is
 // no route's.
 func TargetOf(t *eventingv1.Trigger) (target types.NamespacedName, ok bool) {
 	to := t.Spec.Subscriber
 	switch {
-	case to.Ref != nil && to.Ref.Kind == "Broker":
+	case LeadsToBroker(t):
 		return types.NamespacedName{Namespace: to.Ref.Namespace, Name: to.Ref.Name}, true
 	case to.URI != nil:
 		target.Namespace, target.Name, ok = strings.Cut(to.URI.URL().Query().Get(events.GoneQuery), "/")

@@ -1,11 +1,15 @@
 package resources
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"knative.dev/eventing-rabbitmq/pkg/rabbit"
+	naming "knative.dev/eventing-rabbitmq/pkg/rabbitmqnaming"
+	topologyv1beta1 "knative.dev/eventing-rabbitmq/third_party/pkg/apis/rabbitmq.com/v1beta1"
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/pkg/apis"
@@ -90,6 +94,34 @@ func TestMakeRoute(t *testing.T) {
 	same(t, "where a retired route leads without a dead letter queue", own.Spec.Subscriber, undelivered.Spec.Subscriber)
 	MutateTrigger(retired, own)
 	same(t, "a Trigger that was to go and is wanted again", own, retired)
+}
+
+// TestMakeRetirement: the policy holds for the Trigger's queue before Knative's own, and
+// what it drops goes where Knative's goes, and says which agent has gone.
+func TestMakeRetirement(t *testing.T) {
+	a, shop := agent(eventful), types.NamespacedName{Namespace: "data", Name: "shop"}
+	route := MakeRoute(a, "x.y", shop, false, DeadLetterSink(a, eventingConfig()), eventingConfig())
+	route.UID = "trigger-uid"
+	p := MakeRetirement(a, route, "broker-uid", shop, eventingConfig())
+	queue := naming.CreateTriggerQueueRabbitName(route, "broker-uid")
+	knatives := rabbit.NewPolicy(&rabbit.QueueArgs{QueueName: queue, DLXName: ptr.String(naming.TriggerDLXExchangeName(route)), RabbitmqClusterReference: &topologyv1beta1.RabbitmqClusterReference{}})
+	same(t, "its queue", knatives.Spec.Pattern, p.Spec.Pattern)
+	same(t, "what it holds for", knatives.Spec.ApplyTo, p.Spec.ApplyTo)
+	if p.Spec.Priority <= knatives.Spec.Priority {
+		t.Errorf("priority %d, want more than %d of Knative's", p.Spec.Priority, knatives.Spec.Priority)
+	}
+	var own, theirs map[string]any
+	if err := json.Unmarshal(knatives.Spec.Definition.Raw, &theirs); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(p.Spec.Definition.Raw, &own); err != nil {
+		t.Fatal(err)
+	}
+	theirs["max-length"], theirs["dead-letter-routing-key"] = 0.0, "lambda.knative.io/gone:data/shop"
+	same(t, "definition", theirs, own)
+	same(t, "annotations", map[string]string{lambda.RetiredAnnotationKey: route.Name}, p.Annotations)
+	same(t, "RabbitMQ", MakeDeadLetterQueue(a, eventingConfig()).Spec.RabbitmqClusterReference, p.Spec.RabbitmqClusterReference)
+	same(t, "owner", MakeDeadLetterQueue(a, eventingConfig()).OwnerReferences, p.OwnerReferences)
 }
 
 // TestSink: the broker's URL is known from the start, and the spec's own wins.

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	naming "knative.dev/eventing-rabbitmq/pkg/rabbitmqnaming"
 	topologyv1beta1 "knative.dev/eventing-rabbitmq/third_party/pkg/apis/rabbitmq.com/v1beta1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
@@ -136,6 +137,45 @@ func sameJSON(a, b *runtime.RawExtension) bool {
 		return false
 	}
 	return x == y
+}
+
+// retirement of a queue, in RabbitMQ's words: it holds nothing, and what it would hold
+// goes to the dead letter exchange. What a consumer has is not touched.
+type retirement struct {
+	DeadLetterExchange   string `json:"dead-letter-exchange"`
+	DeadLetterRoutingKey string `json:"dead-letter-routing-key"`
+	MaxLength            int    `json:"max-length"`
+}
+
+// RetirementName is the name of the policy that empties the queue of a Trigger.
+func RetirementName(trigger string) string {
+	return kmeta.ChildName(trigger, "-retired")
+}
+
+// MakeRetirement makes the policy by which RabbitMQ makes dead letters, with that routing
+// key, of what waits in the queue of the Trigger and of what comes to it. The Trigger
+// has a dead letter sink and is the broker's of that UID, which is on the configuration's
+// RabbitMQ.
+func MakeRetirement(meta metav1.ObjectMeta, t *eventingv1.Trigger, broker types.UID, routingKey string, cfg *config.Eventing) *topologyv1beta1.Policy {
+	definition, err := json.Marshal(retirement{DeadLetterExchange: naming.TriggerDLXExchangeName(t), DeadLetterRoutingKey: routingKey})
+	if err != nil {
+		panic(err) // words and a number
+	}
+	meta.Annotations = child.MergeMap(meta.Annotations, map[string]string{lambda.RetiredAnnotationKey: t.Name})
+	queue := naming.CreateTriggerQueueRabbitName(t, string(broker))
+	return &topologyv1beta1.Policy{
+		ObjectMeta: meta,
+		Spec: topologyv1beta1.PolicySpec{
+			Name:    queue + ".retired",
+			Vhost:   "/",
+			Pattern: "^" + regexp.QuoteMeta(queue) + "$",
+			ApplyTo: "queues",
+			// Knative's policy of the queue has 1, and one policy holds at a time.
+			Priority:                 2,
+			Definition:               &runtime.RawExtension{Raw: definition},
+			RabbitmqClusterReference: Platform(meta.Namespace, cfg),
+		},
+	}
 }
 
 // BindingName is the name of what binds a dead letter queue to the dead letter

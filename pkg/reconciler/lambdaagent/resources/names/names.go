@@ -35,12 +35,6 @@ func Broker(agent kmeta.Accessor) string {
 	return agent.GetName()
 }
 
-// BrokerIngress is the name of the Service before an agent's broker, as brokers on
-// RabbitMQ have it.
-func BrokerIngress(agent string) string {
-	return agent + "-broker-ingress"
-}
-
 // BrokerConfig is the name of what configures the broker.
 func BrokerConfig(agent kmeta.Accessor) string {
 	return kmeta.ChildName(agent.GetName(), "-agent-broker")
