@@ -94,6 +94,7 @@ func TestDeadLettersOfAgents(t *testing.T) {
 		s.Eventing.DLQ = &v1alpha1.DeadLetterSpec{RetryMaxAttempts: ptr.Int32(0)}
 	}))
 	a = awaitAgent(ctx, t, a, "Ready", (*v1alpha1.LambdaAgent).IsReady)
+	reached(ctx, t, a.Status.URL)
 	publish(ctx, t, brokerOf(a), newEvent("m-1", chatMessage, "/e2e"), newEvent("m-2", chatMessage, "/e2e"), newEvent("m-3", chatMessage, "/e2e"))
 	for _, l := range deadLetters(ctx, t, namespace, "agent/moody", 3) {
 		if l.ErrorCode != http.StatusInternalServerError || l.Attempts != 1 || !strings.Contains(l.Origin, "moody") {

@@ -135,6 +135,13 @@ func settleAt(ctx context.Context, t *testing.T, url *apis.URL, want string, row
 	}
 }
 
+// reached waits until the ingress leads to a handler that fails on every request: until
+// then an event is answered with 404, which is a letter too where it is not tried again.
+func reached(ctx context.Context, t *testing.T, url *apis.URL) {
+	t.Helper()
+	settleAt(ctx, t, url, "the handler's own error", 1, test.Takeover, func(a test.Answer) bool { return a.Status == http.StatusInternalServerError })
+}
+
 // remove deletes the function and waits until it is gone.
 func remove(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction) {
 	t.Helper()

@@ -30,7 +30,9 @@ func unlucky(ctx context.Context, t *testing.T) (*v1alpha1.LambdaFunction, types
 	f := python(namespace, "unlucky", "from lambda_runtime import PermanentError\n\ndef handler(event, context):\n"+
 		"    if context.id.startswith('never'):\n        raise PermanentError('no such article')\n    raise ValueError('not today')\n")
 	f.Spec.Eventing = &v1alpha1.FunctionEventing{Enabled: true, DLQ: &v1alpha1.DeadLetterSpec{RetryMaxAttempts: ptr.Int32(0)}}
-	return ready(ctx, t, create(ctx, t, f)), types.NamespacedName{Namespace: namespace, Name: "default"}
+	f = ready(ctx, t, create(ctx, t, f))
+	reached(ctx, t, f.Status.URL)
+	return f, types.NamespacedName{Namespace: namespace, Name: "default"}
 }
 
 // TestPermanentFailuresAreDeadLetters: RabbitMQ's dispatcher takes their answers for
@@ -73,6 +75,7 @@ func TestLastAttemptsAreDeadLetters(t *testing.T) {
 	f.Spec.Scaling = v1alpha1.ScalingSpec{MinReplicas: ptr.Int32(1), MaxReplicas: ptr.Int32(1)} // pods count by themselves
 	f.Spec.Eventing = &v1alpha1.FunctionEventing{Enabled: true, DLQ: &v1alpha1.DeadLetterSpec{RetryMaxAttempts: ptr.Int32(2), RetryBackoffDelay: v1alpha1.NewDuration(100 * time.Millisecond)}}
 	f = ready(ctx, t, create(ctx, t, f))
+	reached(ctx, t, f.Status.URL)
 	const many = 10
 	ids := make([]string, many+1)
 	for i := range ids {

@@ -113,6 +113,7 @@ func TestDeadLettersThroughTheBroker(t *testing.T) {
 	f := python(namespace, "moody", "def handler(event, context):\n    raise ValueError('not today')\n")
 	f.Spec.Eventing = &v1alpha1.FunctionEventing{Enabled: true, DLQ: &v1alpha1.DeadLetterSpec{RetryMaxAttempts: ptr.Int32(1), RetryBackoffDelay: v1alpha1.NewDuration(100 * time.Millisecond)}}
 	f = ready(ctx, t, create(ctx, t, f))
+	reached(ctx, t, f.Status.URL)
 
 	const many = 12
 	for i := range many {
