@@ -173,10 +173,7 @@ func (e *eventing) remove(ctx context.Context) error {
 			}
 		}
 	}
-	if err := e.RemoveRetirements(ctx); err != nil {
-		return err
-	}
-	if err := e.RemoveBindings(ctx); err != nil {
+	if err := e.Prune(ctx); err != nil {
 		return err
 	}
 	if _, err := e.DeadLetters(ctx, false, false, resources.MakeDeadLetterQueue(e.LambdaAgent, e.Config), resources.MakeDeadLetterPolicy(e.LambdaAgent, e.Config)); err != nil {

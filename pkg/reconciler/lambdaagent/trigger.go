@@ -188,10 +188,7 @@ func (e *eventing) removeTriggers(ctx context.Context, current []*eventingv1.Tri
 			e.again = left
 		}
 	}
-	if err := e.RemoveRetirements(ctx); err != nil {
-		return err
-	}
-	return e.RemoveBindings(ctx)
+	return e.Prune(ctx)
 }
 
 // stays tells whether a Trigger that is not current stays, and when to look again; 0

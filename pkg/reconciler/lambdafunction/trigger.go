@@ -112,7 +112,7 @@ func (e *eventing) removeTriggers(ctx context.Context, current []*eventingv1.Tri
 			wait = left
 		}
 	}
-	if err := e.RemoveBindings(ctx); err != nil {
+	if err := e.Prune(ctx); err != nil {
 		return err
 	}
 	if wait > 0 {

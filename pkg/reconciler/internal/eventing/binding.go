@@ -2,13 +2,10 @@ package eventing
 
 import (
 	"context"
-	"slices"
-	"strings"
 	"time"
 
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	topologyv1beta1 "knative.dev/eventing-rabbitmq/third_party/pkg/apis/rabbitmq.com/v1beta1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/pkg/apis"
@@ -95,25 +92,4 @@ func (p *Pass) onPlatform(b *eventingv1.Broker) (bool, error) {
 	}
 	reference := cfg.Spec.RabbitmqClusterReference
 	return reference != nil && resources.OnPlatform(b.Namespace, *reference, cfg.Spec.Vhost, p.Config), nil
-}
-
-// RemoveBindings removes the owner's bindings of which nothing speaks any more.
-func (p *Pass) RemoveBindings(ctx context.Context) error {
-	if p.Rabbit == nil {
-		return nil
-	}
-	all, err := p.Rabbit.Bindings.Bindings(p.Owner.GetNamespace()).List(labels.SelectorFromSet(p.Labels))
-	if err != nil {
-		return err
-	}
-	slices.SortFunc(all, func(a, b *topologyv1beta1.Binding) int { return strings.Compare(a.Name, b.Name) })
-	for _, b := range all {
-		if p.bound[b.Name] {
-			continue
-		}
-		if err := p.bindingSet().Delete(ctx, p.Owner, b.Name); err != nil {
-			return err
-		}
-	}
-	return nil
 }

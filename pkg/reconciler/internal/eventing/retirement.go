@@ -13,6 +13,7 @@ import (
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/child"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing/resources"
 )
 
@@ -43,22 +44,38 @@ func (p *Pass) Retire(ctx context.Context, b *eventingv1.Broker, t *eventingv1.T
 	return since, true, nil
 }
 
-// RemoveRetirements removes the owner's policies for Triggers that are not to go, or
-// that have gone.
-func (p *Pass) RemoveRetirements(ctx context.Context) error {
+// Prune removes the owner's bindings of which nothing speaks any more, and its policies
+// for Triggers that are not to go, or that have gone.
+func (p *Pass) Prune(ctx context.Context) error {
 	if p.Rabbit == nil {
 		return nil
 	}
-	all, err := p.Rabbit.Policies.Policies(p.Owner.GetNamespace()).List(labels.SelectorFromSet(p.Labels))
+	ns, ours := p.Owner.GetNamespace(), labels.SelectorFromSet(p.Labels)
+	policies, err := p.Rabbit.Policies.Policies(ns).List(ours)
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(all, func(a, b *topologyv1beta1.Policy) int { return strings.Compare(a.Name, b.Name) })
-	for _, policy := range all {
-		if _, retires := policy.Annotations[lambda.RetiredAnnotationKey]; !retires || p.retired[policy.Name] {
+	policies = slices.DeleteFunc(policies, func(policy *topologyv1beta1.Policy) bool {
+		_, retires := policy.Annotations[lambda.RetiredAnnotationKey]
+		return !retires
+	})
+	if err := prune(ctx, p.policySet(), p.Owner, policies, p.retired); err != nil {
+		return err
+	}
+	bindings, err := p.Rabbit.Bindings.Bindings(ns).List(ours)
+	if err != nil {
+		return err
+	}
+	return prune(ctx, p.bindingSet(), p.Owner, bindings, p.bound)
+}
+
+func prune[T child.Object[T]](ctx context.Context, set child.Set[T], owner Owner, all []T, keep map[string]bool) error {
+	slices.SortFunc(all, func(a, b T) int { return strings.Compare(a.GetName(), b.GetName()) })
+	for _, o := range all {
+		if keep[o.GetName()] {
 			continue
 		}
-		if err := p.policySet().Delete(ctx, p.Owner, policy.Name); err != nil {
+		if err := set.Delete(ctx, owner, o.GetName()); err != nil {
 			return err
 		}
 	}

@@ -104,19 +104,24 @@ func MakeDeadLetterPolicy(meta metav1.ObjectMeta, queue string, spec *v1alpha1.D
 			b.Overflow = o
 		}
 	}
-	definition, err := json.Marshal(b)
+	return makePolicy(meta, queue, queue, 1, b, cfg)
+}
+
+// makePolicy makes the policy, with that name and priority in RabbitMQ, of one queue.
+func makePolicy(meta metav1.ObjectMeta, name, queue string, priority int, definition any, cfg *config.Eventing) *topologyv1beta1.Policy {
+	raw, err := json.Marshal(definition)
 	if err != nil {
-		panic(err) // numbers and a word
+		panic(err) // numbers and words
 	}
 	return &topologyv1beta1.Policy{
 		ObjectMeta: meta,
 		Spec: topologyv1beta1.PolicySpec{
-			Name:                     queue,
+			Name:                     name,
 			Vhost:                    "/",
 			Pattern:                  "^" + regexp.QuoteMeta(queue) + "$",
 			ApplyTo:                  "queues",
-			Priority:                 1,
-			Definition:               &runtime.RawExtension{Raw: definition},
+			Priority:                 priority,
+			Definition:               &runtime.RawExtension{Raw: raw},
 			RabbitmqClusterReference: Platform(meta.Namespace, cfg),
 		},
 	}
@@ -157,25 +162,11 @@ func RetirementName(trigger string) string {
 // has a dead letter sink and is the broker's of that UID, which is on the configuration's
 // RabbitMQ.
 func MakeRetirement(meta metav1.ObjectMeta, t *eventingv1.Trigger, broker types.UID, routingKey string, cfg *config.Eventing) *topologyv1beta1.Policy {
-	definition, err := json.Marshal(retirement{DeadLetterExchange: naming.TriggerDLXExchangeName(t), DeadLetterRoutingKey: routingKey})
-	if err != nil {
-		panic(err) // words and a number
-	}
 	meta.Annotations = child.MergeMap(meta.Annotations, map[string]string{lambda.RetiredAnnotationKey: t.Name})
 	queue := naming.CreateTriggerQueueRabbitName(t, string(broker))
-	return &topologyv1beta1.Policy{
-		ObjectMeta: meta,
-		Spec: topologyv1beta1.PolicySpec{
-			Name:    queue + ".retired",
-			Vhost:   "/",
-			Pattern: "^" + regexp.QuoteMeta(queue) + "$",
-			ApplyTo: "queues",
-			// Knative's policy of the queue has 1, and one policy holds at a time.
-			Priority:                 2,
-			Definition:               &runtime.RawExtension{Raw: definition},
-			RabbitmqClusterReference: Platform(meta.Namespace, cfg),
-		},
-	}
+	definition := retirement{DeadLetterExchange: naming.TriggerDLXExchangeName(t), DeadLetterRoutingKey: routingKey}
+	// Knative's policy of the queue has priority 1, and one policy holds at a time.
+	return makePolicy(meta, queue+".retired", queue, 2, definition, cfg)
 }
 
 // BindingName is the name of what binds a dead letter queue to the dead letter
