@@ -84,17 +84,14 @@ func Retried(status int) bool {
 	return status >= http.StatusInternalServerError
 }
 
-// GoneQuery and OriginQuery are query parameters of a dead letter sink's URL that a
-// route of an agent leads to when the agent at its other end has gone: which one that
-// was, as namespace/name, and where its broker was.
-const (
-	GoneQuery   = "gone"
-	OriginQuery = "origin"
-)
+// GoneQuery is the query parameter of a dead letter sink's URL that a route of an agent
+// leads to when the agent at its other end has gone: which one that was, as
+// namespace/name.
+const GoneQuery = "gone"
 
-// RetiredQuery is a dead letter sink's query with both.
-func RetiredQuery(agent, origin string) string {
-	return url.Values{GoneQuery: {agent}, OriginQuery: {origin}}.Encode()
+// RetiredQuery is a dead letter sink's query with the agent that has gone.
+func RetiredQuery(agent string) string {
+	return url.Values{GoneQuery: {agent}}.Encode()
 }
 
 // BindingQuery is the query parameter of a dead letter sink's URL that names the

@@ -90,7 +90,7 @@ func (i *Ingest) serve(w http.ResponseWriter, r *http.Request) (int, string) {
 		return status, message
 	}
 	if gone := r.URL.Query().Get(events.GoneQuery); gone != "" {
-		sayGone(e, gone, r.URL.Query().Get(events.OriginQuery))
+		Gone(e, gone)
 	}
 	Annotate(e, retriesOf(owner, i.Functions, i.Agents), time.Now())
 	ctx, cancel := context.WithTimeout(r.Context(), publishTimeout)

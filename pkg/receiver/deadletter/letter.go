@@ -101,20 +101,14 @@ func Annotate(e *event.Event, retries int, now time.Time) {
 	}
 }
 
-// Gone says on an event that it was for an agent that has gone, by its namespace/name.
+// Gone says on an event that it was for an agent that has gone, by its namespace/name, and
+// where its broker was.
 func Gone(e *event.Event, agent string) {
 	var key types.NamespacedName
 	key.Namespace, key.Name, _ = strings.Cut(agent, "/")
-	sayGone(e, agent, v1alpha1.AgentBrokerURL(key).String())
-}
-
-// sayGone says on an event that it was for an agent that has gone, and where that was.
-func sayGone(e *event.Event, agent, origin string) {
 	e.SetExtension(events.ErrorCodeExtension, strconv.Itoa(noAnswer))
 	e.SetExtension(events.ErrorReasonExtension, "agent "+printable(agent)+" has gone")
-	if origin != "" {
-		e.SetExtension(events.OriginExtension, origin)
-	}
+	e.SetExtension(events.OriginExtension, v1alpha1.AgentBrokerURL(key).String())
 }
 
 // reason in the words of the function where it gave any, else of the status.

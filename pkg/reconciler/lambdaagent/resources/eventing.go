@@ -137,7 +137,7 @@ func RetireRoute(t *eventingv1.Trigger, target types.NamespacedName, deadLetters
 	t.Annotations[lambda.RetiredAnnotationKey] = now.UTC().Format(time.RFC3339)
 	if deadLetters != nil {
 		to := deadLetters.DeepCopy()
-		to.URI.RawQuery = events.RetiredQuery(target.String(), v1alpha1.AgentBrokerURL(target).String())
+		to.URI.RawQuery = events.RetiredQuery(target.String())
 		t.Spec.Subscriber.Ref, t.Spec.Subscriber.URI = to.Ref, to.URI
 	}
 }

@@ -83,7 +83,7 @@ func TestMakeRoute(t *testing.T) {
 	RetireRoute(retired, shop, DeadLetterSink(a, eventingConfig()), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 	same(t, "where a retired route leads", duckv1.Destination{
 		Ref: &duckv1.KReference{APIVersion: "v1", Kind: "Service", Namespace: "knative-lambda", Name: "receiver"},
-		URI: &apis.URL{Path: "/dead-letters/team/agents/bruno", RawQuery: "gone=data%2Fshop&origin=http%3A%2F%2Fshop-broker-ingress.data.svc.cluster.local"},
+		URI: &apis.URL{Path: "/dead-letters/team/agents/bruno", RawQuery: "gone=data%2Fshop"},
 	}, retired.Spec.Subscriber)
 	same(t, "since when", "2026-01-02T03:04:05Z", retired.Annotations[lambda.RetiredAnnotationKey])
 	if target, ok := TargetOf(retired); !ok || target != shop {
