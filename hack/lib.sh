@@ -72,7 +72,7 @@ install_operator() {
   local tree=${1:-$root}
   use_ko
   # ko builds side by side: what the images share is compiled before, once.
-  (cd "$tree" && CGO_ENABLED=0 go build -trimpath ./pkg/...)
+  (cd "$tree" && CGO_ENABLED=0 go build -trimpath ./internal/... ./pkg/...)
   local manifests name attempt
   manifests=$(mktemp)
   (cd "$tree" && ko resolve --sbom=none --base-import-paths -Rf config/core) >"$manifests"

@@ -1,0 +1,119 @@
+package keyring
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrs "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/retry"
+	"knative.dev/pkg/logging"
+)
+
+// SecretName of the keyring, in the operator's namespace. It is shipped empty; the
+// first process that starts fills it.
+const SecretName = "knative-lambda-keyring" //nolint:gosec // a name
+
+// Store holds the keyring as the Secret has it now.
+type Store struct{ newest atomic.Pointer[Keyring] }
+
+// Keyring returns the newest valid keyring.
+func (s *Store) Keyring() *Keyring { return s.newest.Load() }
+
+// Static returns a store of one keyring.
+func Static(k *Keyring) *Store {
+	s := &Store{}
+	s.newest.Store(k)
+	return s
+}
+
+// Open fills the Secret if it is empty and watches it until ctx ends. It calls changed,
+// which may be nil, after each change to another valid keyring. An invalid change is
+// logged, and the last valid keyring stays in force.
+func Open(ctx context.Context, kube kubernetes.Interface, namespace string, changed func()) (*Store, error) {
+	data, err := Ensure(ctx, kube, namespace, SecretName, Generate)
+	if err != nil {
+		return nil, err
+	}
+	first, err := New(data)
+	if err != nil {
+		return nil, fmt.Errorf("Secret %s/%s: %w", namespace, SecretName, err)
+	}
+	s := Static(first)
+	factory := informers.NewSharedInformerFactoryWithOptions(kube, 0, informers.WithNamespace(namespace),
+		informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+			o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, SecretName).String()
+		}))
+	update := func(obj any) {
+		secret, ok := obj.(*corev1.Secret)
+		if !ok || secret.Name != SecretName {
+			return
+		}
+		k, err := New(secret.Data)
+		if err != nil {
+			logging.FromContext(ctx).Errorw("Invalid Secret; keeping the last valid keyring", "secret", SecretName, "error", err)
+			return
+		}
+		if old := s.newest.Swap(k); !old.equal(k) && changed != nil {
+			changed()
+		}
+	}
+	if _, err := factory.Core().V1().Secrets().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: update, UpdateFunc: func(_, obj any) { update(obj) },
+	}); err != nil {
+		return nil, err
+	}
+	factory.Start(ctx.Done())
+	return s, nil
+}
+
+func (k *Keyring) equal(other *Keyring) bool {
+	return string(k.current) == string(other.current) && string(k.previous) == string(other.previous)
+}
+
+// errConcurrent reports that another process filled the Secret at the same time.
+var errConcurrent = errors.New("another process filled the Secret")
+
+// Ensure returns the data of a Secret. If it has none, Ensure fills it with what
+// generate returns, unless another process does so first.
+func Ensure(ctx context.Context, kube kubernetes.Interface, namespace, name string, generate func() (map[string][]byte, error)) (map[string][]byte, error) {
+	secrets := kube.CoreV1().Secrets(namespace)
+	var data map[string][]byte
+	again := func(err error) bool { return apierrs.IsConflict(err) || errors.Is(err, errConcurrent) }
+	err := retry.OnError(retry.DefaultBackoff, again, func() error {
+		secret, err := secrets.Get(ctx, name, metav1.GetOptions{})
+		missing := apierrs.IsNotFound(err)
+		if err != nil && !missing {
+			return err
+		}
+		if !missing && len(secret.Data) > 0 {
+			data = secret.Data
+			return nil
+		}
+		if data, err = generate(); err != nil {
+			return err
+		}
+		if missing {
+			_, err = secrets.Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Data: data}, metav1.CreateOptions{})
+			if apierrs.IsAlreadyExists(err) {
+				return errConcurrent
+			}
+			return err
+		}
+		secret = secret.DeepCopy()
+		secret.Data = data
+		_, err = secrets.Update(ctx, secret, metav1.UpdateOptions{})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("filling Secret %s/%s: %w", namespace, name, err)
+	}
+	return data, nil
+}
