@@ -26,8 +26,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	clocktesting "k8s.io/utils/clock/testing"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/guard"
 )
 
 // forbidden is a registry that must not be dialled.
@@ -197,7 +197,12 @@ func (s secrets) get(_ context.Context, _, name string) (*corev1.Secret, error) 
 var noSecrets = secrets{}
 
 func newMaker(s secrets) *Maker {
-	return NewMaker(s.get, clocktesting.NewFakePassiveClock(time.Unix(1, 0)), guard.Dialer(func(hostPort string, _ netip.Addr) bool { return hostPort != forbidden }))
+	return NewMaker(s.get, clocktesting.NewFakePassiveClock(time.Unix(1, 0)), egress.Dialer(func(hostPort string, address netip.Addr) error {
+		if hostPort == forbidden {
+			return &egress.ForbiddenError{Host: hostPort, Address: address, Reason: "not on the public Internet"}
+		}
+		return nil
+	}))
 }
 
 // makes makes the image, which has to be made and not found.

@@ -20,8 +20,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"k8s.io/utils/clock"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/guard"
 )
 
 // Request is an image to be made.
@@ -83,12 +83,9 @@ const (
 
 // NewMaker returns a Maker that reads credentials with secret and reaches registries
 // with dial.
-func NewMaker(secret GetSecret, clock clock.PassiveClock, dial guard.Dial) *Maker {
-	t := remote.DefaultTransport.(*http.Transport).Clone() // it is documented to be one
-	// No proxy: the address that dial checks would be its.
-	t.DialContext, t.Proxy = dial, nil
+func NewMaker(secret GetSecret, clock clock.PassiveClock, dial egress.Dial) *Maker {
 	return &Maker{
-		secret: secret, transport: t,
+		secret: secret, transport: egress.Transport(dial),
 		sessions: newCache[*session](clock, mostSession), images: newCache[*pulled](clock, mostImages),
 		layers: newCache[*layer](clock, mostLayers), places: newCache[name.Repository](clock, mostPlaces),
 	}

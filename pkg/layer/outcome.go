@@ -7,8 +7,8 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/guard"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
 )
 
@@ -42,7 +42,7 @@ func outcome(err error) build.Outcome {
 		invalid  *source.InvalidError
 		missing  *missingError
 		answered *transport.Error
-		guarded  *guard.ForbiddenError
+		guarded  *egress.ForbiddenError
 	)
 	switch {
 	case errors.As(err, &secret):

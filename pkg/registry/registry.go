@@ -17,7 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
-	"github.com/brunovlucena/knative-lambda-operator/pkg/guard"
+	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
 )
 
 // Checker tells whether registries have images.
@@ -74,11 +74,8 @@ type result struct {
 
 // NewResolver returns a Resolver that calls enqueue when an answer is there, and reaches
 // registries with dial.
-func NewResolver(enqueue func(types.NamespacedName), clock clock.PassiveClock, dial guard.Dial) *Resolver {
-	reach := remote.DefaultTransport.(*http.Transport).Clone() // it is documented to be one
-	// No proxy: the address that dial checks would be its.
-	reach.DialContext, reach.Proxy = dial, nil
-	return &Resolver{enqueue: enqueue, clock: clock, slots: make(chan struct{}, parallel), reach: reach, results: map[string]*result{}}
+func NewResolver(enqueue func(types.NamespacedName), clock clock.PassiveClock, dial egress.Dial) *Resolver {
+	return &Resolver{enqueue: enqueue, clock: clock, slots: make(chan struct{}, parallel), reach: egress.Transport(dial), results: map[string]*result{}}
 }
 
 // Check implements Checker.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"path"
 	"path/filepath"
@@ -23,6 +22,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/transport"
 	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
 	"github.com/go-git/go-git/v5/storage/filesystem"
+
+	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
 )
 
 const (
@@ -87,7 +88,7 @@ func httpsSession(n *network, endpoint *transport.Endpoint, secret Credentials) 
 	} else if len(secret) > 0 && secret[keyCA] == nil {
 		return nil, because(ReasonSecretInvalid, "the Secret has no key %s, which is what git over https takes beside %s", keyPassword, keyUsername)
 	}
-	return githttp.NewClient(&http.Client{Transport: t}).NewUploadPackSession(endpoint, auth)
+	return githttp.NewClient(egress.Redirecting(t)).NewUploadPackSession(endpoint, auth)
 }
 
 func resolveGit(ctx context.Context, n *network, request Request, secret Credentials) (*Resolved, error) {

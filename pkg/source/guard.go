@@ -10,10 +10,9 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
-	"github.com/brunovlucena/knative-lambda-operator/pkg/guard"
+	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
 )
 
 // Most bytes that are read from the network.
@@ -29,32 +28,27 @@ const (
 // The check is of the address that is dialled, after names are resolved: what
 // redirects and DNS servers say makes no difference.
 type network struct {
-	allowed []netip.Prefix
-	most    int64
-	left    atomic.Int64
-	dialer  net.Dialer
+	policy egress.Policy
+	most   int64
+	left   atomic.Int64
+	reach  egress.Dial
 
 	mu      sync.Mutex
 	refused error
 	clients []*http.Transport
 }
 
-func newNetwork(allowed []netip.Prefix, most int64) *network {
-	n := &network{allowed: allowed, most: most}
+func newNetwork(r *Request, most int64) *network {
+	n := &network{most: most, policy: egress.Policy{Allowed: r.AllowedNetworks, AllowedKey: "config-build, source-allowed-networks", Denied: r.DeniedNetworks}}
 	n.left.Store(most)
-	n.dialer = net.Dialer{Timeout: dialTimeout, ControlContext: n.check}
+	n.reach = egress.Dialer(n.check)
 	return n
 }
 
-// check refuses to connect to an address.
-func (n *network) check(_ context.Context, _, address string, _ syscall.RawConn) error {
-	ip, err := guard.Address(address)
-	if err != nil {
+// check is an egress.Permit that fails with this package's reason.
+func (n *network) check(hostPort string, address netip.Addr) error {
+	if err := n.policy.Check(hostPort, address); err != nil {
 		return n.refuse(because(ReasonAddressForbidden, "%v", err))
-	}
-	if !guard.Permitted(ip, n.allowed) {
-		return n.refuse(because(ReasonAddressForbidden,
-			"the source is at %s, which is not on the public Internet: where that is right, an administrator has to list its network in config-build, source-allowed-networks", ip))
 	}
 	return nil
 }
@@ -77,7 +71,7 @@ func (n *network) refusal() error {
 
 // dial connects, and counts what is read.
 func (n *network) dial(ctx context.Context, protocol, address string) (net.Conn, error) {
-	conn, err := n.dialer.DialContext(ctx, protocol, address)
+	conn, err := n.reach(ctx, protocol, address)
 	if err != nil {
 		return nil, err
 	}
@@ -98,18 +92,11 @@ func (m *metered) Read(p []byte) (int, error) {
 	return count, err
 }
 
-// transport is for HTTP. It knows no proxy, as the address that is checked would
-// be the proxy's, and does not unpack what a server compresses.
+// transport is for HTTP. It does not decompress responses.
 func (n *network) transport(credentials Credentials) (*http.Transport, error) {
-	t := &http.Transport{
-		DialContext:            n.dial,
-		TLSHandshakeTimeout:    dialTimeout,
-		ResponseHeaderTimeout:  ResolveTimeout,
-		IdleConnTimeout:        10 * time.Second,
-		MaxResponseHeaderBytes: 1 << 20,
-		DisableCompression:     true,
-		ForceAttemptHTTP2:      true,
-	}
+	t := egress.Transport(n.dial)
+	t.ResponseHeaderTimeout, t.IdleConnTimeout = ResolveTimeout, 10*time.Second
+	t.MaxResponseHeaderBytes, t.DisableCompression = 1<<20, true
 	if ca, ok := credentials[keyCA]; ok {
 		roots, err := x509.SystemCertPool()
 		if err != nil {

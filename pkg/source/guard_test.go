@@ -10,6 +10,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
 )
 
 // TestGuard: which addresses are dialled, whatever leads to them.
@@ -20,9 +22,9 @@ func TestGuard(t *testing.T) {
 		"192.168.1.1:80": false, "169.254.169.254:80": false, "100.100.100.200:80": false, "224.0.0.1:80": false,
 		"255.255.255.255:80": false, "[::1]:80": false, "[::]:80": false, "[fe80::1%eth0]:80": false, "[fd00:ec2::254]:80": false,
 		"[ff02::1]:80": false, "[::ffff:169.254.169.254]:80": false, "[::ffff:10.0.0.1]:80": false, "[64:ff9b::a9fe:a9fe]:80": false,
-		"[2002:a9fe:a9fe::]:80": false, "not an address": false,
+		"[2002:a9fe:a9fe::]:80": false, "192.0.2.1:80": false, "[2001:db8::1]:80": false, "168.63.129.16:80": false,
 	} {
-		err := newNetwork(nil, 1).check(t.Context(), "tcp", address, nil)
+		err := newNetwork(&Request{}, 1).check(address, addressOf(t, address))
 		if (err == nil) != want {
 			t.Errorf("check(%s) = %v, want that it is allowed: %t", address, err, want)
 		}
@@ -31,12 +33,21 @@ func TestGuard(t *testing.T) {
 			t.Errorf("check(%s) = %v, want %s", address, err, ReasonAddressForbidden)
 		}
 	}
-	allowed := newNetwork([]netip.Prefix{netip.MustParsePrefix("10.96.0.0/12"), netip.MustParsePrefix("fd00::/8")}, 1)
-	for address, want := range map[string]bool{"10.96.0.1:443": true, "[::ffff:10.96.0.1]:443": true, "10.0.0.1:80": false, "[fd00::1]:80": true, "[fe80::1]:80": false} {
-		if err := allowed.check(t.Context(), "tcp", address, nil); (err == nil) != want {
+	allowed := newNetwork(&Request{AllowedNetworks: egress.Prefixes("10.96.0.0/12", "fd00::/8"), DeniedNetworks: egress.Prefixes("10.97.0.0/16", "93.184.216.0/24")}, 1)
+	for address, want := range map[string]bool{"10.96.0.1:443": true, "[::ffff:10.96.0.1]:443": true, "10.0.0.1:80": false, "[fd00::1]:80": true, "[fe80::1]:80": false, "10.97.0.1:443": false, "93.184.216.34:443": false} {
+		if err := allowed.check(address, addressOf(t, address)); (err == nil) != want {
 			t.Errorf("check(%s) = %v with some networks allowed, want that it is allowed: %t", address, err, want)
 		}
 	}
+}
+
+func addressOf(t *testing.T, hostPort string) netip.Addr {
+	t.Helper()
+	address, err := egress.Address(hostPort)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return address
 }
 
 // TestNamesAndRedirects: it is the address that counts, not the name that is
@@ -45,7 +56,7 @@ func TestNamesAndRedirects(t *testing.T) {
 	target := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the target was reached") }))
 	defer target.Close()
 	_, port, _ := net.SplitHostPort(target.Listener.Addr().String())
-	_, err := newNetwork(nil, 1).dial(t.Context(), "tcp", net.JoinHostPort("localhost", port))
+	_, err := newNetwork(&Request{}, 1).dial(t.Context(), "tcp", net.JoinHostPort("localhost", port))
 	refused(t, err, ReasonAddressForbidden, "source-allowed-networks")
 
 	// One loopback address is allowed and sends on to the metadata of a cloud.
@@ -55,7 +66,7 @@ func TestNamesAndRedirects(t *testing.T) {
 			asked++
 			http.Redirect(w, r, to+strings.TrimPrefix(r.URL.RequestURI(), "/"), http.StatusFound)
 		}))
-		n := newNetwork(loopback, maxListing)
+		n := newNetwork(&Request{AllowedNetworks: loopback}, maxListing)
 		transport, err := n.transport(nil)
 		if err != nil {
 			t.Fatal(err)
@@ -83,7 +94,7 @@ func TestTooMuch(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	n := newNetwork(loopback, 1<<20)
+	n := newNetwork(&Request{AllowedNetworks: loopback}, 1<<20)
 	transport, err := n.transport(nil)
 	if err != nil {
 		t.Fatal(err)

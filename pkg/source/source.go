@@ -31,6 +31,8 @@ type Request struct {
 	Git    *Git    `json:"git,omitempty"`
 	// AllowedNetworks may be dialled though they are not public.
 	AllowedNetworks []netip.Prefix `json:"allowedNetworks,omitempty"`
+	// DeniedNetworks must not be dialled although they are public or allowed.
+	DeniedNetworks []netip.Prefix `json:"deniedNetworks,omitempty"`
 }
 
 // Object is an object of an object store that speaks the S3 protocol.
@@ -109,7 +111,7 @@ func ReadCredentials(dir string) (Credentials, error) {
 func Resolve(ctx context.Context, request Request, credentials Credentials) (*Resolved, error) {
 	ctx, cancel := context.WithTimeout(ctx, ResolveTimeout)
 	defer cancel()
-	network := newNetwork(request.AllowedNetworks, maxListing)
+	network := newNetwork(&request, maxListing)
 	defer network.close()
 	switch {
 	case request.Object != nil:
@@ -136,7 +138,7 @@ func Fetch(ctx context.Context, resolved *Resolved, credentials Credentials, dir
 		return err
 	}
 	defer files.close()
-	network := newNetwork(resolved.AllowedNetworks, maxDownload)
+	network := newNetwork(&resolved.Request, maxDownload)
 	defer network.close()
 	switch {
 	case resolved.Object != nil:

@@ -11,9 +11,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/guard"
 	functionresources "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
 )
 
@@ -70,7 +70,7 @@ func TestOperatorNetworkPolicies(t *testing.T) {
 	}
 }
 
-// TestBuildNetworkPolicy: it holds build pods, and leaves out what pkg/guard refuses
+// TestBuildNetworkPolicy: it holds build pods, and leaves out what internal/egress refuses
 // to sources: neither the API server nor a cloud's metadata is reached by a build.
 func TestBuildNetworkPolicy(t *testing.T) {
 	policy := as[networkingv1.NetworkPolicy](t, manifests(t, "config/security")[0])
@@ -91,11 +91,11 @@ func TestBuildNetworkPolicy(t *testing.T) {
 	for _, rule := range policy.Spec.Egress {
 		for _, to := range rule.To {
 			if to.IPBlock != nil {
-				left = append(left, guard.Prefixes(to.IPBlock.Except...)...)
+				left = append(left, egress.Prefixes(to.IPBlock.Except...)...)
 			}
 		}
 	}
-	for _, network := range append(slices.Clone(guard.Special), guard.Own...) {
+	for _, network := range append(slices.Clone(egress.NonPublic), egress.Own...) {
 		if !slices.ContainsFunc(left, func(p netip.Prefix) bool { return p.Bits() <= network.Bits() && p.Contains(network.Addr()) }) {
 			t.Errorf("builds reach %s", network)
 		}

@@ -61,6 +61,9 @@ type Build struct {
 	// RegistryAllowedNetworks may be dialled for registries that functions name though
 	// they are not public.
 	RegistryAllowedNetworks []netip.Prefix
+	// EgressDeniedNetworks are not dialled for sources, registries, model probes and
+	// approvals that users name, although they are public or allowed.
+	EgressDeniedNetworks []netip.Prefix
 	// SourcePollInterval after which a source is asked again what it is by now.
 	SourcePollInterval time.Duration
 }
@@ -105,7 +108,7 @@ func defaultBuild() *Build {
 func NewBuildFromConfigMap(cm *corev1.ConfigMap) (*Build, error) {
 	b := defaultBuild()
 	var repository string
-	var insecure, networks, registries []string
+	var insecure []string
 	p := newParser(BuildConfigName, cm.Data)
 	p.text("registry", &b.Registry, registryHost)
 	p.text("repository-template", &repository, nil)
@@ -125,16 +128,9 @@ func NewBuildFromConfigMap(cm *corev1.ConfigMap) (*Build, error) {
 	p.text("kueue-queue", &b.KueueQueue, queueName)
 	p.duration("failed-build-ttl", &b.FailedBuildTTL, 0, 7*24*time.Hour)
 	p.text("minio-endpoint", &b.MinIOEndpoint, CheckEndpoint)
-	p.list("source-allowed-networks", &networks, func(text string) error {
-		network, err := parseNetwork(text)
-		b.SourceAllowedNetworks = append(b.SourceAllowedNetworks, network)
-		return err
-	})
-	p.list("registry-allowed-networks", &registries, func(text string) error {
-		network, err := parseNetwork(text)
-		b.RegistryAllowedNetworks = append(b.RegistryAllowedNetworks, network)
-		return err
-	})
+	p.networks("source-allowed-networks", &b.SourceAllowedNetworks)
+	p.networks("registry-allowed-networks", &b.RegistryAllowedNetworks)
+	p.networks("egress-denied-networks", &b.EgressDeniedNetworks)
 	p.duration("source-poll-interval", &b.SourcePollInterval, 5*time.Second, 24*time.Hour)
 	p.required("registry", b.Registry)
 	p.required("builder-image", b.BuilderImage)

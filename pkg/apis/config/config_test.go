@@ -103,6 +103,8 @@ func TestBuildErrors(t *testing.T) {
 		{"bad insecure", "insecure-registries", "ok:5000, not/ok", "config-build: insecure-registries: expected a registry"},
 		{"bad endpoint", "minio-endpoint", "ftp://minio", "config-build: minio-endpoint: expected http://, https:// or host:port"},
 		{"endpoint with a path", "minio-endpoint", "http://minio/bucket", "config-build: minio-endpoint: expected a URL or host:port without a path"},
+		{"denied network with host bits", "egress-denied-networks", "203.0.113.9/24", "config-build: egress-denied-networks: expected networks such as 10.0.0.0/8 or fd00::/8, got \"203.0.113.9/24\""},
+		{"endpoint with user info", "minio-endpoint", "http://user:word@minio", "config-build: minio-endpoint: expected a URL or host:port without a path"},
 		{"bad network", "source-allowed-networks", "10.0.0.0/8, minio", `config-build: source-allowed-networks: expected networks such as 10.0.0.0/8 or fd00::/8, got "minio"`},
 		{"address for a network", "source-allowed-networks", "10.0.0.1/8", "config-build: source-allowed-networks: expected networks"},
 		{"bad interval", "source-poll-interval", "1s", "config-build: source-poll-interval: expected a duration from 5s"},

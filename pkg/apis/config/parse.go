@@ -127,6 +127,16 @@ func (p *parser) list(key string, to *[]string, check func(string) error) {
 	*to = items
 }
 
+// networks reads a list of networks in CIDR form.
+func (p *parser) networks(key string, to *[]netip.Prefix) {
+	var texts []string
+	p.list(key, &texts, func(text string) error {
+		network, err := parseNetwork(text)
+		*to = append(*to, network)
+		return err
+	})
+}
+
 // yaml reads the value strictly into a struct.
 func (p *parser) yaml(key string, to any) {
 	if v, ok := p.value(key); ok {
@@ -224,11 +234,47 @@ func oneOf(words ...string) func(string) error {
 	}
 }
 
-func httpURL(text string) error {
-	if u, err := url.Parse(text); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return fmt.Errorf("expected a URL that begins with http:// or https://, got %q", text)
+func httpURL(text string) error { return CheckURL(text, "http", "https") }
+
+// CheckURL returns an error unless text is an absolute URL of one of the schemes, with a
+// host and without user info, query and fragment: credentials belong in Secrets, and
+// query and fragment would hide what is appended to the path.
+func CheckURL(text string, schemes ...string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Hostname() == "" || !slices.Contains(schemes, u.Scheme) {
+		return fmt.Errorf("expected a URL that begins with %s://, got %q", strings.Join(schemes, ":// or "), withoutUserInfo(text))
+	}
+	switch {
+	case u.User != nil:
+		return errors.New("expected a URL without user info: put credentials into a Secret")
+	case u.RawQuery != "" || u.ForceQuery:
+		return fmt.Errorf("expected a URL without a query, got %q", text)
+	case strings.Contains(text, "#"):
+		return fmt.Errorf("expected a URL without a fragment, got %q", text)
 	}
 	return nil
+}
+
+// withoutUserInfo keeps a password out of a message.
+func withoutUserInfo(text string) string {
+	scheme, rest, ok := strings.Cut(text, "://")
+	if !ok {
+		scheme, rest = "", text
+	}
+	if at := strings.LastIndex(rest, "@"); at >= 0 {
+		rest = rest[at+1:]
+	}
+	if ok {
+		return scheme + "://" + rest
+	}
+	return rest
+}
+
+// OnlyAzureVersion reports whether the URL's query is nothing but the version of Azure's
+// API, which endpoints of provider azure-openai may choose.
+func OnlyAzureVersion(u *url.URL, provider string) bool {
+	query, err := url.ParseQuery(u.RawQuery)
+	return provider == "azure-openai" && err == nil && len(query) == 1 && len(query["api-version"]) == 1 && query.Get("api-version") != ""
 }
 
 // CheckEndpoint tells why text cannot be the endpoint of an object store.

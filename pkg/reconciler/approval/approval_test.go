@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -27,6 +26,7 @@ import (
 	"knative.dev/pkg/apis"
 	"knative.dev/pkg/reconciler"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/approval"
@@ -99,7 +99,7 @@ func newWorld(t *testing.T, change ...func(*v1alpha1.ApprovalSpec)) *world {
 				}
 				return keys, nil
 			},
-			client: guarded(func() []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }),
+			client: egress.Client(egress.Policy{Allowed: egress.Prefixes("127.0.0.0/8")}.Check, time.Minute),
 		},
 		post: func(_ context.Context, url string, e *event.Event) error {
 			if url != "http://broker.test" {
@@ -257,7 +257,7 @@ func TestTrouble(t *testing.T) {
 	}{
 		"no Secret":           {func(w *world) { w.agent.Spec.Approval.Slack.WebhookSecretRef.Name = "none" }, `secrets "none" not found`},
 		"no key":              {func(w *world) { w.agent.Spec.Approval.Slack.WebhookSecretRef.Key = "none" }, `the Secret team/keys has no key "none"`},
-		"a private address":   {func(w *world) { w.asker.client = guarded(func() []netip.Prefix { return nil }) }, "127.0.0.1 is not on the public Internet: where that is right, an administrator has to list its network in config-events"},
+		"a private address":   {func(w *world) { w.asker.client = egress.Client((&networks{}).permit, time.Minute) }, "not on the public Internet: to permit it, an administrator has to add its network to config-events, approval-allowed-networks"},
 		"no settings by now":  {func(w *world) { w.agent.Spec.Approval = &v1alpha1.ApprovalSpec{} }, "spec.approval.slack: missing by now"},
 		"not supervised more": {func(w *world) { w.agent.Spec.Approval = nil }, "spec.approval.slack: missing by now"},
 	} {

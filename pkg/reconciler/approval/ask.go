@@ -6,13 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/binding"
@@ -20,10 +16,10 @@ import (
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/approval"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/guard"
 )
 
 const (
@@ -39,26 +35,6 @@ const (
 type asker struct {
 	secret func(ctx context.Context, namespace, name string) (*corev1.Secret, error)
 	client *http.Client
-}
-
-// guarded reaches what is on the public Internet or allowed: the author of an agent
-// names where its questions go. The check is of the address that is dialled. A
-// redirect is an answer like any other.
-func guarded(networks func() []netip.Prefix) *http.Client {
-	dialer := net.Dialer{Timeout: 10 * time.Second, ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
-		to, err := netip.ParseAddrPort(address)
-		if err != nil {
-			return err
-		}
-		if !guard.Permitted(to.Addr(), networks()) {
-			return fmt.Errorf("%s is not on the public Internet: where that is right, an administrator has to list its network in config-events, approval-allowed-networks", to.Addr())
-		}
-		return nil
-	}}
-	return &http.Client{
-		Transport:     &http.Transport{DialContext: dialer.DialContext, TLSHandshakeTimeout: 10 * time.Second, MaxIdleConns: 32, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
 }
 
 // ask a provider. It may decide at once; nil is later.
@@ -95,7 +71,7 @@ func (a *asker) send(r *http.Request) (int, []byte, error) {
 		return 0, nil, withoutURL(err)
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	body, err := egress.ReadBody(response.Body, maxAnswer)
 	if response.StatusCode/100 != 2 {
 		return response.StatusCode, nil, fmt.Errorf("the answer was %s", response.Status)
 	}

@@ -5,12 +5,12 @@ package approval
 
 import (
 	"context"
-	"net/http"
 	"net/netip"
 	"sync/atomic"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -26,6 +26,7 @@ import (
 	"knative.dev/pkg/logging"
 	"knative.dev/pkg/reconciler"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	lambdaclient "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/client"
 	requestinformer "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/informers/lambda/v1alpha1/approvalrequest"
@@ -51,9 +52,8 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		logger.Warnw("A cache keeps what nobody reads", "error", err)
 	}
 	kube := kubeclient.Get(ctx)
-	var networks atomic.Pointer[[]netip.Prefix]
-	networks.Store(&[]netip.Prefix{})
-	brokers := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32, IdleConnTimeout: time.Minute}}
+	var networks networks
+	brokers := egress.Client(egress.Deliveries, askTimeout)
 
 	d := &decider{
 		requests: requests.Lister(), agents: agents.Lister(), client: lambdaclient.Get(ctx).LambdaV1alpha1(),
@@ -61,7 +61,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 			secret: func(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
 				return kube.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
 			},
-			client: guarded(func() []netip.Prefix { return *networks.Load() }),
+			client: egress.Client(networks.permit, askTimeout),
 		},
 		post:     func(ctx context.Context, url string, e *event.Event) error { return sink.Post(ctx, brokers, url, e) },
 		recorder: recorder(ctx),
@@ -85,16 +85,51 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		logger.Fatalw("Nothing can be measured", "error", err)
 	}
 	d.after = impl.EnqueueKeyAfter
-	cmw.Watch(config.EventsConfigName, func(cm *corev1.ConfigMap) {
-		e, err := config.NewEventsFromConfigMap(cm)
-		if err != nil {
-			logger.Errorw("What was in force stays so", "configmap", cm.Name, "error", err)
-			return
-		}
-		networks.Store(&e.ApprovalAllowedNetworks)
-	})
+	networks.watch(cmw, logger)
 	requests.Informer().AddEventHandler(controller.HandleAll(impl.Enqueue))
 	return impl
+}
+
+// networks is the configuration of what approval endpoints may be.
+type networks struct {
+	allowed, denied atomic.Pointer[[]netip.Prefix]
+}
+
+// permit is an egress.Permit: the author of an agent names where its requests go.
+func (n *networks) permit(hostPort string, address netip.Addr) error {
+	p := egress.Policy{AllowedKey: "config-events, approval-allowed-networks"}
+	if allowed := n.allowed.Load(); allowed != nil {
+		p.Allowed = *allowed
+	}
+	if denied := n.denied.Load(); denied != nil {
+		p.Denied = *denied
+	}
+	return p.Check(hostPort, address)
+}
+
+func (n *networks) watch(cmw configmap.Watcher, logger *zap.SugaredLogger) {
+	invalid := func(cm *corev1.ConfigMap, err error) {
+		logger.Errorw("Invalid ConfigMap; keeping the last valid configuration", "configmap", cm.Name, "error", err)
+	}
+	unknown := func(err error) { logger.Warnw("Ignoring keys that this version does not know", "error", err) }
+	events := config.Tolerant(unknown, config.NewEventsFromConfigMap)
+	cmw.Watch(config.EventsConfigName, func(cm *corev1.ConfigMap) {
+		e, err := events(cm)
+		if err != nil {
+			invalid(cm, err)
+			return
+		}
+		n.allowed.Store(&e.ApprovalAllowedNetworks)
+	})
+	builds := config.Tolerant(unknown, config.NewBuildFromConfigMap)
+	cmw.Watch(config.BuildConfigName, func(cm *corev1.ConfigMap) {
+		b, err := builds(cm)
+		if err != nil {
+			invalid(cm, err)
+			return
+		}
+		n.denied.Store(&b.EgressDeniedNetworks)
+	})
 }
 
 // recorder of Kubernetes events about agents.

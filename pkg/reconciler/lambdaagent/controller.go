@@ -2,6 +2,7 @@ package lambdaagent
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -26,6 +27,7 @@ import (
 	servingclient "knative.dev/serving/pkg/client/injection/client"
 	serviceinformer "knative.dev/serving/pkg/client/injection/informers/serving/v1/service/filtered"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
@@ -96,7 +98,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	store.WatchConfigs(cmw)
 	r.enqueueAfter = impl.EnqueueAfter
 	r.tracker = impl.Tracker
-	r.models = probeModels(ctx, impl)
+	r.models = probeModels(ctx, impl, store.Load)
 
 	agents.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{DeleteFunc: func(obj any) {
 		impl.Tracker.OnDeletedObserver(obj)
@@ -162,8 +164,11 @@ func watchReferred(ctx context.Context, client metadata.Interface, tracked track
 }
 
 // probeModels starts what asks whether models answer.
-func probeModels(ctx context.Context, impl *controller.Impl) modelprobe.Checker {
-	ask, err := modelprobe.Measured(modelprobe.NewClient().Ask)
+func probeModels(ctx context.Context, impl *controller.Impl, load func() *config.Config) modelprobe.Checker {
+	permit := func(hostPort string, address netip.Addr) error {
+		return egress.Policy{Cluster: true, Denied: load().Build.EgressDeniedNetworks}.Check(hostPort, address)
+	}
+	ask, err := modelprobe.Measured(modelprobe.NewClient(permit).Ask)
 	if err != nil {
 		logging.FromContext(ctx).Fatalw("Models cannot be measured", "error", err)
 	}

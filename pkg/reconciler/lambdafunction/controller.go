@@ -25,12 +25,12 @@ import (
 	servingclient "knative.dev/serving/pkg/client/injection/client"
 	serviceinformer "knative.dev/serving/pkg/client/injection/informers/serving/v1/service/filtered"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	functioninformer "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/informers/lambda/v1alpha1/lambdafunction"
 	functionreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdafunction"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/guard"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/layer"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/cachetransform"
 	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
@@ -79,7 +79,9 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	if err := r.measure(impl, functions.Informer()); err != nil {
 		logging.FromContext(ctx).Fatalw("Nothing can be measured", "error", err)
 	}
-	dial := guard.Dialer(func(hostPort string, address netip.Addr) bool { return mayReach(store.Load(), hostPort, address) })
+	dial := egress.Dialer(func(hostPort string, address netip.Addr) error {
+		return permitRegistry(store.Load(), hostPort, address)
+	})
 	maker := layer.NewMaker(secretReader(r.kube), r.clock, dial)
 	resync = func(name string, _ any) {
 		impl.FilteredGlobalResync(concerns(name), functions.Informer())

@@ -6,15 +6,20 @@ import (
 
 	containername "github.com/google/go-containerregistry/pkg/name"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/guard"
 )
 
-// mayReach tells whether this process may dial an address for a registry: an
-// administrator has named it, or its network, or it is on the public Internet. Functions
-// name registries, too, and registries name servers of tokens.
-func mayReach(cfg *config.Config, hostPort string, address netip.Addr) bool {
-	return guard.Permitted(address, cfg.Build.RegistryAllowedNetworks) || namesRegistry(cfg, hostPort)
+// permitRegistry is an egress.Permit for registries. Those that the configuration names
+// are permitted wherever they are; those that functions name, and the token servers that
+// registries name, only where the configured networks allow it.
+func permitRegistry(cfg *config.Config, hostPort string, address netip.Addr) error {
+	if namesRegistry(cfg, hostPort) {
+		return nil
+	}
+	return egress.Policy{
+		Allowed: cfg.Build.RegistryAllowedNetworks, AllowedKey: "config-build, registry-allowed-networks", Denied: cfg.Build.EgressDeniedNetworks,
+	}.Check(hostPort, address)
 }
 
 // namesRegistry tells whether the configuration names the registry.

@@ -9,12 +9,13 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 )
 
-// TestMayReach: a function's own registry leads to the public Internet only, and one
-// that an administrator has named wherever it is.
+// TestMayReach: a registry that a function names is dialled on the public Internet only,
+// and not in denied networks; one that the configuration names wherever it is.
 func TestMayReach(t *testing.T) {
 	cfg := &config.Config{
 		Build: &config.Build{
 			Registry: "registry.test", RuntimeImage: "ko.test:5000/runtime@" + digest, InsecureRegistries: sets.New("plain.test:5000"),
+			EgressDeniedNetworks:    []netip.Prefix{netip.MustParsePrefix("192.168.20.9/32"), netip.MustParsePrefix("93.184.217.0/24"), netip.MustParsePrefix("10.0.0.0/8")},
 			RegistryAllowedNetworks: []netip.Prefix{netip.MustParsePrefix("192.168.20.0/24")},
 		},
 		Runtimes: &config.Runtimes{Languages: map[string]*config.Language{"go": {Versions: map[string]config.Version{"1": {BaseImage: "base.test/go:1", RunImage: "run.test/static"}}}}},
@@ -25,18 +26,18 @@ func TestMayReach(t *testing.T) {
 		"ko.test:5000": true, "ko.test:443": false, "plain.test:5000": true, "base.test:443": true, "run.test:443": true,
 		"kubernetes.default.svc:443": false, "10.0.0.1:443": false, "index.docker.io:443": false,
 	} {
-		if got := mayReach(cfg, hostPort, private); got != want {
+		if got := permitRegistry(cfg, hostPort, private) == nil; got != want {
 			t.Errorf("%s at %s: %t, want %t", hostPort, private, got, want)
 		}
 	}
 	for address, want := range map[string]bool{
-		"93.184.216.34": true, "192.168.20.5": true, "192.168.21.5": false, "169.254.169.254": false, "127.0.0.1": false, "::1": false, "fd00::1": false,
+		"93.184.216.34": true, "93.184.217.34": false, "192.168.20.9": false, "192.168.20.5": true, "192.168.21.5": false, "169.254.169.254": false, "127.0.0.1": false, "::1": false, "fd00::1": false,
 	} {
-		if got := mayReach(cfg, "mine.test:443", netip.MustParseAddr(address)); got != want {
+		if got := permitRegistry(cfg, "mine.test:443", netip.MustParseAddr(address)) == nil; got != want {
 			t.Errorf("a function's own registry at %s: %t, want %t", address, got, want)
 		}
 	}
-	if mayReach(&config.Config{Build: &config.Build{}}, ":443", private) {
+	if permitRegistry(&config.Config{Build: &config.Build{}}, ":443", private) == nil {
 		t.Error("a registry without a name is named")
 	}
 }

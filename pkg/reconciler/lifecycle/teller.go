@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -21,6 +20,7 @@ import (
 	"knative.dev/pkg/logging"
 	"knative.dev/pkg/reconciler"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 )
@@ -198,5 +198,8 @@ func (t *teller) patchMeta(ctx context.Context, key types.NamespacedName, metada
 // patchOptions name who writes the metadata.
 var patchOptions = metav1.PatchOptions{FieldManager: "lambda-lifecycle"}
 
-// client of sinks.
-var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32, IdleConnTimeout: time.Minute}}
+// postTimeout bounds one delivery to the lifecycle sink.
+const postTimeout = 10 * time.Second
+
+// client of the lifecycle sink, which an administrator configures.
+var client = egress.Client(egress.Deliveries, postTimeout)

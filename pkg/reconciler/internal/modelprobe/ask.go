@@ -2,25 +2,25 @@ package modelprobe
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
-	"syscall"
 
-	"github.com/brunovlucena/knative-lambda-operator/pkg/guard"
+	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 )
 
-// The reasons of models that do not answer.
+// The reasons of models that are not available. None of them tells what a server that
+// is not a model's answered: whoever names an endpoint must not learn that about the
+// operator's neighbours.
 const (
 	ReasonUnreachable   = "EndpointUnreachable"
 	ReasonForbidden     = "EndpointForbidden"
-	ReasonFailing       = "EndpointFailing"
+	ReasonInvalid       = "EndpointInvalid"
 	ReasonModelNotFound = "ModelNotFound"
 )
 
@@ -42,8 +42,8 @@ type api struct {
 	names func([]byte) map[string]bool
 }
 
-// apis of the providers. None is asked with a key: that of a hosted one answers 401
-// or 403, which shows that it is there.
+// apis of the providers. None is asked with a key: that a hosted one refuses shows that
+// it is reachable.
 var apis = map[string]api{
 	"ollama":            {list: "/api/tags", names: ollamaNames},
 	"openai":            {base: "https://api.openai.com/v1", list: "/models", names: openAINames},
@@ -89,63 +89,65 @@ func (e Endpoint) Completed() Endpoint {
 // maxList is how much of a list is read: what is longer is not searched.
 const maxList = 2 << 20
 
-// errForbidden is of an address that is nobody's endpoint.
-var errForbidden = errors.New("forbidden address")
-
 // Client probes endpoints.
 type Client struct {
 	http *http.Client
 }
 
-// NewClient returns a Client that does not dial what own says.
-func NewClient() *Client { return newClient(refuseOwn) }
-
-// refuseOwn keeps users from making the controller talk to its own machine and to
-// the metadata service of a cloud. Pods and Services are where models are.
-func refuseOwn(_ context.Context, _, address string, _ syscall.RawConn) error {
-	ip, err := guard.Address(address)
-	if err != nil || guard.Within(guard.Own, ip) {
-		return errForbidden
-	}
-	return nil
+// NewClient returns a Client that connects where permit allows it. No connection is
+// kept: there is one request a minute.
+func NewClient(permit egress.Permit) *Client {
+	client := egress.Client(permit, 0) // Ask has a deadline
+	client.Transport.(*http.Transport).DisableKeepAlives = true
+	return &Client{http: client}
 }
 
-func newClient(control func(context.Context, string, string, syscall.RawConn) error) *Client {
-	dialer := net.Dialer{ControlContext: control}
-	return &Client{http: &http.Client{
-		// No proxy: the address that is checked would be the proxy's. No connection is
-		// kept: there is one request a minute.
-		Transport:     &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
-}
-
-// Ask an endpoint which of the models it has. Nothing of what it answers but its
-// status is in the verdicts.
+// Ask an endpoint which of the models it has. Every HTTP response means that it is
+// reachable; a valid list of models, in the provider's format, says which it has.
 func (c *Client) Ask(ctx context.Context, e Endpoint, models []string) map[string]Verdict {
 	all, names := c.look(ctx, e)
 	verdicts := make(map[string]Verdict, len(models))
 	for _, m := range models {
 		verdicts[m] = all
 		if all.Reason == "" && names != nil && !has(e.Provider, names, m) {
-			verdicts[m] = Verdict{Reason: ReasonModelNotFound, Message: fmt.Sprintf("%s answers and has no model %q.", e.address(), m)}
+			verdicts[m] = Verdict{Reason: ReasonModelNotFound, Message: fmt.Sprintf("%s lists its models, and %q is not among them.", e.address(), m)}
 		}
 	}
 	return verdicts
 }
 
-// look at an endpoint: a verdict on all of its models, and their names where it
-// tells.
-func (c *Client) look(ctx context.Context, e Endpoint) (Verdict, map[string]bool) {
+// listURL is where the endpoint lists its models.
+func (e Endpoint) listURL() (*url.URL, error) {
 	a := apis[e.Provider]
-	target, err := url.Parse(strings.TrimSuffix(e.base(), "/") + a.list)
-	if err != nil {
-		return Verdict{Reason: ReasonUnreachable, Message: "The endpoint is no URL.", Dead: true}, nil
+	u, err := url.Parse(e.base())
+	switch {
+	case err != nil || u.Host == "":
+		return nil, errors.New("it is not a URL that begins with http:// or https://")
+	case u.User != nil:
+		return nil, errors.New("it has user info")
+	case u.Fragment != "":
+		return nil, errors.New("it has a fragment")
+	case u.RawQuery != "" && !config.OnlyAzureVersion(u, e.Provider):
+		return nil, errors.New("it has a query")
 	}
-	target.RawQuery = a.query
+	query := u.RawQuery
+	u = u.JoinPath(a.list)
+	if u.RawQuery = a.query; query != "" {
+		u.RawQuery = query
+	}
+	return u, nil
+}
+
+// look at an endpoint: a verdict on all of its models, and their names where it lists
+// them.
+func (c *Client) look(ctx context.Context, e Endpoint) (Verdict, map[string]bool) {
+	target, err := e.listURL()
+	if err != nil {
+		return Verdict{Reason: ReasonInvalid, Message: "The endpoint is not probed: " + err.Error() + ".", Dead: true}, nil
+	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), http.NoBody)
 	if err != nil {
-		return Verdict{Reason: ReasonUnreachable, Message: "The endpoint is no URL.", Dead: true}, nil
+		return Verdict{Reason: ReasonInvalid, Message: "The endpoint is not a URL.", Dead: true}, nil
 	}
 	request.Header.Set("User-Agent", "knative-lambda-operator")
 	request.Header.Set("Accept", "application/json")
@@ -154,34 +156,28 @@ func (c *Client) look(ctx context.Context, e Endpoint) (Verdict, map[string]bool
 		return e.unreachable(err), nil
 	}
 	defer response.Body.Close()
-	switch status := response.StatusCode; {
-	case status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusTooManyRequests:
-		return Verdict{}, nil
-	case status < 200 || status > 299:
-		return Verdict{Reason: ReasonFailing, Dead: true, Message: fmt.Sprintf("%s answers GET %s with status %d.", e.address(), target.Path, status)}, nil
-	case a.names == nil:
+	names := apis[e.Provider].names
+	if response.StatusCode != http.StatusOK || names == nil {
 		return Verdict{}, nil
 	}
-	text, err := io.ReadAll(io.LimitReader(response.Body, maxList+1))
-	if err != nil || len(text) > maxList {
-		return Verdict{}, nil // it answers; which models it has is not known
+	text, err := egress.ReadBody(response.Body, maxList)
+	if err != nil {
+		return Verdict{}, nil // reachable; which models it has is not known
 	}
-	return Verdict{}, a.names(text)
+	return Verdict{}, names(text)
 }
 
-// unreachable does not tell a port that is closed from one that is silent: the
-// controller is nobody's port scanner.
+// unreachable does not distinguish a closed port from a silent one: the controller must
+// not be a port scanner for users.
 func (e Endpoint) unreachable(err error) Verdict {
 	v := Verdict{Reason: ReasonUnreachable, Message: e.address() + " cannot be reached, or does not answer in time.", Dead: true}
 	var dns *net.DNSError
-	var certificate *tls.CertificateVerificationError
+	var forbidden *egress.ForbiddenError
 	switch {
-	case errors.Is(err, errForbidden):
-		v.Reason, v.Message = ReasonForbidden, e.address()+" is at an address that is not probed: the controller's own machine, or a metadata service."
+	case errors.As(err, &forbidden):
+		v.Reason, v.Message = ReasonForbidden, e.address()+" is not probed: the address is "+forbidden.Reason+"."
 	case errors.As(err, &dns) && dns.IsNotFound:
 		v.Message = e.address() + " has a host name without an address."
-	case errors.As(err, &certificate):
-		v.Message = e.address() + " has a certificate that is not trusted."
 	}
 	return v
 }

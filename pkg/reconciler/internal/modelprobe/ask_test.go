@@ -4,9 +4,12 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
 )
 
 // TestAsk: what each kind of answer says of a model.
@@ -20,18 +23,19 @@ func TestAsk(t *testing.T) {
 	}{
 		{"ollama's model", "ollama", "/api/tags", "llama3.2:3b", 200, tags, Verdict{}},
 		{"ollama's newest", "ollama", "/api/tags", "phi", 200, tags, Verdict{}},
-		{"not ollama's model", "ollama", "/api/tags", "llama3.2", 200, tags, Verdict{Reason: ReasonModelNotFound, Message: `<URL> answers and has no model "llama3.2".`}},
+		{"not ollama's model", "ollama", "/api/tags", "llama3.2", 200, tags, Verdict{Reason: ReasonModelNotFound, Message: `<URL> lists its models, and "llama3.2" is not among them.`}},
 		{"public list", "openai-compatible", "/models", "m", 200, `{"data": [{"id": "m"}]}`, Verdict{}},
-		{"public list without it", "openai-compatible", "/models", "m", 200, `{"data": []}`, Verdict{Reason: ReasonModelNotFound, Message: `<URL> answers and has no model "m".`}},
+		{"public list without it", "openai-compatible", "/models", "m", 200, `{"data": []}`, Verdict{Reason: ReasonModelNotFound, Message: `<URL> lists its models, and "m" is not among them.`}},
 		{"no list", "openai-compatible", "/models", "m", 200, `<html>`, Verdict{}},
 		{"too long a list", "openai-compatible", "/models", "m", 200, strings.Repeat(" ", maxList) + `{"data": []}`, Verdict{}},
 		{"wants a key", "openai", "/models", "m", 401, "", Verdict{}},
 		{"wants another key", "google", "/v1beta/models", "m", 403, "", Verdict{}},
 		{"has no time", "anthropic", "/v1/models", "m", 429, "", Verdict{}},
 		{"azure", "azure-openai", "/openai/models", "m", 401, "", Verdict{}},
-		{"broken", "openai", "/models", "m", 503, "secret words", Verdict{Reason: ReasonFailing, Dead: true, Message: "<URL> answers GET /models with status 503."}},
-		{"not there", "openai-compatible", "/models", "m", 404, "", Verdict{Reason: ReasonFailing, Dead: true, Message: "<URL> answers GET /models with status 404."}},
-		{"elsewhere", "openai-compatible", "/models", "m", 302, "", Verdict{Reason: ReasonFailing, Dead: true, Message: "<URL> answers GET /models with status 302."}},
+		{"broken", "openai", "/models", "m", 503, "secret words", Verdict{}},
+		{"not there", "openai-compatible", "/models", "m", 404, "", Verdict{}},
+		{"a list with an error", "openai-compatible", "/models", "m", 500, `{"data": []}`, Verdict{}},
+		{"elsewhere", "openai-compatible", "/models", "m", 302, "", Verdict{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var asked []string
@@ -45,7 +49,7 @@ func TestAsk(t *testing.T) {
 				_, _ = w.Write([]byte(tt.body))
 			}))
 			defer server.Close()
-			got := newClient(nil).Ask(t.Context(), Endpoint{tt.provider, server.URL + "/"}, []string{tt.model})[tt.model]
+			got := NewClient(anywhere).Ask(t.Context(), Endpoint{tt.provider, server.URL + "/"}, []string{tt.model})[tt.model]
 			tt.want.Message = strings.ReplaceAll(tt.want.Message, "<URL>", server.URL+"/")
 			if got != tt.want {
 				t.Errorf("Ask() = %+v, want %+v", got, tt.want)
@@ -78,7 +82,12 @@ func TestCompleted(t *testing.T) {
 		e := Endpoint{tt.provider, tt.endpoint}.Completed()
 		asked := ""
 		if Probeable(e) {
-			asked = strings.TrimSuffix(e.base(), "/") + apis[e.Provider].list
+			u, err := e.listURL()
+			if err != nil {
+				t.Fatal(err)
+			}
+			u.RawQuery = ""
+			asked = u.String()
 		}
 		if asked != tt.asked {
 			t.Errorf("%s at %q is asked at %q, want %q", tt.provider, tt.endpoint, asked, tt.asked)
@@ -101,17 +110,17 @@ func TestUnreachable(t *testing.T) {
 		reason    string
 		message   string
 	}{
-		{"silent", hanging.URL, newClient(nil), ReasonUnreachable, "cannot be reached, or does not answer in time."},
-		{"closed", closed.URL, newClient(nil), ReasonUnreachable, "cannot be reached, or does not answer in time."},
-		{"no name", "http://nowhere.invalid", newClient(nil), ReasonUnreachable, "http://nowhere.invalid "},
-		{"not trusted", trusted.URL, newClient(nil), ReasonUnreachable, "has a certificate that is not trusted."},
-		{"own machine", "http://127.0.0.1:1", NewClient(), ReasonForbidden, "is at an address that is not probed"},
-		{"own machine by name", "http://localhost:1", NewClient(), ReasonForbidden, "is at an address that is not probed"},
-		{"own machine, IPv6", "http://[::1]:1", NewClient(), ReasonForbidden, "is at an address that is not probed"},
-		{"metadata", "http://169.254.169.254", NewClient(), ReasonForbidden, "is at an address that is not probed"},
-		{"metadata in other words", "http://[::ffff:169.254.169.254]", NewClient(), ReasonForbidden, "is at an address that is not probed"},
-		{"metadata, IPv6", "http://[fd00:ec2::254]", NewClient(), ReasonForbidden, "is at an address that is not probed"},
-		{"with a password", "http://user:secret@127.0.0.1:1", NewClient(), ReasonForbidden, "http://127.0.0.1:1 is at"},
+		{"silent", hanging.URL, NewClient(anywhere), ReasonUnreachable, "cannot be reached, or does not answer in time."},
+		{"closed", closed.URL, NewClient(anywhere), ReasonUnreachable, "cannot be reached, or does not answer in time."},
+		{"no name", "http://nowhere.invalid", NewClient(anywhere), ReasonUnreachable, "http://nowhere.invalid "},
+		{"not trusted", trusted.URL, NewClient(anywhere), ReasonUnreachable, "cannot be reached, or does not answer in time."},
+		{"own machine", "http://127.0.0.1:1", NewClient(egress.Policy{Cluster: true}.Check), ReasonForbidden, "is not probed: the address is the operator's own machine"},
+		{"own machine by name", "http://localhost:1", NewClient(egress.Policy{Cluster: true}.Check), ReasonForbidden, "is not probed: the address is the operator's own machine"},
+		{"own machine, IPv6", "http://[::1]:1", NewClient(egress.Policy{Cluster: true}.Check), ReasonForbidden, "is not probed: the address is the operator's own machine"},
+		{"metadata", "http://169.254.169.254", NewClient(egress.Policy{Cluster: true}.Check), ReasonForbidden, "is not probed: the address is the operator's own machine"},
+		{"metadata in other words", "http://[::ffff:169.254.169.254]", NewClient(egress.Policy{Cluster: true}.Check), ReasonForbidden, "is not probed: the address is the operator's own machine"},
+		{"metadata, IPv6", "http://[fd00:ec2::254]", NewClient(egress.Policy{Cluster: true}.Check), ReasonForbidden, "is not probed: the address is the operator's own machine"},
+		{"denied", "http://127.0.0.1:1", NewClient(egress.Policy{Cluster: true, Denied: egress.Prefixes("127.0.0.0/8")}.Check), ReasonForbidden, "egress-denied-networks"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
@@ -124,10 +133,38 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
+// TestEndpointInvalid: nothing is sent to an endpoint whose user info, query or fragment
+// would become part of the request or hide the path of the list.
+func TestEndpointInvalid(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("%s was requested", r.URL) }))
+	defer server.Close()
+	host := strings.TrimPrefix(server.URL, "http://")
+	for _, tt := range []struct{ provider, url, want string }{
+		{"openai-compatible", "http://admin:hunter2@" + host + "/v1", "user info"},
+		{"openai-compatible", "http://admin@" + host + "/v1", "user info"},
+		{"openai-compatible", server.URL + "/admin/delete-everything?x=", "query"},
+		{"ollama", server.URL + "/admin#x", "fragment"},
+		{"ollama", server.URL + "/?api-version=1", "query"},
+		{"azure-openai", server.URL + "/?api-version=1&x=y", "query"},
+		{"ollama", "not a URL", "begins with http"},
+	} {
+		got := NewClient(anywhere).Ask(t.Context(), Endpoint{tt.provider, tt.url}, []string{"m"})["m"]
+		if got.Reason != ReasonInvalid || !got.Dead || !strings.Contains(got.Message, tt.want) || strings.Contains(got.Message, "hunter2") {
+			t.Errorf("Ask(%s) = %+v, want %s: … %s", tt.url, got, ReasonInvalid, tt.want)
+		}
+	}
+	u, err := Endpoint{"azure-openai", "https://res.openai.azure.com/?api-version=2025-01-01"}.listURL()
+	if want := "https://res.openai.azure.com/openai/models?api-version=2025-01-01"; err != nil || u.String() != want {
+		t.Errorf("Azure's list is %v, %v; want %s", u, err, want)
+	}
+}
+
+func anywhere(string, netip.Addr) error { return nil }
+
 // TestClusterAddresses are models' addresses.
 func TestClusterAddresses(t *testing.T) {
-	for _, address := range []string{"10.96.0.10:80", "192.168.1.1:443", "172.20.0.1:11434", "[fd00::1]:80", "93.184.216.34:443"} {
-		if err := refuseOwn(t.Context(), "tcp", address, nil); err != nil {
+	for _, address := range []string{"10.96.0.10", "192.168.1.1", "172.20.0.1", "fd00::1", "93.184.216.34"} {
+		if err := (egress.Policy{Cluster: true}).Check("model.test:80", netip.MustParseAddr(address)); err != nil {
 			t.Errorf("%s is refused: %v", address, err)
 		}
 	}

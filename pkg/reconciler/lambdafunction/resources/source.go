@@ -33,7 +33,7 @@ const (
 // SourceRequest is what to ask for a source that lives elsewhere, and the name of
 // the Secret that may read it; empty where it is public.
 func SourceRequest(s *v1alpha1.FunctionSource, cfg *config.Build) (request source.Request, secret string, err error) {
-	request.AllowedNetworks = cfg.SourceAllowedNetworks
+	request.AllowedNetworks, request.DeniedNetworks = cfg.SourceAllowedNetworks, cfg.EgressDeniedNetworks
 	if ref := s.SecretRef(); ref != nil {
 		secret = ref.Name
 	}
