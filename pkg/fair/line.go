@@ -47,24 +47,29 @@ func (l *Line[K]) index(key K) int {
 // Next takes the key out of the line whose turn it is when each namespace has so
 // many running, and may have most. It returns false where nobody may.
 func (l *Line[K]) Next(running map[string]int, most int) (key K, ok bool) {
-	i := next(l.waiting, running, l.served, most)
+	return l.NextWhere(running, most, func(K) bool { return true })
+}
+
+// NextWhere is Next among the keys that are eligible now. The others keep their places.
+func (l *Line[K]) NextWhere(running map[string]int, most int, eligible func(K) bool) (key K, ok bool) {
+	i := next(l.waiting, running, l.served, most, eligible)
 	if i < 0 {
 		return key, false
 	}
 	w := l.waiting[i]
 	l.waiting = slices.Delete(l.waiting, i, i+1)
-	l.serve(w.namespace)
+	l.serve(w.namespace, len(running) > 0)
 	return w.key, true
 }
 
-func (l *Line[K]) serve(namespace string) {
+func (l *Line[K]) serve(namespace string, busy bool) {
 	if l.served == nil {
 		l.served = map[string]uint64{}
 	}
 	l.turn++
 	l.served[namespace] = l.turn
-	if len(l.waiting) == 0 {
-		l.served = nil // nobody is before anybody
+	if len(l.waiting) == 0 && !busy {
+		l.served = nil // no namespace has had more than another
 	}
 }
 
@@ -120,7 +125,7 @@ func (p *part) before(other *part) bool {
 }
 
 // next is the index of the waiter whose turn it is, -1 where nobody may.
-func next[K comparable](waiting []waiter[K], running map[string]int, served map[string]uint64, most int) int {
+func next[K comparable](waiting []waiter[K], running map[string]int, served map[string]uint64, most int, eligible func(K) bool) int {
 	best := -1
 	for i, w := range waiting {
 		if running[w.namespace] >= most {
@@ -131,6 +136,9 @@ func next[K comparable](waiting []waiter[K], running map[string]int, served map[
 			if running[w.namespace] > running[b] || running[w.namespace] == running[b] && served[w.namespace] >= served[b] {
 				continue
 			}
+		}
+		if !eligible(w.key) {
+			continue
 		}
 		best = i
 	}

@@ -10,8 +10,10 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -62,6 +64,27 @@ type Git struct {
 // Pinned tells whether the request names one version, which cannot change.
 func (r *Request) Pinned() bool {
 	return r.Object != nil && r.Object.VersionID != "" || r.Git != nil && commitPattern.MatchString(r.Git.Ref)
+}
+
+// Host of the server that the request is sent to, in lower case and without its port;
+// empty where the request is invalid.
+func (r *Request) Host() string {
+	text := ""
+	switch {
+	case r.Object != nil:
+		text = r.Object.Endpoint
+	case r.Git != nil:
+		text = r.Git.URL
+	}
+	if _, rest, scp := strings.Cut(text, "@"); scp && !strings.Contains(text, "://") {
+		host, _, _ := strings.Cut(rest, ":")
+		return strings.ToLower(host)
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(u.Hostname())
 }
 
 // Resolved is what a Request has resolved to: the same Resolved is always the

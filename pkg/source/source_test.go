@@ -220,3 +220,18 @@ func TestCheckHandlerOfPrograms(t *testing.T) {
 		}
 	}
 }
+
+func TestHost(t *testing.T) {
+	for want, r := range map[string]Request{
+		"git.example":  {Git: &Git{URL: "https://GIT.example:8443/a.git"}},
+		"ssh.example":  {Git: &Git{URL: "ssh://git@ssh.example/a.git"}},
+		"scp.example":  {Git: &Git{URL: "git@scp.example:team/a.git"}},
+		"minio.minio":  {Object: &Object{Endpoint: "http://minio.minio:9000"}},
+		"2001:db8::10": {Object: &Object{Endpoint: "https://[2001:db8::10]:9000"}},
+		"":             {},
+	} {
+		if got := r.Host(); got != want {
+			t.Errorf("Host() = %q, want %q", got, want)
+		}
+	}
+}

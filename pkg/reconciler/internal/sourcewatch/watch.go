@@ -7,16 +7,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/async"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
 )
 
@@ -44,8 +43,9 @@ type Query struct {
 }
 
 const (
-	// parallel sources are asked at once.
-	parallel = 8
+	// parallel sources are asked at once, of them perNamespace of one namespace and
+	// perHost of one server. Each may hold a list of refs of some 30 MiB.
+	parallel, perNamespace, perHost = 8, 4, 6
 	// firstRetry of a source that could not be asked; each further one waits twice
 	// as long, at most maxRetry or the interval, whichever is longer.
 	firstRetry = 2 * time.Second
@@ -71,80 +71,55 @@ type Options struct {
 // Watcher is a Checker.
 type Watcher struct {
 	Options
-	queue workqueue.TypedDelayingInterface[string]
-
-	mu      sync.Mutex
-	watched map[string]*watched
-	queries map[types.NamespacedName]string
+	poller *async.Poller[identifier, Query, answer]
 }
 
-// watched is one source, for all that ask for it.
-type watched struct {
-	query    Query
-	keys     map[types.NamespacedName]struct{}
-	answered bool
+// answer of a source: what it resolved to when it last could, and what is wrong since.
+type answer struct {
 	resolved *source.Resolved
 	err      error
-	failures int
 }
 
 // New returns a Watcher, which watches while Run runs.
 func New(o Options) *Watcher {
-	return &Watcher{
-		Options: o,
-		queue:   workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[string]{Name: "sources", Clock: o.Clock}),
-		watched: map[string]*watched{},
-		queries: map[types.NamespacedName]string{},
-	}
+	w := &Watcher{Options: o}
+	w.poller = async.New(async.Options[identifier, Query, answer]{
+		Name: "sources", Clock: o.Clock, Parallel: parallel, PerNamespace: perNamespace, PerHost: perHost,
+		Call: func(ctx context.Context, _ identifier, queries []Query) answer {
+			resolved, err := w.ask(ctx, queries[0]) // all have the same source
+			return answer{resolved, err}
+		},
+		Host:    func(id identifier) string { return id.host },
+		Failed:  func(a answer) bool { return a.err != nil },
+		Merge:   merge,
+		Changed: func(_ Query, before *answer, after answer) bool { return before == nil || changed(before, &after) },
+		Next:    next,
+		Enqueue: o.Enqueue, Leads: o.Leads,
+	})
+	return w
 }
 
 // Check implements Checker.
 func (w *Watcher) Check(key types.NamespacedName, query Query) (*source.Resolved, error) {
 	id := query.id()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.queries[key] != id {
-		w.leave(key)
-		w.queries[key] = id
-	}
-	known := w.watched[id]
-	if known == nil {
-		known = &watched{keys: map[types.NamespacedName]struct{}{}}
-		w.watched[id] = known
-		w.queue.Add(id)
-	}
-	known.query = query // the interval may be new
-	known.keys[key] = struct{}{}
-	if !known.answered {
+	w.poller.Retain(key, id)
+	known, ok := w.poller.Check(key, id, query)
+	if !ok {
 		return nil, ErrPending
 	}
 	return known.resolved, known.err
 }
 
 // Forget implements Checker.
-func (w *Watcher) Forget(key types.NamespacedName) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.leave(key)
-}
+func (w *Watcher) Forget(key types.NamespacedName) { w.poller.Forget(key) }
 
-// leave takes the key from its source, and the source from those watched when
-// nobody asks for it any more.
-func (w *Watcher) leave(key types.NamespacedName) {
-	id, ok := w.queries[key]
-	if !ok {
-		return
-	}
-	delete(w.queries, key)
-	known := w.watched[id]
-	delete(known.keys, key)
-	if len(known.keys) == 0 {
-		delete(w.watched, id)
-	}
-}
+// Run watches until the context ends.
+func (w *Watcher) Run(ctx context.Context) { w.poller.Run(ctx) }
 
-// id is the same for queries whose answer is: namespaces have their own Secrets.
-func (q Query) id() string {
+// identifier is the same for queries whose answer is: namespaces have their own Secrets.
+type identifier struct{ query, host string }
+
+func (q Query) id() identifier {
 	same := q
 	same.Interval = 0
 	if q.Secret == "" {
@@ -154,52 +129,7 @@ func (q Query) id() string {
 	if err != nil {
 		panic(err) // strings and addresses only
 	}
-	return string(text)
-}
-
-// Run watches until the context ends.
-func (w *Watcher) Run(ctx context.Context) {
-	var workers sync.WaitGroup
-	for range parallel {
-		workers.Go(func() {
-			for w.next(ctx) {
-			}
-		})
-	}
-	<-ctx.Done()
-	w.queue.ShutDown()
-	workers.Wait()
-}
-
-func (w *Watcher) next(ctx context.Context) bool {
-	id, quit := w.queue.Get()
-	if quit {
-		return false
-	}
-	defer w.queue.Done(id)
-	if known, query, ok := w.begin(id); ok {
-		resolved, err := w.ask(ctx, query)
-		if ctx.Err() == nil {
-			w.end(id, known, resolved, err)
-		}
-	}
-	return true
-}
-
-// begin tells whether the source is still watched by anybody who is responsible.
-func (w *Watcher) begin(id string) (*watched, Query, bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	known := w.watched[id]
-	if known == nil {
-		return nil, Query{}, false
-	}
-	for key := range known.keys {
-		if !w.Leads(key) {
-			w.leave(key)
-		}
-	}
-	return known, known.query, w.watched[id] == known
+	return identifier{string(text), q.Request.Host()}
 }
 
 func (w *Watcher) ask(ctx context.Context, q Query) (*source.Resolved, error) {
@@ -222,30 +152,29 @@ func (w *Watcher) ask(ctx context.Context, q Query) (*source.Resolved, error) {
 	return w.Resolve(ctx, q.Request, credentials)
 }
 
-// end records an answer, tells who waits for one or for a change, and comes back
-// later unless the answer is for ever.
-func (w *Watcher) end(id string, known *watched, resolved *source.Resolved, err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.watched[id] != known {
-		return // forgotten meanwhile
+// merge keeps the last good answer while the source cannot be asked.
+func merge(_ []Query, before *answer, after answer) answer {
+	if after.err != nil && before != nil {
+		after.resolved = before.resolved
 	}
-	changed := !known.answered || outcome(known.err) != outcome(err)
-	if err == nil {
-		changed = changed || known.resolved == nil || *identity(known.resolved) != *identity(resolved)
-		known.resolved, known.failures = resolved, 0
-	} else {
-		known.failures++
+	return after
+}
+
+func changed(before, after *answer) bool {
+	return outcome(before.err) != outcome(after.err) ||
+		after.err == nil && (before.resolved == nil || *identity(before.resolved) != *identity(after.resolved))
+}
+
+// next: a source is asked again unless its answer is for ever.
+func next(queries []Query, a answer, failures int) (async.Then, time.Duration) {
+	if a.err == nil && queries[0].Request.Pinned() {
+		return async.Keep, 0
 	}
-	known.answered, known.err = true, err
-	if changed {
-		for key := range known.keys {
-			w.Enqueue(key)
-		}
+	interval := queries[0].Interval
+	for _, q := range queries {
+		interval = min(interval, q.Interval)
 	}
-	if err != nil || !known.query.Request.Pinned() {
-		w.queue.AddAfter(id, known.wait())
-	}
+	return async.Repeat, delay(interval, a.err, failures)
 }
 
 // outcome of asking, without what differs each time.
@@ -263,13 +192,12 @@ func identity(r *source.Resolved) *version {
 	return &version{r.Digest, r.VersionID, r.ETag, r.Commit}
 }
 
-// wait is how long until the source is asked again.
-func (k *watched) wait() time.Duration {
-	interval := k.query.Interval
-	if _, users := source.Reason(k.err); k.err != nil && !users {
+// delay until the source is asked again.
+func delay(interval time.Duration, err error, failures int) time.Duration {
+	if _, users := source.Reason(err); err != nil && !users {
 		most := max(maxRetry, interval)
 		interval = most
-		if doublings := k.failures - 1; doublings < 16 {
+		if doublings := failures - 1; doublings < 16 {
 			interval = min(most, firstRetry<<doublings)
 		}
 	}

@@ -3,14 +3,17 @@ package sourcewatch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
@@ -238,11 +241,7 @@ func TestForgotten(t *testing.T) {
 			receive(t, w.told, "the first answer")
 			receive(t, w.asked, "the first question")
 			leave(w)
-			watched := func() bool {
-				w.Watcher.mu.Lock()
-				defer w.Watcher.mu.Unlock()
-				return w.watched[query("").id()] != nil
-			}
+			watched := func() bool { return w.poller.Wanted(query("").id()) }
 			for deadline := time.Now().Add(time.Minute); watched() && time.Now().Before(deadline); <-time.After(time.Millisecond) {
 				w.clock.Step(time.Minute)
 			}
@@ -259,22 +258,72 @@ func TestForgotten(t *testing.T) {
 const pinned = "0123456789012345678901234567890123456789"
 
 func TestWait(t *testing.T) {
-	w := &watched{query: Query{Interval: time.Minute}}
+	var failure error
+	failures := 0
 	within := func(what string, least, most time.Duration) {
 		t.Helper()
 		for range 100 {
-			if d := w.wait(); d < least || d > most {
+			if d := delay(time.Minute, failure, failures); d < least || d > most {
 				t.Fatalf("%s: %v, want from %v to %v", what, d, least, most)
 			}
 		}
 	}
 	within("after an answer", 54*time.Second, 65*time.Second)
-	w.err = &source.InvalidError{}
+	failure = &source.InvalidError{}
 	within("the user's fault", 54*time.Second, 65*time.Second)
-	w.err, w.failures = errors.New("away"), 1
+	failure, failures = errors.New("away"), 1
 	within("the first retry", 1800*time.Millisecond, 2200*time.Millisecond)
-	w.failures = 4
+	failures = 4
 	within("the fourth retry", 14*time.Second, 18*time.Second)
-	w.failures = 100
+	failures = 100
 	within("the last retry", 4*time.Minute, 6*time.Minute)
+}
+
+// TestOneTenantIsSlow: 96 functions of one tenant whose sources take as long as they may
+// do not delay the source of another: it is asked at once and then on its interval.
+func TestOneTenantIsSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var asked []time.Duration
+		began := time.Now()
+		w := New(Options{
+			Enqueue: func(types.NamespacedName) {}, Leads: func(types.NamespacedName) bool { return true }, Clock: clock.RealClock{},
+			Resolve: func(ctx context.Context, r source.Request, _ source.Credentials) (*source.Resolved, error) {
+				if r.Git.URL == "https://git.example/mine.git" {
+					mu.Lock()
+					defer mu.Unlock()
+					asked = append(asked, time.Since(began))
+					return &source.Resolved{Request: r, Commit: pinned}, nil
+				}
+				select {
+				case <-time.After(source.ResolveTimeout):
+					return nil, context.DeadlineExceeded
+				case <-ctx.Done():
+					return nil, ctx.Err()
+				}
+			},
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); w.Run(ctx) }()
+		check := func(namespace, name, url string) {
+			_, _ = w.Check(types.NamespacedName{Namespace: namespace, Name: name}, Query{Request: source.Request{Git: &source.Git{URL: url}}, Interval: time.Minute})
+		}
+		for i := range 96 {
+			check("slow", fmt.Sprint(i), fmt.Sprintf("https://slow-%d.example/a.git", i))
+		}
+		time.Sleep(time.Second) // of the bubble's clock
+		check("mine", "mine", "https://git.example/mine.git")
+		time.Sleep(20 * time.Minute)
+		cancel()
+		<-done
+		if len(asked) < 17 || asked[0] > source.ResolveTimeout {
+			t.Fatalf("asked at %v, want within %v and then each minute", asked, source.ResolveTimeout)
+		}
+		for i := 1; i < len(asked); i++ {
+			if gap := asked[i] - asked[i-1]; gap > 67*time.Second {
+				t.Errorf("a gap of %v, want a minute", gap)
+			}
+		}
+	})
 }
