@@ -189,6 +189,15 @@ func (e Endpoint) base() string {
 	return apis[e.Provider].base
 }
 
+// host of the endpoint's server.
+func (e Endpoint) host() string {
+	u, err := url.Parse(e.base())
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(u.Hostname())
+}
+
 // address of the endpoint for a person: without what may be secret in a URL.
 func (e Endpoint) address() string {
 	u, err := url.Parse(e.base())

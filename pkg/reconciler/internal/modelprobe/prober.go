@@ -5,13 +5,15 @@ package modelprobe
 
 import (
 	"context"
-	"sync"
+	"maps"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
+
+	"github.com/brunovlucena/knative-lambda-operator/internal/async"
 )
 
 // Checker tells whether models answer.
@@ -56,8 +58,9 @@ type Outcome struct {
 func (o Outcome) Available() bool { return !o.Time.IsZero() && o.Reason == "" }
 
 const (
-	// parallel endpoints are probed at once.
-	parallel = 8
+	// parallel endpoints are probed at once, of them perNamespace of one namespace and
+	// perHost of one server.
+	parallel, perNamespace, perHost = 16, 4, 8
 	// gap between two probes of an endpoint at least, whoever asks for another model
 	// of it.
 	gap = 2 * time.Second
@@ -86,198 +89,167 @@ type Options struct {
 // Prober is a Checker.
 type Prober struct {
 	Options
-	queue workqueue.TypedDelayingInterface[Endpoint]
-
-	mu     sync.Mutex
-	probed map[Endpoint]*probed
-	uses   map[types.NamespacedName][]Model
+	poller *async.Poller[Endpoint, query, report]
 }
 
-// probed is one endpoint, for all that use it.
-type probed struct {
+// query is what one key wants to know of an endpoint.
+type query struct {
 	settings Settings
-	keys     map[types.NamespacedName]struct{}
+	models   []string
+}
+
+// report is the outcome of the newest probe of an endpoint.
+type report struct {
 	verdicts map[string]Verdict // by model
+	interval time.Duration      // until the next probe
 	last     time.Time
-	told     time.Time
-	failures int
+	reported time.Time // the last that keys were enqueued for
 }
 
 var _ Checker = (*Prober)(nil)
 
 // New returns a Prober, which probes while Run runs.
 func New(o Options) *Prober {
-	return &Prober{
-		Options: o,
-		queue:   workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[Endpoint]{Name: "models", Clock: o.Clock}),
-		probed:  map[Endpoint]*probed{},
-		uses:    map[types.NamespacedName][]Model{},
-	}
+	p := &Prober{Options: o}
+	p.poller = async.New(async.Options[Endpoint, query, report]{
+		Name: "models", Clock: o.Clock, Parallel: parallel, PerNamespace: perNamespace, PerHost: perHost,
+		Call: p.call,
+		Host: Endpoint.host,
+		Failed: func(r report) bool {
+			for _, v := range r.verdicts {
+				if v.Dead {
+					return true
+				}
+			}
+			return false
+		},
+		Merge:   merge,
+		Changed: changed,
+		Next:    next,
+		Enqueue: o.Enqueue, Leads: o.Leads,
+	})
+	return p
 }
 
 // Check implements Checker.
 func (p *Prober) Check(key types.NamespacedName, settings Settings, models []Model) []Outcome {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	outcomes := make([]Outcome, len(models))
 	if settings.Interval == 0 {
-		p.leave(key, nil)
+		p.Forget(key)
 		return outcomes
 	}
-	p.leave(key, models)
-	p.uses[key] = models
+	byEndpoint := map[Endpoint][]string{}
+	for _, m := range models {
+		byEndpoint[m.Endpoint] = append(byEndpoint[m.Endpoint], m.Name)
+	}
+	p.poller.Retain(key, slices.Collect(maps.Keys(byEndpoint))...)
+	reports := map[Endpoint]report{}
+	for endpoint, names := range byEndpoint {
+		known, ok := p.poller.Check(key, endpoint, query{settings, names})
+		if !ok {
+			continue
+		}
+		reports[endpoint] = known
+		if settings.Interval < known.interval {
+			p.poller.Again(endpoint, jitter(settings.Interval))
+		}
+	}
 	for i, m := range models {
-		known := p.probed[m.Endpoint]
-		if known == nil {
-			known = &probed{settings: settings, keys: map[types.NamespacedName]struct{}{}}
-			p.probed[m.Endpoint] = known
-			p.queue.Add(m.Endpoint)
+		known, ok := reports[m.Endpoint]
+		if !ok {
+			continue
 		}
-		known.keys[key] = struct{}{}
-		if known.settings != settings { // what waits by the old interval need not
-			known.settings = settings
-			p.queue.AddAfter(m.Endpoint, known.wait())
-		}
-		verdict, ok := known.verdicts[m.Name]
-		switch {
-		case ok:
-			outcomes[i] = Outcome{Verdict: verdict, Time: known.told}
-		case !known.last.IsZero():
-			p.queue.AddAfter(m.Endpoint, max(0, gap-p.Clock.Since(known.last)))
+		if verdict, ok := known.verdicts[m.Name]; ok {
+			outcomes[i] = Outcome{Verdict: verdict, Time: known.reported}
+		} else {
+			p.poller.Again(m.Endpoint, gap-p.Clock.Since(known.last))
 		}
 	}
 	return outcomes
 }
 
 // Forget implements Checker.
-func (p *Prober) Forget(key types.NamespacedName) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.leave(key, nil)
-}
-
-// leave takes the key from the endpoints that it uses no more, and an endpoint from
-// those that are probed when nobody uses it any more.
-func (p *Prober) leave(key types.NamespacedName, still []Model) {
-	stays := map[Endpoint]bool{}
-	for _, m := range still {
-		stays[m.Endpoint] = true
-	}
-	for _, m := range p.uses[key] {
-		known := p.probed[m.Endpoint]
-		if stays[m.Endpoint] || known == nil {
-			continue
-		}
-		delete(known.keys, key)
-		if len(known.keys) == 0 {
-			delete(p.probed, m.Endpoint)
-		}
-	}
-	delete(p.uses, key)
-}
+func (p *Prober) Forget(key types.NamespacedName) { p.poller.Forget(key) }
 
 // Run probes until the context ends.
-func (p *Prober) Run(ctx context.Context) {
-	var workers sync.WaitGroup
-	for range parallel {
-		workers.Go(func() {
-			for p.next(ctx) {
-			}
-		})
-	}
-	<-ctx.Done()
-	p.queue.ShutDown()
-	workers.Wait()
-}
+func (p *Prober) Run(ctx context.Context) { p.poller.Run(ctx) }
 
-func (p *Prober) next(ctx context.Context) bool {
-	endpoint, quit := p.queue.Get()
-	if quit {
-		return false
-	}
-	defer p.queue.Done(endpoint)
-	if known, models, timeout := p.begin(endpoint); known != nil {
-		bounded, cancel := context.WithTimeout(ctx, timeout)
-		verdicts := p.Ask(bounded, endpoint, models)
-		cancel()
-		if ctx.Err() == nil {
-			p.end(endpoint, known, verdicts)
-		}
-	}
-	return true
-}
-
-// begin tells which models are asked for, if anybody who is responsible still does.
-func (p *Prober) begin(endpoint Endpoint) (*probed, []string, time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	known := p.probed[endpoint]
-	if known == nil {
-		return nil, nil, 0
-	}
-	asked := map[string]bool{}
+// call probes an endpoint for all models that are asked for.
+func (p *Prober) call(ctx context.Context, endpoint Endpoint, queries []query) report {
 	var models []string
-	for key := range known.keys {
-		if !p.Leads(key) {
-			p.leave(key, nil)
-			continue
-		}
-		for _, m := range p.uses[key] {
-			if m.Endpoint == endpoint && !asked[m.Name] {
-				asked[m.Name] = true
-				models = append(models, m.Name)
+	var timeout time.Duration
+	for _, q := range queries {
+		timeout = max(timeout, q.settings.Timeout)
+		for _, m := range q.models {
+			if !slices.Contains(models, m) {
+				models = append(models, m)
 			}
 		}
 	}
-	if p.probed[endpoint] != known {
-		return nil, nil, 0
-	}
-	return known, models, known.settings.Timeout
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	verdicts := p.Ask(ctx, endpoint, models)
+	return report{verdicts: verdicts, last: p.Clock.Now().Truncate(time.Second)}
 }
 
-// end records the verdicts, tells whose have changed, and comes back later.
-func (p *Prober) end(endpoint Endpoint, known *probed, verdicts map[string]Verdict) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.probed[endpoint] != known {
-		return // forgotten meanwhile
+// merge decides which probe's time is in status: not that of each, as each is a write.
+func merge(queries []query, before *report, after report) report {
+	after.interval = shortest(queries)
+	after.reported = after.last
+	if before == nil {
+		return after
 	}
-	before := known.verdicts
-	known.last, known.verdicts = p.Clock.Now().Truncate(time.Second), verdicts
-	due, dead := known.last.Sub(known.told) >= tellEvery, false
-	for _, v := range verdicts {
-		dead = dead || v.Dead
-	}
-	if known.failures++; !dead {
-		known.failures = 0
-	}
-	for key := range known.keys {
-		news := due
-		for _, m := range p.uses[key] {
-			if m.Endpoint != endpoint {
-				continue
-			}
-			verdict, ok := verdicts[m.Name]
-			if !ok { // it was asked for after the probe began
-				p.queue.AddAfter(endpoint, gap)
-				continue
-			}
-			old, had := before[m.Name]
-			news = news || !had || old != verdict
-		}
-		if news {
-			known.told = known.last
-			p.Enqueue(key)
+	for _, q := range queries {
+		if changed(q, before, after) {
+			return after
 		}
 	}
-	p.queue.AddAfter(endpoint, known.wait())
+	after.reported = before.reported
+	return after
 }
 
-// wait is how long until the endpoint is probed again.
-func (k *probed) wait() time.Duration {
-	interval := k.settings.Interval
-	if k.failures > 1 {
-		interval = min(interval<<min(k.failures-1, 3), max(maxBackoff, interval))
+// changed: a verdict is new or another, or the time is due.
+func changed(q query, before *report, after report) bool {
+	if before == nil || after.last.Sub(before.reported) >= tellEvery {
+		return true
 	}
+	for _, m := range q.models {
+		verdict, ok := after.verdicts[m]
+		if !ok {
+			continue // asked for after the probe began
+		}
+		if old, had := before.verdicts[m]; !had || old != verdict {
+			return true
+		}
+	}
+	return false
+}
+
+// next probe: soon where a model was asked for meanwhile, else on the interval, and more
+// and more seldom while the endpoint fails.
+func next(queries []query, r report, failures int) (async.Then, time.Duration) {
+	for _, q := range queries {
+		for _, m := range q.models {
+			if _, ok := r.verdicts[m]; !ok {
+				return async.Repeat, gap
+			}
+		}
+	}
+	interval := shortest(queries)
+	if failures > 1 {
+		interval = min(interval<<min(failures-1, 3), max(maxBackoff, interval))
+	}
+	return async.Repeat, jitter(interval)
+}
+
+func shortest(queries []query) time.Duration {
+	interval := queries[0].settings.Interval
+	for _, q := range queries {
+		interval = min(interval, q.settings.Interval)
+	}
+	return interval
+}
+
+func jitter(interval time.Duration) time.Duration {
 	return wait.Jitter(time.Duration(float64(interval)*(1-spread/2)), spread)
 }

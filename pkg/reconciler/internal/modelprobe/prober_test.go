@@ -2,11 +2,14 @@ package modelprobe
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 )
 
@@ -108,11 +111,8 @@ func (w *world) later(t *testing.T, step time.Duration) time.Duration {
 func (w *world) recorded(t *testing.T) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		w.Prober.mu.Lock()
-		known := w.probed[here]
-		done := known != nil && known.last.Equal(w.clock.Now().Truncate(time.Second))
-		w.Prober.mu.Unlock()
-		if done {
+		known, ok := w.poller.Check(one, here, query{settings, []string{small.Name}}) // as it is
+		if ok && known.last.Equal(w.clock.Now().Truncate(time.Second)) {
 			return
 		}
 	}
@@ -229,10 +229,7 @@ func TestNobody(t *testing.T) {
 			end(w)
 			for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 				w.clock.Step(time.Minute)
-				w.Prober.mu.Lock()
-				_, still := w.probed[here]
-				w.Prober.mu.Unlock()
-				if !still {
+				if !w.poller.Wanted(here) {
 					return
 				}
 				if time.Now().After(deadline) {
@@ -254,4 +251,42 @@ func TestShorterInterval(t *testing.T) {
 	if waited := w.later(t, 5*time.Second); waited > 2*time.Minute {
 		t.Errorf("asked again after %v, want the new interval", waited)
 	}
+}
+
+// TestOneTenantIsSlow: endpoints of one tenant that never answer do not delay the probe
+// of another's.
+func TestOneTenantIsSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var asked []time.Duration
+		began := time.Now()
+		p := New(Options{
+			Enqueue: func(types.NamespacedName) {}, Leads: func(types.NamespacedName) bool { return true }, Clock: clock.RealClock{},
+			Ask: func(ctx context.Context, e Endpoint, models []string) map[string]Verdict {
+				if e == here {
+					mu.Lock()
+					defer mu.Unlock()
+					asked = append(asked, time.Since(began))
+					return map[string]Verdict{models[0]: {}}
+				}
+				<-ctx.Done()
+				return map[string]Verdict{models[0]: dead}
+			},
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); p.Run(ctx) }()
+		slow := Settings{Interval: time.Minute, Timeout: 10 * time.Second}
+		for i := range 96 {
+			p.Check(types.NamespacedName{Namespace: "slow", Name: fmt.Sprint(i)}, slow, []Model{{Endpoint{"ollama", fmt.Sprintf("http://slow-%d.test", i)}, "m"}})
+		}
+		time.Sleep(time.Second) // of the bubble's clock
+		p.Check(one, slow, []Model{small})
+		time.Sleep(10 * time.Minute)
+		cancel()
+		<-done
+		if len(asked) < 8 || asked[0] > slow.Timeout {
+			t.Errorf("asked at %v, want at once and then each minute", asked)
+		}
+	})
 }
