@@ -15,13 +15,14 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgotesting "k8s.io/client-go/testing"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/receiverpath"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/approval"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 )
 
-const approvals = "/agents/team/bruno/approvals"
+var approvals = at(receiverpath.Approvals, "bruno")
 
 func asking(id string) event.Event {
 	return newEvent(id, events.ApprovalRequested, "/team/bruno", `{"action":"reboot","arguments":{"node":"a"}}`)
