@@ -195,3 +195,17 @@ func (w *world) call(method, user, query, body string) (int, string) {
 func (w *world) decide(user, id, body string) (int, string) {
 	return w.call(http.MethodPost, user, "?id="+id, body)
 }
+
+// newRequest posts an event in the structured mode.
+func newRequest(t *testing.T, path, body string) *http.Request {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/cloudevents+json")
+	return r
+}
+
+func (w *world) serve(r *http.Request) (int, string) {
+	recorded := httptest.NewRecorder()
+	w.events.ServeHTTP(recorded, r)
+	return recorded.Code, recorded.Body.String()
+}
