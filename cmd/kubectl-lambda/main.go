@@ -18,7 +18,7 @@ func main() {
 	defer stop()
 	root := plugin.NewCommand(genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr})
 	if err := root.ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
+		fmt.Fprintln(os.Stderr, "error:", plugin.Safe(err))
 		stop()
 		os.Exit(1) //nolint:gocritic // stop has been called
 	}

@@ -39,10 +39,6 @@ const (
 	ByReceiver = "receiver"
 )
 
-// Path of what the receiver serves for an agent, below which approvals and controls
-// are.
-func Path(namespace, agent string) string { return "/agents/" + namespace + "/" + agent }
-
 // Name of the ApprovalRequest of an agent's event. An agent that was deleted and made
 // anew asks anew.
 func Name(agent *v1alpha1.LambdaAgent, id string) string {

@@ -139,10 +139,3 @@ func DeadLetterQueue(namespace, function string) string {
 func AgentDeadLetterQueue(namespace, agent string) string {
 	return "lambda.dlq." + namespace + ".agents." + agent
 }
-
-// DeadLettersPath is where the receiver takes the dead letters of functions, below
-// their namespace, and those of agents, below their namespace and AgentsPath.
-const (
-	DeadLettersPath = "/dead-letters/"
-	AgentsPath      = "agents/"
-)

@@ -2,20 +2,22 @@ package modelproxy
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"strconv"
 	"time"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/httpserver"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/runtime"
 )
 
 // drain is how long calls may go on after the end was asked for. Kubernetes ends the
 // pod sooner where the agent's requests may not take so long.
 const drain = 10 * time.Minute
+
+// pause is how long an agent may stop reading a stream of tokens.
+const pause = 10 * time.Minute
 
 // Run serves until ctx ends, and then what runs.
 func Run(ctx context.Context, getenv func(string) string) error {
@@ -38,18 +40,5 @@ func Run(ctx context.Context, getenv func(string) string) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: newServer(cfg, b, t), ReadHeaderTimeout: 10 * time.Second}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	select {
-	case err := <-served:
-		return err
-	case <-ctx.Done():
-	}
-	end, cancel := context.WithTimeout(context.Background(), drain)
-	defer cancel()
-	if err := server.Shutdown(end); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		return err
-	}
-	return nil
+	return httpserver.Serve(ctx, httpserver.Options{Name: "model proxy", Handler: newServer(cfg, b, t), WriteTimeout: pause, DrainTimeout: drain}, listener)
 }

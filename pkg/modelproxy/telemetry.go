@@ -26,6 +26,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/httpserver"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/metrics"
 )
 
@@ -108,9 +109,9 @@ func (t *telemetry) expose(ctx context.Context, port int, registry *promclient.R
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	server, bounded := httpserver.New(httpserver.Options{Name: "metrics", Handler: mux}, listener)
 	go func() {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(bounded); !errors.Is(err, http.ErrServerClosed) {
 			slog.Error("metrics are no longer served", "error", err)
 		}
 	}()

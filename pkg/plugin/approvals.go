@@ -53,7 +53,7 @@ func (o *options) requests(ctx context.Context, agent string, query url.Values) 
 
 func (o *options) approvalTable(agent string, all []v1alpha1.ApprovalRequest) error {
 	if len(all) == 0 {
-		fmt.Fprintf(o.ErrOut, "Agent %s asks for nothing.\n", agent)
+		fmt.Fprintf(o.ErrOut, "Agent %s asks for nothing.\n", line(agent))
 		return nil
 	}
 	w := printers.GetNewTabWriter(o.Out)
@@ -68,7 +68,7 @@ func (o *options) approvalTable(agent string, all []v1alpha1.ApprovalRequest) er
 		if by == "" {
 			by = "-"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", r.Spec.ID, r.Spec.Action, decision, by, left, duration.HumanDuration(time.Since(r.CreationTimestamp.Time)))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", line(r.Spec.ID), line(r.Spec.Action), line(decision), line(by), left, duration.HumanDuration(time.Since(r.CreationTimestamp.Time)))
 	}
 	return w.Flush()
 }
@@ -78,6 +78,9 @@ func (o *options) showApproval() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "show AGENT ID", Short: "Show what an agent asked for", Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if args[1] == "" {
+				return errEmptyID
+			}
 			list, err := o.requests(cmd.Context(), args[0], url.Values{"id": {args[1]}})
 			if err != nil {
 				return err
@@ -101,28 +104,28 @@ func (o *options) showApproval() *cobra.Command {
 
 func (o *options) describeApproval(r *v1alpha1.ApprovalRequest) error {
 	w := printers.GetNewTabWriter(o.Out)
-	line := func(name, value string) {
+	field := func(name, value string) {
 		if value != "" {
-			fmt.Fprintf(w, "%s:\t%s\n", name, value)
+			fmt.Fprintf(w, "%s:\t%s\n", name, line(value))
 		}
 	}
-	line("ID", r.Spec.ID)
-	line("Agent", r.Namespace+"/"+r.Spec.Agent)
-	line("Action", r.Spec.Action)
-	line("Deadline", r.Spec.Deadline.UTC().Format(time.RFC3339)+", then "+r.Spec.TimeoutAction)
+	field("ID", r.Spec.ID)
+	field("Agent", r.Namespace+"/"+r.Spec.Agent)
+	field("Action", r.Spec.Action)
+	field("Deadline", r.Spec.Deadline.UTC().Format(time.RFC3339)+", then "+r.Spec.TimeoutAction)
 	for _, n := range r.Status.Notices {
 		asked := n.Error
 		if n.Time != nil {
 			asked = "asked at " + n.Time.UTC().Format(time.RFC3339)
 		}
-		line("Provider "+string(n.Provider), asked)
+		field("Provider "+string(n.Provider), asked)
 	}
 	for _, c := range r.Status.Consents {
-		line("Consent", fmt.Sprintf("%s, for provider %s", c.By, c.Provider))
+		field("Consent", fmt.Sprintf("%s, for provider %s", c.By, c.Provider))
 	}
-	line("Decision", string(r.Status.Decision))
-	line("Decided by", r.Status.DecidedBy)
-	line("Reason", r.Status.Reason)
+	field("Decision", string(r.Status.Decision))
+	field("Decided by", r.Status.DecidedBy)
+	field("Reason", r.Status.Reason)
 	if err := w.Flush(); err != nil {
 		return err
 	}
@@ -130,7 +133,7 @@ func (o *options) describeApproval(r *v1alpha1.ApprovalRequest) error {
 	if err := json.Indent(&indented, []byte(r.Spec.Data), "", "  "); err != nil {
 		return err
 	}
-	fmt.Fprintf(o.Out, "\n%s\n", indented.Bytes())
+	fmt.Fprintf(o.Out, "\n%s\n", block(indented.String()))
 	return nil
 }
 
@@ -139,16 +142,19 @@ func (o *options) decide(verb string, decision v1alpha1.ApprovalDecision, short 
 	cmd := &cobra.Command{
 		Use: verb + " AGENT ID", Short: short, Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if args[1] == "" {
+				return errEmptyID
+			}
 			return o.with(cmd.Context(), func(r *receiver) error {
 				var decided v1alpha1.ApprovalRequest
 				if err := r.post(cmd.Context(), agents.APIPath(o.namespace, args[0]), url.Values{"id": {args[1]}}, d, &decided); err != nil {
 					return err
 				}
 				if decided.Status.Decision == "" {
-					fmt.Fprintf(o.Out, "%s: %d of %d have consented\n", decided.Spec.ID, len(decided.Status.Consents), len(decided.Spec.Providers))
+					fmt.Fprintf(o.Out, "%s: %d of %d have consented\n", line(decided.Spec.ID), len(decided.Status.Consents), len(decided.Spec.Providers))
 					return nil
 				}
-				fmt.Fprintf(o.Out, "%s %s\n", decided.Spec.ID, decided.Status.Decision)
+				fmt.Fprintf(o.Out, "%s %s\n", line(decided.Spec.ID), line(string(decided.Status.Decision)))
 				return nil
 			})
 		},

@@ -48,6 +48,9 @@ func TestApprovalsRefused(t *testing.T) {
 	}{
 		{"accepts 1 arg(s)", []string{"approvals", "list"}},
 		{"accepts 2 arg(s)", []string{"approvals", "grant", "bruno"}},
+		{"expected an id, got an empty one", []string{"approvals", "grant", "bruno", ""}},
+		{"expected an id, got an empty one", []string{"approvals", "deny", "bruno", ""}},
+		{"expected an id, got an empty one", []string{"approvals", "show", "bruno", ""}},
 		{`has no request "2"`, []string{"approvals", "deny", "bruno", "2"}},
 		{"not found", []string{"approvals", "list", "nobody"}},
 		{`provider "custom" is not asked`, []string{"approvals", "grant", "bruno", "a/1", "--provider", "custom"}},

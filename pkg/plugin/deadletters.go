@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -81,7 +82,7 @@ func (o *options) table(owner deadletter.Owner, letters []events.DeadLetter) err
 	w := printers.GetNewTabWriter(o.Out)
 	fmt.Fprintln(w, "ID\tTYPE\tSOURCE\tCODE\tATTEMPTS\tSIZE\tAGE\tREASON")
 	for _, l := range letters {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", l.ID, l.Type, l.Source, number(l.ErrorCode), number(l.Attempts), l.Size, age(l.DeadTime), l.ErrorReason)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", line(l.ID), line(l.Type), line(l.Source), number(l.ErrorCode), number(l.Attempts), l.Size, age(l.DeadTime), line(l.ErrorReason))
 	}
 	return w.Flush()
 }
@@ -104,12 +105,20 @@ func age(dead string) string {
 func write(out io.Writer, format string, what any) error {
 	switch format {
 	case "json":
-		encoder := json.NewEncoder(out)
+		var text bytes.Buffer
+		encoder := json.NewEncoder(&text)
 		encoder.SetIndent("", "  ")
-		return encoder.Encode(what)
+		if err := encoder.Encode(what); err != nil {
+			return err
+		}
+		_, err := io.WriteString(out, escapeJSON(text.String()))
+		return err
 	case "yaml":
-		text, err := yaml.Marshal(what)
+		text, err := json.Marshal(what)
 		if err != nil {
+			return err
+		}
+		if text, err = yaml.JSONToYAML([]byte(escapeJSON(string(text)))); err != nil {
 			return err
 		}
 		_, err = out.Write(text)
@@ -119,13 +128,17 @@ func write(out io.Writer, format string, what any) error {
 }
 
 func (o *options) show() *cobra.Command {
-	var output string
+	var output, source string
 	cmd := &cobra.Command{
 		Use: "show [TYPE/]NAME ID", Short: "Show a dead letter with its data", Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			query, err := selection(cmd, args, false, source)
+			if err != nil {
+				return err
+			}
 			return o.withOwner(cmd.Context(), args[0], func(r *receiver, owner deadletter.Owner) error {
 				var list api.ShownList
-				if err := r.get(cmd.Context(), http.MethodGet, api.Path(owner), url.Values{"id": {args[1]}}, &list); err != nil {
+				if err := r.get(cmd.Context(), http.MethodGet, api.Path(owner), query, &list); err != nil {
 					return err
 				}
 				if output != "" {
@@ -141,62 +154,82 @@ func (o *options) show() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json or yaml")
+	sourceFlag(cmd, &source)
 	return cmd
 }
 
 func (o *options) describe(s *api.Shown) error {
 	w := printers.GetNewTabWriter(o.Out)
-	line := func(name, value string) {
+	field := func(name, value string) {
 		if value != "" && value != "0" {
-			fmt.Fprintf(w, "%s:\t%s\n", name, value)
+			fmt.Fprintf(w, "%s:\t%s\n", name, line(value))
 		}
 	}
-	line("ID", s.ID)
-	line("Source", s.Source)
-	line("Type", s.Type)
-	line("Subject", s.Subject)
-	line("Error code", strconv.Itoa(s.ErrorCode))
-	line("Reason", s.ErrorReason)
-	line("Attempts", strconv.Itoa(s.Attempts))
-	line("Sent to", s.Origin)
-	line("Died", s.DeadTime)
+	field("ID", s.ID)
+	field("Source", s.Source)
+	field("Type", s.Type)
+	field("Subject", s.Subject)
+	field("Error code", strconv.Itoa(s.ErrorCode))
+	field("Reason", s.ErrorReason)
+	field("Attempts", strconv.Itoa(s.Attempts))
+	field("Sent to", s.Origin)
+	field("Died", s.DeadTime)
 	data := s.Raw
 	if len(s.Event) > 0 {
 		var e event.Event
 		if err := json.Unmarshal(s.Event, &e); err != nil {
 			return err
 		}
-		line("Content type", e.DataContentType())
+		field("Content type", e.DataContentType())
 		data = e.Data()
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(o.Out, "\n%s\n", data)
+	fmt.Fprintf(o.Out, "\n%s\n", block(string(data)))
 	return nil
 }
 
-// selection is which letters a command is for: an id, or all where that is said.
-func selection(args []string, all bool) (url.Values, error) {
+// selection is which dead letters a command is for: those of an id, and of a source if
+// that is given, or all.
+func selection(cmd *cobra.Command, args []string, all bool, source string) (url.Values, error) {
+	given := cmd.Flags().Changed("source")
 	switch {
 	case len(args) == 2 && all:
 		return nil, errors.New("expected an id or --all, got both")
+	case len(args) == 2 && args[1] == "":
+		return nil, errEmptyID
+	case given && source == "":
+		return nil, errors.New("--source: expected the source of an event, got an empty one")
+	case len(args) == 2 && given:
+		return url.Values{"id": {args[1]}, "source": {source}}, nil
 	case len(args) == 2:
 		return url.Values{"id": {args[1]}}, nil
+	case given:
+		return nil, errors.New("--source: expected an id beside it")
 	case !all:
 		return nil, errors.New("expected the id of a dead letter, or --all")
 	}
-	return nil, nil
+	return url.Values{"all": {"true"}}, nil
+}
+
+// errEmptyID refuses an argument that is empty, as a variable is that is not set.
+var errEmptyID = errors.New("expected an id, got an empty one")
+
+// sourceFlag tells dead letters of one id apart.
+func sourceFlag(cmd *cobra.Command, source *string) {
+	cmd.Flags().StringVar(source, "source", "", "Only those of this source: events are identified by source and id together")
 }
 
 func (o *options) replay() *cobra.Command {
 	var all bool
+	var source string
 	cmd := &cobra.Command{
-		Use: "replay [TYPE/]NAME [ID]", Short: "Send dead letters again",
-		Long: "Send dead letters to where they were to go again. What is taken leaves the queue, and what is not stays.",
+		Use: "replay [TYPE/]NAME [ID]", Short: "Redeliver dead letters",
+		Long: "Redeliver dead letters to their original destination. Delivered events are removed from the queue; failed ones remain.",
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			query, err := selection(args, all)
+			query, err := selection(cmd, args, all, source)
 			if err != nil {
 				return err
 			}
@@ -210,6 +243,7 @@ func (o *options) replay() *cobra.Command {
 			})
 		},
 	}
+	sourceFlag(cmd, &source)
 	cmd.Flags().BoolVar(&all, "all", false, "All of them")
 	return cmd
 }
@@ -233,24 +267,25 @@ func (o *options) progress(lines io.Reader) error {
 			return fmt.Errorf("after %d delivered: %s", delivered, l.Problem)
 		case l.Error != "":
 			stay++
-			fmt.Fprintf(o.Out, "%s\tnot delivered: %s\n", l.ID, l.Error)
+			fmt.Fprintf(o.Out, "%s\tnot delivered: %s\n", line(l.ID), line(l.Error))
 		default:
 			delivered++
-			fmt.Fprintf(o.Out, "%s\tdelivered (%d)\n", l.ID, l.Status)
+			fmt.Fprintf(o.Out, "%s\tdelivered (%d)\n", line(l.ID), l.Status)
 		}
 	}
 }
 
 func (o *options) purge() *cobra.Command {
 	var all, yes bool
+	var source string
 	cmd := &cobra.Command{
 		Use: "purge [TYPE/]NAME [ID]", Short: "Remove dead letters for good", Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			query, err := selection(args, all)
+			query, err := selection(cmd, args, all, source)
 			if err != nil {
 				return err
 			}
-			if all && !yes && !o.confirmed(fmt.Sprintf("Remove all dead letters of %s/%s for good?", o.namespace, args[0])) {
+			if all && !yes && !o.confirmed(fmt.Sprintf("Remove all dead letters of %s/%s for good?", o.namespace, line(args[0]))) {
 				return errors.New("nothing was removed; --yes removes without asking")
 			}
 			return o.withOwner(cmd.Context(), args[0], func(r *receiver, owner deadletter.Owner) error {
@@ -263,6 +298,7 @@ func (o *options) purge() *cobra.Command {
 			})
 		},
 	}
+	sourceFlag(cmd, &source)
 	cmd.Flags().BoolVar(&all, "all", false, "All of them")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "Do not ask")
 	return cmd

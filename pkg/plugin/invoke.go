@@ -198,8 +198,8 @@ func (i *invocation) print(response *http.Response, took time.Duration) error {
 	if kind := response.Header.Get("Ce-Type"); kind != "" {
 		said += ", event " + kind
 	}
-	fmt.Fprintf(i.ErrOut, "%s, %s, %v\n", said, orNone(response.Header.Get("Content-Type")), took.Round(time.Millisecond))
-	last := &lastByte{w: i.Out}
+	fmt.Fprintf(i.ErrOut, "%s, %s, %v\n", line(said), line(orNone(response.Header.Get("Content-Type"))), took.Round(time.Millisecond))
+	last := &lastByte{w: onTerminal(i.Out)}
 	if _, err := io.Copy(last, response.Body); err != nil {
 		return err
 	}
@@ -207,7 +207,7 @@ func (i *invocation) print(response *http.Response, took time.Duration) error {
 		fmt.Fprintln(i.Out)
 	}
 	if response.StatusCode >= http.StatusBadRequest {
-		return fmt.Errorf("the function answered %s", response.Status)
+		return fmt.Errorf("the function answered %s", line(response.Status))
 	}
 	return nil
 }

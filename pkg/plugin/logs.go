@@ -86,8 +86,8 @@ func (l *logReader) build(ctx context.Context, f *v1alpha1.LambdaFunction) error
 		}, fmt.Sprintf("Job %s has no pod just now; -f waits for the next.", b.JobName))
 	}
 	if b.Failure != nil {
-		fmt.Fprintf(l.ErrOut, "%s in step %s: %s\n", b.Failure.Reason, b.Failure.Step, b.Failure.Message)
-		fmt.Fprintln(l.Out, b.Failure.Log)
+		fmt.Fprintf(l.ErrOut, "%s in step %s: %s\n", line(b.Failure.Reason), line(b.Failure.Step), line(b.Failure.Message))
+		fmt.Fprintln(onTerminal(l.Out), b.Failure.Log)
 		return nil
 	}
 	fmt.Fprintf(l.ErrOut, "The build of %s is done, and its pod is gone.\n", b.Image)
@@ -137,7 +137,7 @@ func (l *logReader) pods(ctx context.Context, selector string, containers func(*
 		go func() {
 			defer reading.Done()
 			if err := l.pod(ctx, pod, containers(pod), true); err != nil && ctx.Err() == nil {
-				fmt.Fprintf(l.ErrOut, "%s: %v\n", pod.Name, err)
+				fmt.Fprintf(l.ErrOut, "%s: %s\n", pod.Name, Safe(err))
 			}
 		}()
 	}
@@ -182,15 +182,15 @@ func (l *logReader) pod(ctx context.Context, pod *corev1.Pod, containers []strin
 }
 
 func (l *logReader) copy(from io.Reader, prefix string) error {
-	reader := bufio.NewReader(from)
+	reader, out := bufio.NewReader(from), onTerminal(l.Out)
 	for {
-		line, err := reader.ReadString('\n')
-		if line != "" {
-			if line[len(line)-1] != '\n' {
-				line += "\n"
+		text, err := reader.ReadString('\n')
+		if text != "" {
+			if text[len(text)-1] != '\n' {
+				text += "\n"
 			}
 			l.mu.Lock()
-			fmt.Fprint(l.Out, prefix+line)
+			fmt.Fprint(out, prefix+text)
 			l.mu.Unlock()
 		}
 		if errors.Is(err, io.EOF) {

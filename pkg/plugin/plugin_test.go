@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -65,7 +66,7 @@ func newWorld(t *testing.T, objects ...runtime.Object) *world {
 		t.Fatal(err)
 	}
 	w.function = &v1alpha1.LambdaFunction{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "greeter"}}
-	w.function.Status.URL, w.function.Status.Address = at, &duckv1.Addressable{URL: at}
+	w.function.Status.URL, w.function.Status.Address = at, &duckv1.Addressable{URL: apis.HTTP("greeter.team.svc.cluster.local")}
 	w.function.Status.LatestCreatedRevisionName, w.function.Status.LatestReadyRevisionName = "greeter-1", "greeter-1"
 
 	kube := fake.NewClientset(append(objects, pod("knative-lambda", "receiver-x", map[string]string{"app": "knative-lambda-receiver"}))...)
@@ -79,7 +80,7 @@ func newWorld(t *testing.T, objects ...runtime.Object) *world {
 		review.Status.Allowed = review.Spec.ResourceAttributes.Namespace == "team"
 		return true, review, nil
 	})
-	letters := &deadletter.Service{Store: w.store, Functions: rtesting.Functions{{Namespace: "team", Name: "greeter"}: w.function}, Agents: rtesting.Agents{}, Sender: deadletter.Sender{Client: http.DefaultClient}}
+	letters := &deadletter.Service{Store: w.store, Functions: rtesting.Functions{{Namespace: "team", Name: "greeter"}: w.function}, Agents: rtesting.Agents{}, Sender: deadletter.NewSender(clientTo(called))}
 	reviewer := access.NewReviewer(kube)
 	people := http.NewServeMux()
 	people.Handle("/", api.New(letters, reviewer, func(context.Context, string, string, deadletter.Owner) {}))
@@ -106,6 +107,13 @@ func newWorld(t *testing.T, objects ...runtime.Object) *world {
 		},
 	}
 	return w
+}
+
+// clientTo sends every request to one server.
+func clientTo(server *httptest.Server) *http.Client {
+	return &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, server.Listener.Addr().String())
+	}}}
 }
 
 func (w *world) answer(out http.ResponseWriter, r *http.Request) {
@@ -189,6 +197,16 @@ func TestDeadLetters(t *testing.T) {
 
 	w.fails("expected the id of a dead letter, or --all", "dlq", "replay", "greeter")
 	w.fails("got both", "dlq", "replay", "greeter", "a", "--all")
+	for _, verb := range []string{"show", "replay", "purge"} {
+		w.fails("expected an id, got an empty one", "dlq", verb, "greeter", "")
+		w.fails("--source: expected the source of an event, got an empty one", "dlq", verb, "greeter", "a", "--source", "")
+		w.fails("there is no dead letter of that id and source", "dlq", verb, "greeter", "a", "--source", "/other")
+	}
+	w.fails("expected an id, got an empty one", "dlq", "purge", "greeter", "", "--yes")
+	w.fails("--source: expected an id beside it", "dlq", "purge", "greeter", "--all", "--source", "/shop")
+	if n := len(w.store.IDs(queue)); n != 3 {
+		t.Fatalf("%d dead letters are left, want all 3", n)
+	}
 	w.status = http.StatusInternalServerError
 	w.fails("not all dead letters were delivered", "dlq", "replay", "greeter", "a")
 	if !strings.Contains(w.out.String(), "a\tnot delivered: the answer was 500") || !strings.Contains(w.out.String(), "0 delivered, 1 stay in the queue") {
@@ -196,7 +214,7 @@ func TestDeadLetters(t *testing.T) {
 	}
 	w.status = http.StatusOK
 	w.says("a\tdelivered (200)\n1 delivered, 0 stay in the queue\n", "dlq", "replay", "greeter", "a")
-	w.says("1 removed", "dlq", "purge", "greeter", "b")
+	w.says("1 removed", "dlq", "purge", "greeter", "b", "--source", "/shop")
 
 	w.input = "n\n"
 	w.fails("nothing was removed", "dlq", "purge", "greeter", "--all")

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -34,20 +35,30 @@ const (
 
 // sink is where events are posted to.
 type sink struct {
-	url    string
+	url string
+	// name is the URL without its path, which may prove to whom it was given: for logs.
+	name   string
 	client *http.Client
 }
 
 // newSink is nil without a URL.
-func newSink(url string) *sink {
-	if url == "" {
+func newSink(to string) *sink {
+	if to == "" {
 		return nil
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.Proxy = nil // sinks are addresses of the cluster
 	transport.MaxIdleConnsPerHost = 100
-	return &sink{url: url, client: &http.Client{Transport: transport, Timeout: sinkTimeout,
+	return &sink{url: to, name: hostOf(to), client: &http.Client{Transport: transport, Timeout: sinkTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+}
+
+func hostOf(to string) string {
+	u, err := url.Parse(to)
+	if err != nil {
+		return "the sink"
+	}
+	return u.Scheme + "://" + u.Host
 }
 
 // post tries to hand the event over, with growing delays, until the sink has
@@ -85,13 +96,17 @@ func (s *sink) attempt(ctx context.Context, e *event.Event) error {
 		}
 	}
 	response, err := s.client.Do(r)
+	var failed *url.Error
+	if errors.As(err, &failed) { // its text has the whole URL
+		err = fmt.Errorf("sending to %s: %w", s.name, failed.Err)
+	}
 	if err != nil {
 		return err
 	}
 	defer response.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 64<<10)) // so that the connection is kept
 	if response.StatusCode < 200 || response.StatusCode > 299 {
-		return fmt.Errorf("%s answered %s", s.url, response.Status)
+		return fmt.Errorf("%s answered %s", s.name, response.Status)
 	}
 	return nil
 }
@@ -134,7 +149,7 @@ func (o *outbox) send() {
 
 func (o *outbox) lost(e *event.Event, err error) {
 	o.telemetry.responseSent(false)
-	slog.Error("a response event was lost", "error", err, "event_id", e.ID(), "event_type", e.Type(), "sink", o.sink.url)
+	slog.Error("a response event was lost", "error", err, "event_id", e.ID(), "event_type", e.Type(), "sink", o.sink.name)
 }
 
 // add never waits: where too many events wait already, this one is lost.

@@ -27,7 +27,8 @@ func matches(t *testing.T, selector metav1.LabelSelector, of map[string]string) 
 }
 
 // TestOperatorNetworkPolicies: each Deployment is held by one policy, which opens
-// ports that it listens on and no others than these.
+// ports that it listens on and no others than these. Metrics, which name the namespaces
+// of the cluster, are for the namespace that monitors.
 func TestOperatorNetworkPolicies(t *testing.T) {
 	var policies []*networkingv1.NetworkPolicy
 	var deployments []*appsv1.Deployment
@@ -57,6 +58,9 @@ func TestOperatorNetworkPolicies(t *testing.T) {
 						t.Errorf("%s opens %v, where nothing listens", p.Name, port.Port)
 					}
 					open[d.Name] = append(open[d.Name], port.Port.IntVal)
+					if port.Port.IntVal == metricsPort && !monitoringOnly(rule) {
+						t.Errorf("%s opens the metrics to %v, want the namespace monitoring alone", p.Name, rule.From)
+					}
 				}
 			}
 		}
@@ -64,10 +68,22 @@ func TestOperatorNetworkPolicies(t *testing.T) {
 			t.Errorf("%d policies hold %s, want 1", held, d.Name)
 		}
 	}
-	want := map[string][]int32{"knative-lambda-controller": {9090}, "knative-lambda-webhook": {8443, 9090}, "knative-lambda-receiver": {8080, 9090}}
+	want := map[string][]int32{"knative-lambda-controller": {9090}, "knative-lambda-webhook": {9090, 8443}, "knative-lambda-receiver": {9090, 8080}}
 	if diff := cmp.Diff(want, open); diff != "" {
 		t.Error("open ports (-want, +got):", diff)
 	}
+}
+
+const metricsPort = 9090
+
+// monitoringOnly reports whether a rule opens its ports to the namespace monitoring and
+// to nothing else.
+func monitoringOnly(rule networkingv1.NetworkPolicyIngressRule) bool {
+	if len(rule.Ports) != 1 || len(rule.From) != 1 || rule.From[0].NamespaceSelector == nil || rule.From[0].IPBlock != nil {
+		return false
+	}
+	selector := rule.From[0].NamespaceSelector
+	return len(selector.MatchExpressions) == 0 && selector.MatchLabels["kubernetes.io/metadata.name"] == "monitoring"
 }
 
 // TestBuildNetworkPolicy: it holds build pods, and leaves out what internal/egress refuses

@@ -97,7 +97,10 @@ func apiStatusOf(err error) int {
 
 // get lists the requests of an agent, or shows that of an id.
 func (a *API) get(w http.ResponseWriter, r *http.Request, _ *authenticationv1.UserInfo, agent *v1alpha1.LambdaAgent) error {
-	if id := r.URL.Query().Get("id"); id != "" {
+	if id, asked := r.URL.Query().Get("id"), r.URL.Query().Has("id"); asked {
+		if id == "" {
+			return errEmptyID
+		}
 		found, err := a.find(r.Context(), agent, id)
 		if err != nil {
 			return err
@@ -114,6 +117,10 @@ func (a *API) get(w http.ResponseWriter, r *http.Request, _ *authenticationv1.Us
 	writeJSON(w, http.StatusOK, list)
 	return nil
 }
+
+// errEmptyID refuses an id that is there and empty: scripts pass variables that are not
+// set.
+var errEmptyID = refuse(http.StatusBadRequest, "id: expected the id of a request, which is not empty")
 
 // find a request by the id of its event, or by its own name.
 func (a *API) find(ctx context.Context, agent *v1alpha1.LambdaAgent, id string) (*v1alpha1.ApprovalRequest, error) {
@@ -144,6 +151,9 @@ func (a *API) decide(w http.ResponseWriter, r *http.Request, user *authenticatio
 	}
 	if d.Decision != v1alpha1.ApprovalGranted && d.Decision != v1alpha1.ApprovalDenied {
 		return refuse(http.StatusBadRequest, "decision: expected granted or denied, got %q", d.Decision)
+	}
+	if r.URL.Query().Get("id") == "" {
+		return errEmptyID
 	}
 	vote := approval.Vote{Decision: d.Decision, Provider: d.Provider, By: user.Username, Reason: d.Reason}
 	for tries := 1; ; tries++ {

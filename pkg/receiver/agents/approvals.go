@@ -113,10 +113,14 @@ func (h *Handler) bounded(agent *v1alpha1.LambdaAgent) error {
 	return nil
 }
 
-// outcome tells an agent what was decided of its request, where it wants to hear that
-// from the receiver itself: whoever reaches its broker can send an event.
+// outcome returns what was decided of an agent's request, for agents that trust the
+// receiver only: anything that reaches their broker can send an event.
 func (h *Handler) outcome(w http.ResponseWriter, r *http.Request) {
-	agent, err := h.agent(r)
+	var agent *v1alpha1.LambdaAgent
+	err := h.verify(r)
+	if err == nil {
+		agent, err = h.agent(r)
+	}
 	if err != nil {
 		http.Error(w, err.Error(), statusOf(err))
 		return

@@ -15,13 +15,14 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgotesting "k8s.io/client-go/testing"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/receiverpath"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/approval"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 )
 
-const approvals = "/agents/team/bruno/approvals"
+var approvals = at(receiverpath.Approvals, "bruno")
 
 func asking(id string) event.Event {
 	return newEvent(id, events.ApprovalRequested, "/team/bruno", `{"action":"reboot","arguments":{"node":"a"}}`)
@@ -193,5 +194,36 @@ func TestDecisionsAtOnce(t *testing.T) {
 	}
 	if r := w.pending("1"); r.Status.Decision != v1alpha1.ApprovalDenied || len(w.audits) > 0 {
 		t.Errorf("status = %+v, audits %v", r.Status, w.audits)
+	}
+}
+
+// TestRequestRefusedWithoutCode: neither asking nor reading is possible without the
+// agent's own code, and the answer does not depend on whether the agent exists.
+func TestRequestRefusedWithoutCode(t *testing.T) {
+	w := newWorld(t)
+	foreign := at(receiverpath.Approvals, "missing")
+	code := foreign[strings.LastIndex(foreign, "/")+1:]
+	answers := map[string]bool{}
+	for _, path := range []string{
+		"/agents/team/bruno/approvals", "/agents/team/bruno/approvals/", "/agents/team/bruno/approvals/" + code, "/agents/team/missing/approvals", "/agents/other/bruno/approvals/" + code,
+		"/agents/team/bruno/approvals/" + theKeys.Sign(receiverpath.Controls, "agent", "team", "bruno"), "/agents/_/bruno/approvals/x",
+	} {
+		status, _, said := w.post(path, asking("1"))
+		read, text := w.get(path + "?id=1")
+		if status != http.StatusForbidden || read != http.StatusForbidden {
+			t.Errorf("%s: answers = %d and %d, want 403", path, status, read)
+		}
+		answers[said], answers[text] = true, true
+	}
+	if len(answers) != 1 {
+		t.Errorf("the answers tell paths apart: %v", answers)
+	}
+	all, err := w.cluster.LambdaV1alpha1().ApprovalRequests("team").List(t.Context(), metav1.ListOptions{})
+	if err != nil || len(all.Items) > 0 {
+		t.Errorf("requests = %v, %v, want none", all.Items, err)
+	}
+	r := newRequest(t, approvals, `{"specversion":"1.0","id":"1\u001b[2K","type":"`+events.ApprovalRequested+`","source":"/team/bruno","data":{"action":"x"}}`)
+	if status, said := w.serve(r); status != http.StatusBadRequest || !strings.Contains(said, "attribute id has control characters") {
+		t.Errorf("an id with an escape sequence: answer = %d %s, want 400 that names id", status, said)
 	}
 }

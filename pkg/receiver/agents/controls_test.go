@@ -11,11 +11,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgotesting "k8s.io/client-go/testing"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/receiverpath"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 )
 
-const controls = "/agents/team/bruno/controls"
+var controls = at(receiverpath.Controls, "bruno")
 
 // TestControl: what an event withdrew is in the agent's record, once.
 func TestControl(t *testing.T) {
@@ -72,8 +73,11 @@ func TestControlRefused(t *testing.T) {
 		status     int
 		want       string
 	}{
-		{"no such agent", "/agents/team/nobody/controls", newEvent("1", "io.example.alarm", "/guard", good), nil, 404, "not found"},
-		{"no agent's name", "/agents/team/_/controls", newEvent("1", "io.example.alarm", "/guard", good), nil, 400, "is no agent"},
+		{"no such agent", at(receiverpath.Controls, "missing"), newEvent("1", "io.example.alarm", "/guard", good), nil, 404, "not found"},
+		{"no code", "/agents/team/bruno/controls", newEvent("1", "io.example.alarm", "/guard", good), nil, 403, "not one that the operator has made"},
+		{"no code, no such agent", "/agents/team/missing/controls", newEvent("1", "io.example.alarm", "/guard", good), nil, 403, "not one that the operator has made"},
+		{"another agent's code", "/agents/team/bruno/controls/" + theKeys.Sign(receiverpath.Controls, "agent", "team", "missing"), newEvent("1", "io.example.alarm", "/guard", good), nil, 403, "not one that the operator has made"},
+		{"the code of approvals", "/agents/team/bruno/controls/" + theKeys.Sign(receiverpath.Approvals, "agent", "team", "bruno"), newEvent("1", "io.example.alarm", "/guard", good), nil, 403, "not one that the operator has made"},
 		{"a forged source", controls, newEvent("1", "io.example.alarm", "/team/bruno", good), nil, 403, `source "/team/bruno"`},
 		{"another type", controls, newEvent("1", "io.example.other", "/guard", good), nil, 403, `type "io.example.other"`},
 		{"controls that are off", controls, newEvent("1", "io.example.alarm", "/guard", good), func(a *v1alpha1.LambdaAgent) { a.Spec.Permissions.EventControls.AllowEventDisable = false }, 403, "lets no event"},

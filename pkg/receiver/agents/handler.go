@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -18,9 +19,13 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/utils/clock"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/httpserver"
+	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
+	"github.com/brunovlucena/knative-lambda-operator/internal/receiverpath"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	typedlambda "github.com/brunovlucena/knative-lambda-operator/pkg/client/clientset/versioned/typed/lambda/v1alpha1"
 	listers "github.com/brunovlucena/knative-lambda-operator/pkg/client/listers/lambda/v1alpha1"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/fair"
 )
 
 // maxEvent bounds what is read of an event.
@@ -37,16 +42,50 @@ type Handler struct {
 	Clock    clock.PassiveClock
 	// Audit is told of permissions that change.
 	Audit Audit
-	// Observe is told how each event fared, by what it is for: control or approval.
+	// Observe is called with the outcome of each event, by what it is for: control or
+	// approval.
 	Observe func(ctx context.Context, what, outcome string)
+	// Keys verify that the operator has made a URL.
+	Keys *keyring.Store
+
+	budget *httpserver.Budget
+	places *fair.Semaphore
 }
 
-// Register the handler's paths.
-func (h *Handler) Register(mux *http.ServeMux) {
-	mux.HandleFunc("POST /agents/{namespace}/{name}/controls", h.serve("control", h.control))
-	mux.HandleFunc("POST /agents/{namespace}/{name}/approvals", h.serve("approval", h.request))
-	mux.HandleFunc("GET /agents/{namespace}/{name}/approvals", h.outcome)
+const (
+	// maxInFlight bounds the bytes of all events in memory, and maxInFlightOfOne those
+	// of one namespace.
+	maxInFlight      = 16 << 20
+	maxInFlightOfOne = 8 << 20
+	// maxRunning bounds how many events are handled at once, and maxRunningOfOne those
+	// of one namespace.
+	maxRunning      = 16
+	maxRunningOfOne = 8
+	// maxWait bounds how long an event waits for its turn.
+	maxWait = 20 * time.Second
+)
+
+// NewHandler returns a handler with the exported fields of h.
+func NewHandler(h Handler) *Handler {
+	h.budget = httpserver.NewBudget(maxInFlight, maxInFlightOfOne)
+	h.places = fair.NewSemaphore(maxRunning, maxRunningOfOne)
+	return &h
 }
+
+// Register the handler's paths. Only those that the operator has made are served; all
+// others below receiverpath.AgentsPrefix get one answer, whether or not their agent
+// exists.
+func (h *Handler) Register(mux *http.ServeMux) {
+	mux.HandleFunc("POST /agents/{namespace}/{name}/controls/{code}", h.serve("control", h.control))
+	mux.HandleFunc("POST /agents/{namespace}/{name}/approvals/{code}", h.serve("approval", h.request))
+	mux.HandleFunc("GET /agents/{namespace}/{name}/approvals/{code}", h.outcome)
+	mux.HandleFunc(receiverpath.AgentsPrefix, func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, errForbidden.Error(), statusOf(errForbidden))
+	})
+}
+
+// errForbidden is the one answer to paths that the operator has not made.
+var errForbidden = refuse(http.StatusForbidden, "the URL is not one that the operator has made: use the URL of the agent's Trigger, which changes when keys are rotated")
 
 // refusal is what a sender is told. 4xx other than 404, 408, 409 and 429 end a
 // broker's tries; what may pass by itself does not.
@@ -88,15 +127,38 @@ func (h *Handler) serve(what string, take func(context.Context, *v1alpha1.Lambda
 }
 
 func (h *Handler) take(w http.ResponseWriter, r *http.Request, take func(context.Context, *v1alpha1.LambdaAgent, *event.Event) (*event.Event, error)) (*event.Event, error) {
+	if err := h.verify(r); err != nil {
+		return nil, err
+	}
 	agent, err := h.agent(r)
 	if err != nil {
 		return nil, err
 	}
-	e, err := readEvent(w, r)
+	e, release, err := httpserver.ReadEvent(w, r, maxEvent, h.budget, agent.Namespace)
 	if err != nil {
 		return nil, err
 	}
+	defer release()
+	if err := httpserver.CheckAttributes(e); err != nil {
+		return nil, err
+	}
+	waiting, cancel := context.WithTimeout(r.Context(), maxWait)
+	defer cancel()
+	free, err := h.places.Acquire(waiting, agent.Namespace)
+	if err != nil {
+		return nil, refuse(http.StatusServiceUnavailable, "%v", httpserver.ErrBusy)
+	}
+	defer free()
 	return take(r.Context(), agent, e)
+}
+
+// verify that the operator has made the path, for an agent that may have gone.
+func (h *Handler) verify(r *http.Request) error {
+	t, code, ok := receiverpath.Parse(r.URL.Path)
+	if !ok || !t.Verify(h.Keys.Keyring(), code) {
+		return errForbidden
+	}
+	return nil
 }
 
 // agent of a request's path. One that is not there may be a moment later.
@@ -108,31 +170,14 @@ func (h *Handler) agent(r *http.Request) (*v1alpha1.LambdaAgent, error) {
 	return h.Agents.LambdaAgents(key.Namespace).Get(key.Name)
 }
 
-func readEvent(w http.ResponseWriter, r *http.Request) (*event.Event, error) {
-	r.Body = http.MaxBytesReader(w, r.Body, maxEvent)
-	message := cehttp.NewMessageFromHttpRequest(r)
-	if encoding := message.ReadEncoding(); encoding == binding.EncodingUnknown || encoding == binding.EncodingBatch {
-		return nil, refuse(http.StatusUnsupportedMediaType, "expected one CloudEvent, in the binary or the structured mode")
-	}
-	e, err := binding.ToEvent(r.Context(), message)
-	if err == nil {
-		err = e.Validate()
-	}
-	var tooLong *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLong):
-		return nil, refuse(http.StatusRequestEntityTooLarge, "the event is longer than %d bytes", tooLong.Limit)
-	case err != nil:
-		return nil, refuse(http.StatusBadRequest, "not a valid CloudEvent: %s", strings.TrimSpace(err.Error()))
-	}
-	return e, nil
-}
-
 func statusOf(err error) int {
 	var r *refusal
+	var event *httpserver.EventError
 	switch {
 	case errors.As(err, &r):
 		return r.status
+	case errors.As(err, &event):
+		return event.Status
 	case apierrs.IsNotFound(err):
 		return http.StatusNotFound
 	}

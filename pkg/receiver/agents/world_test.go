@@ -1,6 +1,7 @@
 package agents
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net/http"
@@ -21,6 +22,8 @@ import (
 	"k8s.io/client-go/tools/cache"
 	clocktesting "k8s.io/utils/clock/testing"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
+	"github.com/brunovlucena/knative-lambda-operator/internal/receiverpath"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	fakelambda "github.com/brunovlucena/knative-lambda-operator/pkg/client/clientset/versioned/fake"
@@ -29,6 +32,19 @@ import (
 )
 
 var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+var theKeys = func() *keyring.Keyring {
+	k, err := keyring.New(map[string][]byte{keyring.CurrentKey: bytes.Repeat([]byte{1}, keyring.KeySize)})
+	if err != nil {
+		panic(err)
+	}
+	return k
+}()
+
+// at is the path that the operator makes for an agent of namespace team.
+func at(purpose keyring.Purpose, agent string) string {
+	return receiverpath.Target{Purpose: purpose, Kind: receiverpath.Agent, Namespace: "team", Name: agent}.Path(theKeys)
+}
 
 // world is a cluster with an agent, and the receiver.
 type world struct {
@@ -67,14 +83,15 @@ func newWorld(t *testing.T, change ...func(*v1alpha1.LambdaAgent)) *world {
 		c(agent)
 	}
 	w := &world{t: t, cluster: fakelambda.NewSimpleClientset(agent), stored: index(t)}
-	h := &Handler{
+	h := NewHandler(Handler{
+		Keys:   keyring.Static(theKeys),
 		Agents: listers.NewLambdaAgentLister(index(t, agent.DeepCopy())), Requests: listers.NewApprovalRequestLister(w.stored),
 		Client: w.cluster.LambdaV1alpha1(), Clock: clocktesting.NewFakePassiveClock(now),
 		Audit: func(_ context.Context, who, action string, a *v1alpha1.LambdaAgent) {
 			w.audits = append(w.audits, who+" "+action+" "+a.Name)
 		},
 		Observe: func(_ context.Context, what, outcome string) { w.seen = append(w.seen, what+" "+outcome) },
-	}
+	})
 	mux := http.NewServeMux()
 	h.Register(mux)
 	w.events = mux
@@ -177,4 +194,18 @@ func (w *world) call(method, user, query, body string) (int, string) {
 
 func (w *world) decide(user, id, body string) (int, string) {
 	return w.call(http.MethodPost, user, "?id="+id, body)
+}
+
+// newRequest posts an event in the structured mode.
+func newRequest(t *testing.T, path, body string) *http.Request {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/cloudevents+json")
+	return r
+}
+
+func (w *world) serve(r *http.Request) (int, string) {
+	recorded := httptest.NewRecorder()
+	w.events.ServeHTTP(recorded, r)
+	return recorded.Code, recorded.Body.String()
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strconv"
 
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
@@ -63,16 +64,40 @@ type call struct {
 	*http.Request
 	user  string
 	owner deadletter.Owner
-	id    string
+	// which is what the query selects; its zero value is nothing.
+	which deadletter.Selection
+}
+
+// selected reads which dead letters a query is for. A parameter that is there and empty
+// is an error: scripts pass variables that are not set.
+func selected(query url.Values) (s deadletter.Selection, err error) {
+	for name, to := range map[string]*string{"id": &s.ID, "source": &s.Source} {
+		values, there := query[name]
+		if *to = query.Get(name); there && (len(values) != 1 || *to == "") {
+			return s, &requestError{name + ": expected one value that is not empty"}
+		}
+	}
+	if text, there := query["all"]; there {
+		if len(text) != 1 || text[0] != "true" {
+			return s, &requestError{"all: expected true"}
+		}
+		s.All = true
+	}
+	return s, nil
 }
 
 func (h *handler) guarded(kind deadletter.Kind, verb string, serve func(http.ResponseWriter, *call) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		c := &call{Request: r, owner: deadletter.Owner{Kind: kind, NamespacedName: types.NamespacedName{Namespace: r.PathValue("namespace"), Name: r.PathValue("name")}}, id: r.URL.Query().Get("id")}
+		c := &call{Request: r, owner: deadletter.Owner{Kind: kind, NamespacedName: types.NamespacedName{Namespace: r.PathValue("namespace"), Name: r.PathValue("name")}}}
+		var selection error
+		c.which, selection = selected(r.URL.Query())
 		user, err := h.access.User(r)
 		if err == nil {
 			c.user = user.Username
 			err = h.access.Allowed(r.Context(), user, kinds[kind].resource, verb, c.owner.Namespace, c.owner.Name)
+		}
+		if err == nil {
+			err = selection
 		}
 		if err == nil {
 			err = serve(w, c)
@@ -100,6 +125,7 @@ func statusOf(err error) int {
 	var unauthenticated *access.UnauthenticatedError
 	var forbidden *access.ForbiddenError
 	var notReady *deadletter.NotReadyError
+	var request *requestError
 	switch {
 	case errors.As(err, &unauthenticated):
 		return http.StatusUnauthorized
@@ -109,7 +135,7 @@ func statusOf(err error) int {
 		return http.StatusNotFound
 	case errors.Is(err, deadletter.ErrBusy), errors.As(err, &notReady):
 		return http.StatusConflict
-	case errors.Is(err, errRequest):
+	case errors.As(err, &request), errors.Is(err, deadletter.ErrSelection):
 		return http.StatusBadRequest
 	case errors.Is(err, deadletter.ErrUnavailable):
 		return http.StatusServiceUnavailable
@@ -117,10 +143,12 @@ func statusOf(err error) int {
 	return http.StatusInternalServerError
 }
 
-var (
-	errNoLetter = errors.New("there is no dead letter of that id")
-	errRequest  = errors.New("expected limit as a whole number from 1 to " + strconv.Itoa(deadletter.MaxListed))
-)
+var errNoLetter = errors.New("there is no dead letter of that id and source")
+
+// requestError is a query that is wrong.
+type requestError struct{ message string }
+
+func (e *requestError) Error() string { return e.message }
 
 func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
@@ -146,14 +174,14 @@ type ShownList struct {
 }
 
 func (h *handler) get(w http.ResponseWriter, c *call) error {
-	if c.id != "" {
+	if c.which != (deadletter.Selection{}) {
 		return h.show(w, c)
 	}
 	limit := defaultListed
 	if text := c.URL.Query().Get("limit"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > deadletter.MaxListed {
-			return errRequest
+			return &requestError{"limit: expected a whole number from 1 to " + strconv.Itoa(deadletter.MaxListed)}
 		}
 		limit = n
 	}
@@ -167,7 +195,7 @@ func (h *handler) get(w http.ResponseWriter, c *call) error {
 }
 
 func (h *handler) show(w http.ResponseWriter, c *call) error {
-	found, err := h.letters.Show(c.Context(), c.owner, c.id)
+	found, err := h.letters.Show(c.Context(), c.owner, c.which)
 	switch {
 	case err != nil:
 		return err
@@ -210,13 +238,13 @@ func (h *handler) replay(w http.ResponseWriter, c *call) error {
 		_ = http.NewResponseController(w).Flush()
 	}
 	h.audit(c.Context(), c.user, "replayed", c.owner)
-	err := h.letters.Replay(c.Context(), c.owner, deadletter.Selection{ID: c.id}, func(r deadletter.Result) { write(Line{Result: &r}) })
+	err := h.letters.Replay(c.Context(), c.owner, c.which, func(r deadletter.Result) { write(Line{Result: &r}) })
 	switch {
 	case err != nil && begun:
 		write(Line{Problem: err.Error()})
 	case err != nil:
 		return err
-	case !begun && c.id != "":
+	case !begun && !c.which.All:
 		return errNoLetter
 	case !begun:
 		w.Header().Set("Content-Type", "application/x-ndjson")
@@ -230,14 +258,14 @@ type Purged struct {
 }
 
 func (h *handler) purge(w http.ResponseWriter, c *call) error {
-	n, err := h.letters.Purge(c.Context(), c.owner, deadletter.Selection{ID: c.id})
+	n, err := h.letters.Purge(c.Context(), c.owner, c.which)
 	if n > 0 {
 		h.audit(c.Context(), c.user, "purged", c.owner)
 	}
 	switch {
 	case err != nil:
 		return err
-	case n == 0 && c.id != "":
+	case n == 0 && !c.which.All:
 		return errNoLetter
 	}
 	writeJSON(w, http.StatusOK, Purged{n})

@@ -72,7 +72,7 @@ func newWorld(t *testing.T, optIn map[string]string, objects ...runtime.Object) 
 	w.lambda = fakelambda.NewSimpleClientset(objects...)
 	w.lambda.PrependReactor("patch", "lambdafunctions", w.apply)
 	w.serving = fakeserving.NewSimpleClientset()
-	w.Handler = &Handler{
+	w.Handler = NewHandler(Handler{
 		Kube: w.kube, Access: access.NewReviewer(w.kube), Letters: &deadletter.Service{Store: w.store, Functions: rtesting.Functions{}},
 		Clients: func(namespace string) (lambdaclientset.Interface, servingclientset.Interface, error) {
 			if namespace != "team" {
@@ -88,7 +88,7 @@ func newWorld(t *testing.T, optIn map[string]string, objects ...runtime.Object) 
 			return w.sinkErr
 		},
 		Observe: func(context.Context, string, string) {},
-	}
+	})
 	return w
 }
 

@@ -157,9 +157,9 @@ func (h *Handler) deadLetters(ctx context.Context, c *command) (*events.CommandR
 			return nil, refuse(http.StatusBadRequest, "InvalidData", "data: expected either id or all")
 		}
 		if c.kind == events.CommandDeadLetterReplay {
-			return h.replayLetters(ctx, c, d.ID)
+			return h.replayLetters(ctx, c, deadletter.Selection{ID: d.ID, All: d.All})
 		}
-		return h.purgeLetters(ctx, c, d.ID)
+		return h.purgeLetters(ctx, c, deadletter.Selection{ID: d.ID, All: d.All})
 	})
 }
 
@@ -180,9 +180,9 @@ func (h *Handler) listLetters(ctx context.Context, c *command, limit int) (*even
 	return r, nil
 }
 
-func (h *Handler) replayLetters(ctx context.Context, c *command, id string) (*events.CommandResult, error) {
+func (h *Handler) replayLetters(ctx context.Context, c *command, which deadletter.Selection) (*events.CommandResult, error) {
 	r := &events.CommandResult{}
-	err := h.Letters.Replay(ctx, deadletter.Function(c.target), deadletter.Selection{ID: id}, func(one deadletter.Result) {
+	err := h.Letters.Replay(ctx, deadletter.Function(c.target), which, func(one deadletter.Result) {
 		if one.Error == "" {
 			r.Replayed++
 		} else {
@@ -192,20 +192,20 @@ func (h *Handler) replayLetters(ctx context.Context, c *command, id string) (*ev
 	if err != nil {
 		return nil, err
 	}
-	if r.Replayed+r.Failed == 0 && id != "" {
-		return nil, refuse(http.StatusNotFound, "NotFound", "there is no dead letter %q of %s", id, c.target)
+	if r.Replayed+r.Failed == 0 && !which.All {
+		return nil, refuse(http.StatusNotFound, "NotFound", "there is no dead letter %q of %s", which.ID, c.target)
 	}
 	r.Message = fmt.Sprintf("%d dead letters are delivered, %d stay", r.Replayed, r.Failed)
 	return r, nil
 }
 
-func (h *Handler) purgeLetters(ctx context.Context, c *command, id string) (*events.CommandResult, error) {
-	n, err := h.Letters.Purge(ctx, deadletter.Function(c.target), deadletter.Selection{ID: id})
+func (h *Handler) purgeLetters(ctx context.Context, c *command, which deadletter.Selection) (*events.CommandResult, error) {
+	n, err := h.Letters.Purge(ctx, deadletter.Function(c.target), which)
 	switch {
 	case err != nil:
 		return nil, err
-	case n == 0 && id != "":
-		return nil, refuse(http.StatusNotFound, "NotFound", "there is no dead letter %q of %s", id, c.target)
+	case n == 0 && !which.All:
+		return nil, refuse(http.StatusNotFound, "NotFound", "there is no dead letter %q of %s", which.ID, c.target)
 	}
 	r := result(nil, "%d dead letters are removed", n)
 	r.Purged = n

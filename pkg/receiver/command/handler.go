@@ -8,7 +8,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"log/slog"
 	"mime"
 	"net/http"
@@ -23,10 +22,12 @@ import (
 	"k8s.io/client-go/kubernetes"
 	servingclientset "knative.dev/serving/pkg/client/clientset/versioned"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/httpserver"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	lambdaclientset "github.com/brunovlucena/knative-lambda-operator/pkg/client/clientset/versioned"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events/schema"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/fair"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/access"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
 )
@@ -48,8 +49,31 @@ type Handler struct {
 	Config func() *config.Events
 	// Deliver sends answers to the response sink.
 	Deliver Deliver
-	// Observe is told of each command and its outcome.
+	// Observe is called with each command and its outcome.
 	Observe func(ctx context.Context, command, outcome string)
+
+	budget *httpserver.Budget
+	places *fair.Semaphore
+}
+
+const (
+	// maxInFlight bounds the bytes of all commands in memory, and maxInFlightOfOne those
+	// from one address: whose they are is not known before they have been read.
+	maxInFlight      = 24 << 20
+	maxInFlightOfOne = 12 << 20
+	// maxRunning bounds how many commands are carried out at once, and maxRunningOfOne
+	// those of one namespace.
+	maxRunning      = 32
+	maxRunningOfOne = 8
+	// maxWait bounds how long a command waits for its turn.
+	maxWait = 20 * time.Second
+)
+
+// NewHandler returns a handler with the exported fields of h.
+func NewHandler(h Handler) *Handler {
+	h.budget = httpserver.NewBudget(maxInFlight, maxInFlightOfOne)
+	h.places = fair.NewSemaphore(maxRunning, maxRunningOfOne)
+	return &h
 }
 
 // ServeHTTP implements http.Handler.
@@ -61,7 +85,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	structured := media == event.ApplicationCloudEventsJSON
-	e, err := readEvent(w, r)
+	e, release, err := httpserver.ReadEvent(w, r, maxCommand, h.budget, httpserver.RemoteIP(r))
+	if err == nil {
+		defer release()
+		err = httpserver.CheckAttributes(e)
+	}
 	if err != nil {
 		h.Observe(r.Context(), "unknown", "invalid")
 		write(r.Context(), w, problem(nil, nil, refusalOf(err)), refusalOf(err).status, structured)
@@ -100,6 +128,13 @@ func (h *Handler) handle(ctx context.Context, c *command, r *http.Request) (*eve
 	if err := c.resolve(); err != nil {
 		return nil, err
 	}
+	waiting, cancel := context.WithTimeout(ctx, maxWait)
+	defer cancel()
+	release, err := h.places.Acquire(waiting, c.target.Namespace)
+	if err != nil {
+		return nil, refuse(http.StatusServiceUnavailable, "Busy", "too many commands of namespace %s or of all are being carried out; try again later", c.target.Namespace)
+	}
+	defer release()
 	in, err := admit(ctx, h.Kube, h.Access, c.target.Namespace, c.Source(), r)
 	if err != nil {
 		return nil, err
@@ -149,26 +184,6 @@ func (c *command) resolve() error {
 		return refuse(http.StatusBadRequest, "InvalidData", "expected the function as subject <namespace>/<name>, or as namespace and name in data, got %q", c.target)
 	}
 	return nil
-}
-
-func readEvent(w http.ResponseWriter, r *http.Request) (*event.Event, error) {
-	r.Body = http.MaxBytesReader(w, r.Body, maxCommand)
-	message := cehttp.NewMessageFromHttpRequest(r)
-	if encoding := message.ReadEncoding(); encoding == binding.EncodingUnknown || encoding == binding.EncodingBatch {
-		return nil, refuse(http.StatusUnsupportedMediaType, "InvalidRequest", "expected one CloudEvent, in the binary or the structured mode")
-	}
-	e, err := binding.ToEvent(r.Context(), message)
-	if err == nil {
-		err = e.Validate()
-	}
-	var tooLong *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLong):
-		return nil, refuse(http.StatusRequestEntityTooLarge, "InvalidRequest", "the command is longer than %d bytes", tooLong.Limit)
-	case err != nil:
-		return nil, refuse(http.StatusBadRequest, "InvalidRequest", "not a valid CloudEvent: %s", strings.TrimSpace(err.Error()))
-	}
-	return e, nil
 }
 
 // reply to a command, the same each time it is made, but for its time.

@@ -7,6 +7,7 @@ import (
 
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/httpserver"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/access"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
@@ -31,9 +32,12 @@ func refusalOf(err error) *refusal {
 	var status apierrs.APIStatus
 	var forbidden *access.ForbiddenError
 	var notReady *deadletter.NotReadyError
+	var event *httpserver.EventError
 	switch {
 	case errors.As(err, &r):
 		return r
+	case errors.As(err, &event):
+		err = refuse(event.Status, "InvalidRequest", "%v", err)
 	case errors.As(err, &forbidden):
 		err = refuse(http.StatusForbidden, "Forbidden", "%v", err)
 	case errors.Is(err, deadletter.ErrNoQueue):

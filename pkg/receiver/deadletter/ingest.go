@@ -3,61 +3,79 @@ package deadletter
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
 
-	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/event"
-	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
-	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/httpserver"
+	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
+	"github.com/brunovlucena/knative-lambda-operator/internal/receiverpath"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/fair"
 )
 
 const (
-	// Path below which dead letters are posted: Path + <namespace>/<function>, or
-	// Path + <namespace>/agents/<agent>.
-	Path = events.DeadLettersPath
-	// maxLetter bounds the data of a letter, and maxAtOnce how many are in memory.
-	maxLetter = 16 << 20
-	maxAtOnce = 8
-	// publishTimeout is how long RabbitMQ may take to have a letter.
+	// Path below which dead letters are posted, as receiverpath makes it.
+	Path = receiverpath.DeadLettersPrefix
+	// maxDeadLetter bounds the data of a dead letter, in bytes.
+	maxDeadLetter = 16 << 20
+	// maxInFlight bounds the bytes of all dead letters in memory, and
+	// maxInFlightOfOne those of one namespace: a dead letter has several copies while it
+	// is stored, and the container has 512 MiB.
+	maxInFlight      = 64 << 20
+	maxInFlightOfOne = 32 << 20
+	// maxPublishing bounds how many dead letters are stored at once, and
+	// maxPublishingOfOne those of one namespace.
+	maxPublishing      = 8
+	maxPublishingOfOne = 4
+	// publishTimeout bounds how long a dead letter waits for its turn and for RabbitMQ.
 	publishTimeout = 20 * time.Second
 )
 
-// Ingest takes events that a broker could not deliver and puts each into the queue
-// of its owner, unless RabbitMQ has done so. It answers 2xx only after the queue
-// has it; anything else lets the broker keep it and try again.
+// Ingest takes events that a broker could not deliver and puts each into the queue of
+// its owner, unless RabbitMQ has done so. Only a URL that the operator has made for an
+// owner is accepted. It answers 2xx only after the queue has the event; a 5xx lets the
+// broker keep it and try again.
 type Ingest struct {
 	Store     Store
 	Functions Functions
 	Agents    Agents
-	// Bound tells whether RabbitMQ has put a letter into the queue already, as the
-	// binding of that name does.
+	// Keys verify that the operator has made a URL.
+	Keys *keyring.Store
+	// Bound reports whether RabbitMQ has put a dead letter into the queue already, as
+	// the binding of that name does.
 	Bound func(ctx context.Context, namespace, binding, queue string) bool
-	// Observe is told how each letter fared.
+	// Observe is called with the outcome of each dead letter.
 	Observe func(ctx context.Context, outcome string)
 
-	slots chan struct{}
+	budget *httpserver.Budget
+	places *fair.Semaphore
 }
 
-// NewIngest returns a handler for Path.
-func NewIngest(store Store, functions Functions, agents Agents, bound func(ctx context.Context, namespace, binding, queue string) bool, observe func(context.Context, string)) *Ingest {
-	return &Ingest{Store: store, Functions: functions, Agents: agents, Bound: bound, Observe: observe, slots: make(chan struct{}, maxAtOnce)}
+// NewIngest returns a handler for Path with the exported fields of i.
+func NewIngest(i Ingest) *Ingest {
+	i.budget = httpserver.NewBudget(maxInFlight, maxInFlightOfOne)
+	i.places = fair.NewSemaphore(maxPublishing, maxPublishingOfOne)
+	return &i
 }
 
 // ServeHTTP implements http.Handler.
 func (i *Ingest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	status, message := i.serve(w, r)
+	status, err := i.serve(w, r)
 	outcome := "stored"
 	switch {
-	case message != "":
+	case err != nil:
 		outcome = strings.ToLower(strings.ReplaceAll(http.StatusText(status), " ", "_"))
 		if status == http.StatusServiceUnavailable {
 			w.Header().Set("Retry-After", "1")
+		} else {
+			slog.WarnContext(r.Context(), "Refused a dead letter", "path", receiverpath.Redact(r.URL.Path), "status", status, "reason", err.Error(), "remote", r.RemoteAddr)
 		}
-		http.Error(w, message, status)
+		http.Error(w, err.Error(), status)
 	case status == http.StatusOK:
 		outcome = "bound"
 	default:
@@ -66,71 +84,93 @@ func (i *Ingest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	i.Observe(r.Context(), outcome)
 }
 
-func (i *Ingest) serve(w http.ResponseWriter, r *http.Request) (int, string) {
+// errForbidden is the one answer to paths that the operator has not made, whether or not
+// their owner exists.
+var errForbidden = errors.New("the URL is not one that the operator has made: use the URL of the owner's status.deadLetterSinkUri or Trigger, which changes when keys are rotated")
+
+func (i *Ingest) serve(w http.ResponseWriter, r *http.Request) (int, error) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		return http.StatusMethodNotAllowed, "expected POST"
+		return http.StatusMethodNotAllowed, errors.New("expected POST")
 	}
-	owner, err := ownerOf(strings.TrimPrefix(r.URL.Path, Path))
-	if err != nil {
-		return http.StatusNotFound, err.Error()
-	}
-	select {
-	case i.slots <- struct{}{}:
-		defer func() { <-i.slots }()
-	case <-r.Context().Done():
-		return http.StatusServiceUnavailable, "too many dead letters at once"
+	owner, ok := i.owner(r.URL.Path)
+	if !ok {
+		return http.StatusForbidden, errForbidden
 	}
 	queue := owner.Queue()
-	if name := r.URL.Query().Get(events.BindingQuery); name != "" && i.Bound(r.Context(), owner.Namespace, name, queue) {
-		return http.StatusOK, ""
+	if name := r.URL.Query().Get(events.BindingQuery); name != "" {
+		if found, err := i.bound(r.Context(), owner, name, queue); found || err != nil {
+			return statusOf(http.StatusOK, err), err
+		}
 	}
-	e, status, message := readEvent(w, r)
-	if message != "" {
-		return status, message
+	e, release, err := httpserver.ReadEvent(w, r, maxDeadLetter, i.budget, owner.Namespace)
+	if err != nil {
+		return statusOf(0, err), err
 	}
+	defer release()
 	if gone := r.URL.Query().Get(events.GoneQuery); gone != "" {
 		Gone(e, gone)
 	}
-	Annotate(e, retriesOf(owner, i.Functions, i.Agents), time.Now())
-	ctx, cancel := context.WithTimeout(r.Context(), publishTimeout)
-	defer cancel()
-	if err := i.Store.Publish(ctx, queue, e); err != nil {
-		return http.StatusServiceUnavailable, err.Error()
+	clean(e)
+	if err := httpserver.CheckAttributes(e); err != nil {
+		return statusOf(0, err), err
 	}
-	return http.StatusAccepted, ""
+	Annotate(e, retriesOf(owner, i.Functions, i.Agents), time.Now())
+	err = i.publish(r.Context(), owner, queue, e)
+	return statusOf(http.StatusAccepted, err), err
 }
 
-func ownerOf(path string) (Owner, error) {
-	o := Owner{Kind: KindFunction}
-	var ok bool
-	if o.Namespace, o.Name, ok = strings.Cut(path, "/"); ok {
-		if agent, is := strings.CutPrefix(o.Name, events.AgentsPath); is {
-			o.Kind, o.Name = KindAgent, agent
+// owner of a path that the operator has made.
+func (i *Ingest) owner(path string) (Owner, bool) {
+	t, code, ok := receiverpath.Parse(path)
+	if !ok || t.Purpose != receiverpath.DeadLetters || !t.Verify(i.Keys.Keyring(), code) {
+		return Owner{}, false
+	}
+	return Owner{Kind(t.Kind), types.NamespacedName{Namespace: t.Namespace, Name: t.Name}}, true
+}
+
+// bound asks whether RabbitMQ has the dead letter, in a place of the namespace.
+func (i *Ingest) bound(ctx context.Context, owner Owner, name, queue string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	release, err := i.places.Acquire(ctx, owner.Namespace)
+	if err != nil {
+		return false, httpserver.ErrBusy
+	}
+	defer release()
+	return i.Bound(ctx, owner.Namespace, name, queue), nil
+}
+
+// publish takes a place only once the event has been read: a slow sender holds none.
+func (i *Ingest) publish(ctx context.Context, owner Owner, queue string, e *event.Event) error {
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	release, err := i.places.Acquire(ctx, owner.Namespace)
+	if err != nil {
+		return httpserver.ErrBusy
+	}
+	defer release()
+	return i.Store.Publish(ctx, queue, e)
+}
+
+// clean replaces what is not printable in the description of the failure, which is not
+// the event's own.
+func clean(e *event.Event) {
+	for _, name := range []string{knativeErrorData, knativeErrorDest, events.ErrorReasonExtension, events.OriginExtension} {
+		if text := extension(e, name); text != "" {
+			e.SetExtension(name, receiverpath.Redact(printable(text)))
 		}
 	}
-	if !ok || len(validation.IsDNS1123Label(o.Namespace)) > 0 || len(validation.IsDNS1123Label(o.Name)) > 0 {
-		return o, errors.New("expected " + Path + "<namespace>/<function> or " + Path + "<namespace>/" + events.AgentsPath + "<agent>")
-	}
-	return o, nil
 }
 
-func readEvent(w http.ResponseWriter, r *http.Request) (*event.Event, int, string) {
-	r.Body = http.MaxBytesReader(w, r.Body, maxLetter)
-	message := cehttp.NewMessageFromHttpRequest(r)
-	if message.ReadEncoding() == binding.EncodingUnknown || message.ReadEncoding() == binding.EncodingBatch {
-		return nil, http.StatusBadRequest, "expected one CloudEvent, in the binary or the structured mode"
-	}
-	e, err := binding.ToEvent(r.Context(), message)
-	if err == nil {
-		err = e.Validate()
-	}
-	var tooLong *http.MaxBytesError
+// statusOf an error; ok where there is none. What another attempt may change is 503.
+func statusOf(ok int, err error) int {
+	var refused *httpserver.EventError
 	switch {
-	case errors.As(err, &tooLong):
-		return nil, http.StatusRequestEntityTooLarge, "the event is longer than 16 MiB"
-	case err != nil:
-		return nil, http.StatusBadRequest, "not a valid CloudEvent: " + strings.TrimSpace(err.Error())
+	case err == nil:
+		return ok
+	case errors.As(err, &refused):
+		return refused.Status
 	}
-	return e, 0, ""
+	return http.StatusServiceUnavailable
 }

@@ -4,14 +4,17 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
+	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 	"knative.dev/pkg/ptr"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
+	"github.com/brunovlucena/knative-lambda-operator/internal/receiverpath"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
@@ -24,9 +27,9 @@ func TestAgents(t *testing.T) {
 	store := rtesting.NewStore(queue, agent.Queue())
 	a := &v1alpha1.LambdaAgent{}
 	a.Spec.Eventing = &v1alpha1.AgentEventing{DLQ: &v1alpha1.DeadLetterSpec{RetryMaxAttempts: ptr.Int32(1)}}
-	ingest := deadletter.NewIngest(store, rtesting.Functions{key: {}}, rtesting.Agents{key: a}, never, func(context.Context, string) {})
+	ingest := newIngest(store, a, never, func(string) {})
 	header := map[string]string{"Ce-Specversion": "1.0", "Ce-Id": "1", "Ce-Type": "t", "Ce-Source": "/s", "Ce-Knativeerrorcode": "503", "Content-Type": "application/json"}
-	if w := post(t, ingest, http.MethodPost, deadletter.Path+"team/agents/greeter", header, "{}"); w.Code != http.StatusAccepted {
+	if w := post(t, ingest, http.MethodPost, pathOf("agent", "team", "greeter"), header, "{}"); w.Code != http.StatusAccepted {
 		t.Fatalf("answer = %d %s", w.Code, w.Body)
 	}
 	if len(store.IDs(queue)) != 0 || len(store.IDs(agent.Queue())) != 1 {
@@ -36,7 +39,7 @@ func TestAgents(t *testing.T) {
 	if listed, err := s.List(t.Context(), agent, 10); err != nil || len(listed) != 1 || listed[0].Attempts != 2 {
 		t.Errorf("List() = %+v, %v; want one with 2 attempts", listed, err)
 	}
-	if n, err := s.Purge(t.Context(), agent, deadletter.Selection{}); n != 1 || err != nil {
+	if n, err := s.Purge(t.Context(), agent, deadletter.Selection{All: true}); n != 1 || err != nil {
 		t.Errorf("Purge() = %d, %v", n, err)
 	}
 }
@@ -45,9 +48,9 @@ func TestAgents(t *testing.T) {
 func TestLettersOfAnAgentThatHasGone(t *testing.T) {
 	agent := deadletter.Agent(key)
 	store := rtesting.NewStore(agent.Queue())
-	ingest := deadletter.NewIngest(store, rtesting.Functions{}, rtesting.Agents{key: {}}, never, func(context.Context, string) {})
+	ingest := newIngest(store, &v1alpha1.LambdaAgent{}, never, func(string) {})
 	header := map[string]string{"Ce-Specversion": "1.0", "Ce-Id": "1", "Ce-Type": "t", "Ce-Source": "/s", "Content-Type": "application/json"}
-	path := deadletter.Path + "team/agents/greeter?" + events.RetiredQuery("data/shop")
+	path := pathOf("agent", "team", "greeter") + "?" + events.RetiredQuery("data/shop")
 	if w := post(t, ingest, http.MethodPost, path, header, "{}"); w.Code != http.StatusAccepted {
 		t.Fatalf("answer = %d %s", w.Code, w.Body)
 	}
@@ -61,41 +64,66 @@ func TestLettersOfAnAgentThatHasGone(t *testing.T) {
 	}
 }
 
-// TestReplayOfAgents: a letter goes where it was to go, if a Trigger of the agent leads
-// there.
+// TestReplayOfAgents: an event goes where it was to go, if a Trigger of the agent leads
+// there: to the agent, to another agent's broker, or to what the receiver serves for it.
 func TestReplayOfAgents(t *testing.T) {
-	self, peer := newRecipient(t, func(string) int { return http.StatusOK }), newRecipient(t, func(string) int { return http.StatusAccepted })
-	agent := deadletter.Agent(key)
-	store := rtesting.NewStore(agent.Queue())
-	for id, origin := range map[string]string{"subscription": self.URL + "/?lambdapermanent=retry", "route": peer.URL, "stranger": "http://stranger.test/", "nowhere": ""} {
+	self, peer, receiver := newRecipient(t, func(string) int { return http.StatusOK }), newRecipient(t, func(string) int { return http.StatusAccepted }), newRecipient(t, func(string) int { return http.StatusForbidden })
+	owner := deadletter.Agent(key)
+	approvals := receiverpath.Target{Purpose: receiverpath.Approvals, Kind: receiverpath.Agent, Namespace: "team", Name: "greeter"}
+	others := receiverpath.Target{Purpose: receiverpath.Approvals, Kind: receiverpath.Agent, Namespace: "data", Name: "shop"}
+	const at = "http://receiver.operator.svc.cluster.local"
+	store := rtesting.NewStore(owner.Queue())
+	for id, origin := range map[string]string{
+		"subscription": "http://greeter.team.svc.cluster.local/?lambdapermanent=retry", "route": "http://shop-broker-ingress.data.svc.cluster.local",
+		"approval": at + approvals.Path(theKeys), "another's approval": at + others.Path(theKeys), "stranger": "http://stranger.test/", "nowhere": "",
+	} {
 		extensions := map[string]any{}
 		if origin != "" {
 			extensions["lambdaorigin"] = origin
 		}
-		if err := store.Publish(t.Context(), agent.Queue(), newEvent(id, extensions)); err != nil {
+		if err := store.Publish(t.Context(), owner.Queue(), newEvent(id, extensions)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	a := &v1alpha1.LambdaAgent{}
-	a.Name = "greeter"
-	address, err := apis.ParseURL(self.URL)
-	if err != nil {
-		t.Fatal(err)
+	trigger := func(kind, namespace, name string, uri *apis.URL) (t eventingv1.Trigger) {
+		t.Spec.Subscriber = duckv1.Destination{Ref: &duckv1.KReference{Kind: kind, Namespace: namespace, Name: name}, URI: uri}
+		t.Status.SubscriberURI = apis.HTTP("stranger.test") // which a user of the namespace may write
+		return t
 	}
-	a.Status.Address = &duckv1.Addressable{URL: address}
-	a.Status.Routes = []v1alpha1.RouteStatus{{Agent: strings.TrimPrefix(peer.URL, "http://")}}
-	s := &deadletter.Service{Store: store, Agents: rtesting.Agents{key: a}, Sender: deadletter.Sender{Client: http.DefaultClient}}
+	triggers := agentWith{key: {
+		trigger("Service", "team", "greeter", &apis.URL{Path: "/", RawQuery: "lambdapermanent=retry"}), trigger("Broker", "data", "shop", nil),
+		trigger("Service", "operator", "receiver", &apis.URL{Path: approvals.Path(theKeys)}), trigger("Service", "operator", "receiver", &apis.URL{Path: others.Path(theKeys)}),
+		trigger("Service", "team", "another", nil),
+	}}
+	s := &deadletter.Service{Store: store, Agents: triggers, Keys: keyring.Static(theKeys),
+		Receiver: func() types.NamespacedName { return types.NamespacedName{Namespace: "operator", Name: "receiver"} },
+		Sender: deadletter.NewSender(to{"greeter.team.svc.cluster.local": self.Listener.Addr().String(), "shop-broker-ingress.data.svc.cluster.local": peer.Listener.Addr().String(),
+			"receiver.operator.svc.cluster.local": receiver.Listener.Addr().String()}.client())}
 	results := map[string]string{}
-	if err := s.Replay(t.Context(), agent, deadletter.Selection{}, func(one deadletter.Result) { results[one.ID] = fmt.Sprint(one.Status, " ", one.Error) }); err != nil {
+	if err := s.Replay(t.Context(), owner, deadletter.Selection{All: true}, func(one deadletter.Result) { results[one.ID] = fmt.Sprint(one.Status, " ", one.Error) }); err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]string{"subscription": "200 ", "route": "202 ",
-		"stranger": `0 it was for "http://stranger.test/", where no Trigger of agent greeter leads now: it stays until one does`,
-		"nowhere":  `0 it was for "", where no Trigger of agent greeter leads now: it stays until one does`}
+	want := map[string]string{"subscription": "200 ", "route": "202 ", "approval": "403 the answer was 403 Forbidden",
+		"another's approval": `0 no Trigger of agent greeter leads to "` + at + `/agents/data/shop/approvals", where the event was to go; the event stays in the queue`,
+		"stranger":           `0 no Trigger of agent greeter leads to "http://stranger.test/", where the event was to go; the event stays in the queue`,
+		"nowhere":            `0 no Trigger of agent greeter leads to "", where the event was to go; the event stays in the queue`}
 	if diff := cmp.Diff(want, results); diff != "" {
 		t.Errorf("results (-want, +got): %s", diff)
 	}
-	if len(self.got) != 1 || len(peer.got) != 1 || len(store.IDs(agent.Queue())) != 2 {
-		t.Errorf("the agent got %v, the other %v, and %v stay", self.got, peer.got, store.IDs(agent.Queue()))
+	if len(self.got) != 1 || len(peer.got) != 1 || len(store.IDs(owner.Queue())) != 4 {
+		t.Errorf("the agent got %v, the other %v, and %v stay", self.got, peer.got, store.IDs(owner.Queue()))
 	}
+}
+
+// agentWith has agents with these Triggers.
+type agentWith map[types.NamespacedName][]eventingv1.Trigger
+
+func (a agentWith) Get(types.NamespacedName) (*v1alpha1.LambdaAgent, error) {
+	agent := &v1alpha1.LambdaAgent{}
+	agent.Name = key.Name
+	return agent, nil
+}
+
+func (a agentWith) Triggers(context.Context, *v1alpha1.LambdaAgent) ([]eventingv1.Trigger, error) {
+	return a[key], nil
 }

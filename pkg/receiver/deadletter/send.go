@@ -2,33 +2,46 @@ package deadletter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+
+	"github.com/brunovlucena/knative-lambda-operator/internal/receiverpath"
 )
 
 const (
-	// defaultTimeout of a replay to whoever says none, and what a cold
-	// start may add to any.
+	// defaultTimeout of a redelivery where the owner states none, and what a cold start
+	// may add to any.
 	defaultTimeout = 5 * time.Minute
 	coldStart      = time.Minute
-	// maxAnswer bounds what is read of an answer.
+	// maxAnswer bounds what is read of an answer, in bytes.
 	maxAnswer = 16 << 20
-	// maxSaid bounds what is told of an answer.
+	// maxSaid bounds what people are told of an answer, in bytes.
 	maxSaid = 512
 )
 
-// Sender sends events over HTTP.
+// Sender sends events over HTTP. Client must not follow redirects: NewSender makes sure
+// of that.
 type Sender struct{ Client *http.Client }
 
+// NewSender returns a Sender with a copy of the client that takes a redirect for the
+// answer.
+func NewSender(client *http.Client) Sender {
+	c := *client
+	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return Sender{Client: &c}
+}
+
 // send sends an event and passes the reply on. It returns the status, and an error
-// unless all of it was taken.
+// unless both were accepted.
 func (s Sender) send(ctx context.Context, t target, e event.Event) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
@@ -38,7 +51,11 @@ func (s Sender) send(ctx context.Context, t target, e event.Event) (int, error) 
 	}
 	defer response.Body.Close()
 	if response.StatusCode/100 != 2 {
-		return response.StatusCode, fmt.Errorf("the answer was %s%s", response.Status, said(response.Body))
+		text := ""
+		if t.tell {
+			text = said(response.Body)
+		}
+		return response.StatusCode, fmt.Errorf("the answer was %s%s", status(response), text)
 	}
 	response.Body = http.MaxBytesReader(nil, response.Body, maxAnswer)
 	message := cehttp.NewMessageFromHttpResponse(response)
@@ -51,29 +68,40 @@ func (s Sender) send(ctx context.Context, t target, e event.Event) (int, error) 
 	}
 	passed, err := s.post(ctx, t.replies, reply)
 	if err != nil {
-		return response.StatusCode, fmt.Errorf("the reply could not be passed on: %w", err)
+		return response.StatusCode, fmt.Errorf("the reply could not be sent to the broker: %w", err)
 	}
 	defer passed.Body.Close()
 	if passed.StatusCode/100 != 2 {
-		return response.StatusCode, fmt.Errorf("the reply was not taken by %s: %s%s", t.replies, passed.Status, said(passed.Body))
+		return response.StatusCode, fmt.Errorf("the broker at %s did not accept the reply: %s", t.replies, status(passed))
 	}
 	return response.StatusCode, nil
 }
 
-func (s Sender) post(ctx context.Context, url string, e *event.Event) (*http.Response, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, http.NoBody)
+// status is the code of an answer with its standard text: what the peer wrote there is
+// not repeated.
+func status(r *http.Response) string {
+	return strings.TrimSpace(fmt.Sprintf("%d %s", r.StatusCode, http.StatusText(r.StatusCode)))
+}
+
+func (s Sender) post(ctx context.Context, to string, e *event.Event) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, to, http.NoBody)
 	if err != nil {
 		return nil, err
 	}
 	if err := cehttp.WriteRequest(binding.WithForceBinary(ctx), binding.ToMessage(e), r); err != nil {
 		return nil, err
 	}
-	return s.Client.Do(r)
+	response, err := s.Client.Do(r)
+	var failed *url.Error
+	if errors.As(err, &failed) { // its text has the URL as it is, with a code that it may have
+		return nil, fmt.Errorf("sending to %s: %w", receiverpath.Redact(to), failed.Err)
+	}
+	return response, err
 }
 
-// said is the beginning of an answer, for a person.
+// said is the beginning of an answer, for people.
 func said(body io.Reader) string {
-	text, _ := io.ReadAll(io.LimitReader(body, maxSaid)) // whatever came of it
+	text, _ := io.ReadAll(io.LimitReader(body, maxSaid)) // what has arrived is told
 	if t := strings.TrimSpace(printable(string(text))); t != "" {
 		return ": " + t
 	}

@@ -2,13 +2,16 @@ package deadletter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sort"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 )
 
@@ -25,12 +28,38 @@ type Service struct {
 	Functions Functions
 	Agents    Agents
 	Sender    Sender
+	// Keys sign what is sent to the receiver itself; nil sends nothing there.
+	Keys *keyring.Store
+	// Receiver returns the receiver's own Service.
+	Receiver func() types.NamespacedName
 }
 
-// Selection of letters: those of an event's id, or all where it is empty.
-type Selection struct{ ID string }
+// Selection of dead letters: those of an event's id, or all.
+type Selection struct {
+	// ID of the event. It is an error to set neither ID nor All, or both.
+	ID string
+	// Source of the event; empty is any. It goes with ID.
+	Source string
+	// All dead letters of the owner.
+	All bool
+}
 
-func (s Selection) has(l *Letter) bool { return s.ID == "" || s.ID == l.ID() }
+// ErrSelection reports a Selection that does not say which dead letters it is for.
+var ErrSelection = errors.New("expected the id of a dead letter, or all; an empty id is neither")
+
+func (s Selection) validate() error {
+	switch {
+	case (s.ID == "") != s.All:
+		return ErrSelection
+	case s.ID == "" && s.Source != "":
+		return fmt.Errorf("%w: source goes with an id", ErrSelection)
+	}
+	return nil
+}
+
+func (s Selection) has(l *Letter) bool {
+	return s.All || s.ID == l.ID() && (s.Source == "" || s.Source == l.Event.Source())
+}
 
 // List tells of the letters, the oldest first. A queue does not keep their order
 // once somebody has looked at them, so more than the limit are looked at; of a
@@ -52,13 +81,16 @@ func (s *Service) List(ctx context.Context, owner Owner, limit int) ([]events.De
 	return listed[:min(limit, len(listed))], err
 }
 
-// Show returns the letters of an event's id, with their data.
-func (s *Service) Show(ctx context.Context, owner Owner, id string) ([]*Letter, error) {
+// Show returns the dead letters of an event's id, with their data.
+func (s *Service) Show(ctx context.Context, owner Owner, which Selection) ([]*Letter, error) {
 	const enough = 10
+	if err := which.validate(); err != nil {
+		return nil, err
+	}
 	var found []*Letter
 	retries := retriesOf(owner, s.Functions, s.Agents)
 	err := s.each(ctx, owner, func(_ Session, l *Letter) (bool, error) {
-		if l.ID() == id {
+		if which.has(l) {
 			describe(l, retries)
 			found = append(found, l)
 		}
@@ -70,6 +102,7 @@ func (s *Service) Show(ctx context.Context, owner Owner, id string) ([]*Letter, 
 // describe adds what the queue does not know where Knative itself filled it.
 func describe(l *Letter, retries int) {
 	if l.Malformed == nil {
+		clean(&l.Event)
 		Annotate(&l.Event, retries, time.Time{})
 	}
 }
@@ -87,6 +120,9 @@ type Result struct {
 // A letter leaves the queue only after whoever it is for, and whoever gets the reply,
 // has taken it.
 func (s *Service) Replay(ctx context.Context, owner Owner, which Selection, tell func(Result)) error {
+	if err := which.validate(); err != nil {
+		return err
+	}
 	targets, err := s.targets(ctx, owner)
 	if err != nil {
 		return err
@@ -132,6 +168,9 @@ func (s *Service) replay(ctx context.Context, targets func(*Letter) (target, err
 // Purge removes letters and tells how many.
 func (s *Service) Purge(ctx context.Context, owner Owner, which Selection) (int, error) {
 	purged := 0
+	if err := which.validate(); err != nil {
+		return 0, err
+	}
 	err := s.each(ctx, owner, func(session Session, l *Letter) (bool, error) {
 		if !which.has(l) {
 			return true, nil

@@ -1,3 +1,4 @@
+// Package server puts the receiver together: what it listens on, reads and drains.
 package server
 
 import (
@@ -6,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -20,6 +22,8 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
+	"github.com/brunovlucena/knative-lambda-operator/internal/httpserver"
+	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	lambdaclientset "github.com/brunovlucena/knative-lambda-operator/pkg/client/clientset/versioned"
@@ -66,12 +70,12 @@ func Run(ctx context.Context, cfg *rest.Config, o Options) error {
 	if err != nil {
 		return err
 	}
-	functions, known := cache.functions, agentCache{cache.agents, eventing}
-	settings, err := watchConfig(ctx, kube, o.Namespace)
+	keys, err := keyring.Open(ctx, kube, o.Namespace, nil)
 	if err != nil {
 		return err
 	}
-	certificate, err := selfSigned()
+	functions, known := cache.functions, agentCache{cache.agents, eventing}
+	settings, ownService, err := watchConfig(ctx, kube, o.Namespace)
 	if err != nil {
 		return err
 	}
@@ -86,36 +90,57 @@ func Run(ctx context.Context, cfg *rest.Config, o Options) error {
 		return err
 	}
 	client := egress.Client(egress.Deliveries, 0) // each call has a deadline of its own
-	letters := &deadletter.Service{Store: broker, Functions: functions, Agents: known, Sender: deadletter.Sender{Client: client}}
+	letters := &deadletter.Service{Store: broker, Functions: functions, Agents: known, Sender: deadletter.NewSender(client), Keys: keys, Receiver: ownService}
 	reviewer := access.NewReviewer(kube)
 	audits := newAudits(client, settings, functions, known)
 	go audits.run(ctx)
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
-	mux.Handle(deadletter.Path, deadletter.NewIngest(broker, functions, known, bindings.Has, telemetry.letter))
-	commands := &command.Handler{
+	mux.Handle(deadletter.Path, deadletter.NewIngest(deadletter.Ingest{
+		Store: broker, Functions: functions, Agents: known, Keys: keys, Bound: bindings.Has, Observe: telemetry.letter,
+	}))
+	commands := command.NewHandler(command.Handler{
 		Kube: kube, Clients: command.Impersonating(cfg), Access: reviewer, Letters: letters, Config: settings, Observe: telemetry.command,
 		Deliver: func(ctx context.Context, url string, e *event.Event) error { return sink.Deliver(ctx, client, url, e) },
-	}
+	})
 	mux.Handle("/{$}", commands)
 	mux.Handle("/commands", commands)
-	forAgents := &agents.Handler{
-		Agents: cache.agents, Requests: cache.requests, Client: lambda.LambdaV1alpha1(), Clock: clock.RealClock{}, Audit: audits.changed, Observe: telemetry.agent,
-	}
+	forAgents := agents.NewHandler(agents.Handler{
+		Keys: keys, Agents: cache.agents, Requests: cache.requests, Client: lambda.LambdaV1alpha1(), Clock: clock.RealClock{}, Audit: audits.changed, Observe: telemetry.agent,
+	})
 	forAgents.Register(mux)
-	decide := *forAgents
-	decide.Audit = audits.decided
-	people := http.NewServeMux()
-	people.Handle("/", api.New(letters, reviewer, audits.tell))
-	(&agents.API{Handler: &decide, Access: reviewer}).Register(people)
+	people := apiOf(letters, forAgents, reviewer, audits)
 	slog.Info("serving", "events", o.Events, "api", o.API)
-	return serve(ctx,
-		endpoint{o.Events, mux, nil},
-		endpoint{o.API, people, certificate},
-		endpoint{o.Metrics, metrics, nil},
+	return listenAndServe(ctx, o, mux, people, metrics)
+}
+
+// listenAndServe answers at the addresses of o until ctx ends, and drains.
+func listenAndServe(ctx context.Context, o Options, events, people, metrics http.Handler) error {
+	certificate, err := selfSigned()
+	if err != nil {
+		return err
+	}
+	return httpserver.ListenAndServe(ctx,
+		httpserver.Endpoint{Address: o.Events, Options: httpserver.Options{Name: "events", Handler: events, LameDuck: lameDuck}},
+		httpserver.Endpoint{Address: o.API, Options: httpserver.Options{Name: "api", Handler: people, TLS: certificate, LameDuck: lameDuck}},
+		httpserver.Endpoint{Address: o.Metrics, Options: httpserver.Options{Name: "metrics", Handler: metrics, LameDuck: lameDuck}},
 	)
 }
+
+// apiOf serves people and programs, by what RBAC allows them.
+func apiOf(letters *deadletter.Service, forAgents *agents.Handler, reviewer *access.Reviewer, audits *audits) http.Handler {
+	decide := *forAgents
+	decide.Audit = audits.decided
+	mux := http.NewServeMux()
+	mux.Handle("/", api.New(letters, reviewer, audits.tell))
+	(&agents.API{Handler: &decide, Access: reviewer}).Register(mux)
+	return mux
+}
+
+// lameDuck is how long new requests are still accepted at the end: others need a moment
+// to learn that this replica stops.
+const lameDuck = time.Second
 
 // newBindings asks the API server without a limit of its own: a few letters at once
 // are being taken, whatever their number.
@@ -171,19 +196,31 @@ func slim(obj any) (any, error) {
 	return obj, nil
 }
 
-// watchConfig returns what config-events says now.
-func watchConfig(ctx context.Context, kube kubernetes.Interface, namespace string) (func() *config.Events, error) {
+// watchConfig returns the newest config-events, and the receiver's own Service as
+// config-eventing names it.
+func watchConfig(ctx context.Context, kube kubernetes.Interface, namespace string) (func() *config.Events, func() types.NamespacedName, error) {
 	var newest atomic.Pointer[config.Events]
 	newest.Store(&config.Events{})
+	var own atomic.Pointer[types.NamespacedName]
+	own.Store(&types.NamespacedName{Namespace: namespace, Name: "knative-lambda-receiver"})
 	watcher := informer.NewInformedWatcher(kube, namespace)
+	parseEventing := config.Tolerant(func(error) {}, config.NewEventingFromConfigMap) // the controller warns
+	watcher.Watch(config.EventingConfigName, func(cm *corev1.ConfigMap) {
+		parsed, err := parseEventing(cm)
+		if err != nil {
+			slog.Error("Invalid ConfigMap; keeping the last valid configuration", "configmap", cm.Name, "error", err)
+			return
+		}
+		own.Store(&parsed.DeadLetters.Receiver)
+	})
 	parse := config.Tolerant(func(err error) { slog.Warn("ignoring what this version does not know", "error", err) }, config.NewEventsFromConfigMap)
 	watcher.Watch(config.EventsConfigName, func(cm *corev1.ConfigMap) {
 		parsed, err := parse(cm)
 		if err != nil {
-			slog.Error("what was in force stays so", "configmap", cm.Name, "error", err)
+			slog.Error("Invalid ConfigMap; keeping the last valid configuration", "configmap", cm.Name, "error", err)
 			return
 		}
 		newest.Store(parsed)
 	})
-	return newest.Load, watcher.Start(ctx.Done())
+	return newest.Load, func() types.NamespacedName { return *own.Load() }, watcher.Start(ctx.Done())
 }

@@ -9,7 +9,6 @@ import (
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
-	"knative.dev/pkg/apis"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
@@ -121,7 +120,7 @@ func (f Functions) Get(key types.NamespacedName) (*v1alpha1.LambdaFunction, erro
 	return nil, apierrs.NewNotFound(lambda.LambdaFunctionResource, key.Name)
 }
 
-// Agents by their keys, and where their Triggers lead.
+// Agents by their keys.
 type Agents map[types.NamespacedName]*v1alpha1.LambdaAgent
 
 // Get implements deadletter.Agents.
@@ -132,19 +131,7 @@ func (a Agents) Get(key types.NamespacedName) (*v1alpha1.LambdaAgent, error) {
 	return nil, apierrs.NewNotFound(lambda.LambdaAgentResource, key.Name)
 }
 
-// Triggers implements deadletter.Agents: there is one to the agent's address, and one
-// to each agent of its status.
-func (a Agents) Triggers(_ context.Context, agent *v1alpha1.LambdaAgent) (all []eventingv1.Trigger, err error) {
-	add := func(u *apis.URL) {
-		t := eventingv1.Trigger{}
-		t.Status.SubscriberURI = u
-		all = append(all, t)
-	}
-	if agent.Status.Address != nil {
-		add(agent.Status.Address.URL)
-	}
-	for _, r := range agent.Status.Routes {
-		add(apis.HTTP(r.Agent))
-	}
-	return all, nil
+// Triggers implements deadletter.Agents: there are none.
+func (a Agents) Triggers(context.Context, *v1alpha1.LambdaAgent) ([]eventingv1.Trigger, error) {
+	return nil, nil
 }

@@ -86,6 +86,7 @@ func file(t *testing.T, a *v1alpha1.LambdaAgent) *corev1.ConfigMap {
 func service(t *testing.T, a *v1alpha1.LambdaAgent, change ...func(*servingv1.Service)) *servingv1.Service {
 	t.Helper()
 	s := resources.MakeService(a, file(t, a).Name, testConfig().Defaults)
+	resources.AddApprovals(s, a, testKeys(), testConfig().Eventing)
 	if err := resources.AddModelProxy(s, a, testConfig().Defaults); err != nil {
 		t.Fatal(err)
 	}

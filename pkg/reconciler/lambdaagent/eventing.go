@@ -11,6 +11,7 @@ import (
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 	pkgreconciler "knative.dev/pkg/reconciler"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
@@ -30,6 +31,8 @@ type eventing struct {
 	*shared.Pass
 	*v1alpha1.LambdaAgent
 	index *routing.Index
+	// keys sign the paths at the receiver.
+	keys *keyring.Keyring
 	// made is the broker.
 	made *eventingv1.Broker
 	// letters is where those of its Triggers go; nil is nowhere.
@@ -60,7 +63,7 @@ func (r *Reconciler) reconcileEventing(ctx context.Context, a *v1alpha1.LambdaAg
 		r.enqueueAfter(a, indexPatience)
 		return nil
 	}
-	e := &eventing{LambdaAgent: a, index: r.index, Pass: &shared.Pass{
+	e := &eventing{LambdaAgent: a, index: r.index, keys: r.Keys.Keyring(), Pass: &shared.Pass{
 		Owner: a, Labels: labels.Set{lambda.AgentLabelKey: resources.Labels(a)[lambda.AgentLabelKey]},
 		Config: config.FromContextOrDefaults(ctx).Eventing, Clock: r.clock, Knative: knative, Rabbit: r.kinds.Rabbit(),
 	}}
@@ -113,7 +116,7 @@ func (e *eventing) reconcileRouting(ctx context.Context) error {
 		return err
 	}
 	if kept {
-		e.letters = resources.DeadLetterSink(e.LambdaAgent, e.Config)
+		e.letters = resources.DeadLetterSink(e.LambdaAgent, e.keys, e.Config)
 	}
 	current, err := e.subscribe(ctx)
 	if err != nil {
@@ -124,7 +127,7 @@ func (e *eventing) reconcileRouting(ctx context.Context) error {
 		return err
 	}
 	current = append(current, routes...)
-	for _, desired := range resources.MakeReceiverTriggers(e.LambdaAgent, e.letters, e.Config) {
+	for _, desired := range resources.MakeReceiverTriggers(e.LambdaAgent, e.letters, e.keys, e.Config) {
 		t, _, err := e.ensure(ctx, desired)
 		if err != nil {
 			return err

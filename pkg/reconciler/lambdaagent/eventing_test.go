@@ -83,11 +83,11 @@ func lettersOf(a *v1alpha1.LambdaAgent) (*topologyv1beta1.Queue, *topologyv1beta
 }
 
 func subscriptionOf(a *v1alpha1.LambdaAgent, eventType string) *eventingv1.Trigger {
-	return resources.MakeSubscription(a, map[string]string{"type": eventType}, resources.DeadLetterSink(a, testConfig().Eventing), testConfig().Eventing)
+	return resources.MakeSubscription(a, map[string]string{"type": eventType}, resources.DeadLetterSink(a, testKeys(), testConfig().Eventing), testConfig().Eventing)
 }
 
 func routeOf(a *v1alpha1.LambdaAgent, eventType string, target *v1alpha1.LambdaAgent, relay bool) *eventingv1.Trigger {
-	return resources.MakeRoute(a, eventType, keyOf(target), relay, resources.DeadLetterSink(a, testConfig().Eventing), testConfig().Eventing)
+	return resources.MakeRoute(a, eventType, keyOf(target), relay, resources.DeadLetterSink(a, testKeys(), testConfig().Eventing), testConfig().Eventing)
 }
 
 // working is a Trigger in force, and its binding.
@@ -111,7 +111,7 @@ func retired(to *v1alpha1.LambdaAgent, ago time.Duration) func(*eventingv1.Trigg
 // ledAway is one that leads to the receiver of dead letters instead.
 func ledAway(a, to *v1alpha1.LambdaAgent, ago time.Duration) func(*eventingv1.Trigger) {
 	return func(t *eventingv1.Trigger) {
-		resources.RetireRoute(t, keyOf(to), resources.DeadLetterSink(a, testConfig().Eventing), now.Add(-ago))
+		resources.RetireRoute(t, keyOf(to), resources.DeadLetterSink(a, testKeys(), testConfig().Eventing), now.Add(-ago))
 	}
 }
 

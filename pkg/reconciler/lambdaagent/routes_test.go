@@ -189,7 +189,7 @@ func TestReconcileReceiverTriggers(t *testing.T) {
 	}
 	supervised := agent(asking)
 	wanted := func() []*eventingv1.Trigger {
-		return resources.MakeReceiverTriggers(supervised, resources.DeadLetterSink(supervised, testConfig().Eventing), testConfig().Eventing)
+		return resources.MakeReceiverTriggers(supervised, resources.DeadLetterSink(supervised, testKeys(), testConfig().Eventing), testKeys(), testConfig().Eventing)
 	}
 	requests, outcomes := wanted()[0], wanted()[1]
 	first, firstBinding := working(supervised, wanted()[0])

@@ -106,7 +106,7 @@ func (e *eventing) reconcile(ctx context.Context) error {
 	}
 	var sink *duckv1.Destination
 	if kept {
-		sink = resources.DeadLetterSink(e.LambdaFunction, e.Config)
+		sink = resources.DeadLetterSink(e.LambdaFunction, e.Keys.Keyring(), e.Config)
 	}
 	return e.reconcileTriggers(ctx, sink)
 }

@@ -12,6 +12,8 @@ import (
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
+	"github.com/brunovlucena/knative-lambda-operator/internal/receiverpath"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
@@ -76,9 +78,15 @@ func MakeDeadLetterBinding(a *v1alpha1.LambdaAgent, t *eventingv1.Trigger, late 
 	return shared.MakeDeadLetterBinding(objectMeta(a, shared.BindingName(t.Name)), names.RabbitMQDeadLetterQueue(a), t, late, cfg)
 }
 
-// DeadLetterSink is where the broker sends what it cannot deliver.
-func DeadLetterSink(a *v1alpha1.LambdaAgent, cfg *config.Eventing) *duckv1.Destination {
-	return shared.DeadLetterSink(events.DeadLettersPath+a.Namespace+"/"+events.AgentsPath+a.Name, cfg)
+// DeadLetterSink is where the broker sends what it cannot deliver. Its path proves to
+// the receiver that the operator has made it for this agent.
+func DeadLetterSink(a *v1alpha1.LambdaAgent, keys *keyring.Keyring, cfg *config.Eventing) *duckv1.Destination {
+	return shared.DeadLetterSink(at(a, receiverpath.DeadLetters).Path(keys), cfg)
+}
+
+// at is what the receiver serves for the agent.
+func at(a *v1alpha1.LambdaAgent, purpose keyring.Purpose) receiverpath.Target {
+	return receiverpath.Target{Purpose: purpose, Kind: receiverpath.Agent, Namespace: a.Namespace, Name: a.Name}
 }
 
 // MakeSubscription makes the Trigger that delivers events with exactly these

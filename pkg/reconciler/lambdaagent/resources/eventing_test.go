@@ -1,6 +1,7 @@
 package resources
 
 import (
+	"bytes"
 	"encoding/json"
 	"testing"
 	"time"
@@ -16,10 +17,20 @@ import (
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 	"knative.dev/pkg/ptr"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 )
+
+// theKeys sign what is made in these tests.
+var theKeys = func() *keyring.Keyring {
+	k, err := keyring.New(map[string][]byte{keyring.CurrentKey: bytes.Repeat([]byte{1}, keyring.KeySize)})
+	if err != nil {
+		panic(err)
+	}
+	return k
+}()
 
 func eventingConfig() *config.Eventing {
 	return &config.Eventing{
@@ -37,7 +48,7 @@ func eventful(a *v1alpha1.LambdaAgent) {
 func TestMakeSubscription(t *testing.T) {
 	a := agent(eventful)
 	exponential := eventingduckv1.BackoffPolicyExponential
-	got := MakeSubscription(a, map[string]string{"type": "x.y"}, DeadLetterSink(a, eventingConfig()), eventingConfig())
+	got := MakeSubscription(a, map[string]string{"type": "x.y"}, DeadLetterSink(a, theKeys, eventingConfig()), eventingConfig())
 	meta := objectMeta(a, got.Name)
 	meta.Annotations = map[string]string{"rabbitmq.eventing.knative.dev/parallelism": "3"}
 	same(t, "Trigger", &eventingv1.Trigger{ObjectMeta: meta, Spec: eventingv1.TriggerSpec{
@@ -48,7 +59,7 @@ func TestMakeSubscription(t *testing.T) {
 		},
 		Delivery: &eventingduckv1.DeliverySpec{Retry: ptr.Int32(2), BackoffPolicy: &exponential, BackoffDelay: ptr.String("PT1S"), Timeout: ptr.String("PT30S"), DeadLetterSink: &duckv1.Destination{
 			Ref: &duckv1.KReference{APIVersion: "v1", Kind: "Service", Namespace: "knative-lambda", Name: "receiver"},
-			URI: &apis.URL{Path: "/dead-letters/team/agents/bruno", RawQuery: "binding=" + got.Name + "-dead-letters"},
+			URI: &apis.URL{Path: "/dead-letters/team/agents/bruno/" + theKeys.Sign("dead-letters", "agent", "team", "bruno"), RawQuery: "binding=" + got.Name + "-dead-letters"},
 		}},
 	}}, got)
 	if bare := MakeSubscription(a, map[string]string{"type": "x.y"}, nil, eventingConfig()); bare.Spec.Delivery.DeadLetterSink != nil || bare.Spec.Subscriber.URI != nil {
@@ -80,10 +91,10 @@ func TestMakeRoute(t *testing.T) {
 		t.Error("a subscription leads to an agent")
 	}
 	retired := own.DeepCopy()
-	RetireRoute(retired, shop, DeadLetterSink(a, eventingConfig()), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	RetireRoute(retired, shop, DeadLetterSink(a, theKeys, eventingConfig()), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 	same(t, "where a retired route leads", duckv1.Destination{
 		Ref: &duckv1.KReference{APIVersion: "v1", Kind: "Service", Namespace: "knative-lambda", Name: "receiver"},
-		URI: &apis.URL{Path: "/dead-letters/team/agents/bruno", RawQuery: "gone=data%2Fshop"},
+		URI: &apis.URL{Path: "/dead-letters/team/agents/bruno/" + theKeys.Sign("dead-letters", "agent", "team", "bruno"), RawQuery: "gone=data%2Fshop"},
 	}, retired.Spec.Subscriber)
 	same(t, "since when", "2026-01-02T03:04:05Z", retired.Annotations[lambda.RetiredAnnotationKey])
 	if target, ok := TargetOf(retired); !ok || target != shop {
@@ -100,7 +111,7 @@ func TestMakeRoute(t *testing.T) {
 // what it drops goes where Knative's goes, and says which agent has gone.
 func TestMakeRetirement(t *testing.T) {
 	a, shop := agent(eventful), types.NamespacedName{Namespace: "data", Name: "shop"}
-	route := MakeRoute(a, "x.y", shop, false, DeadLetterSink(a, eventingConfig()), eventingConfig())
+	route := MakeRoute(a, "x.y", shop, false, DeadLetterSink(a, theKeys, eventingConfig()), eventingConfig())
 	route.UID = "trigger-uid"
 	p := MakeRetirement(a, route, "broker-uid", shop, eventingConfig())
 	queue := naming.CreateTriggerQueueRabbitName(route, "broker-uid")

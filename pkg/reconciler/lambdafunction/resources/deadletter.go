@@ -7,9 +7,10 @@ import (
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 	"knative.dev/pkg/network"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
+	"github.com/brunovlucena/knative-lambda-operator/internal/receiverpath"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing/resources"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources/names"
 )
@@ -31,19 +32,20 @@ func deadLetters(f *v1alpha1.LambdaFunction) *v1alpha1.DeadLetterSpec {
 	return nil
 }
 
-// DeadLetterSink is where brokers send what they cannot deliver to the function.
-func DeadLetterSink(f *v1alpha1.LambdaFunction, cfg *config.Eventing) *duckv1.Destination {
-	return shared.DeadLetterSink(deadLetterPath(f), cfg)
+// DeadLetterSink is where brokers send what they cannot deliver to the function. Its
+// path proves to the receiver that the operator has made it for this function.
+func DeadLetterSink(f *v1alpha1.LambdaFunction, keys *keyring.Keyring, cfg *config.Eventing) *duckv1.Destination {
+	return shared.DeadLetterSink(deadLetterPath(f, keys), cfg)
 }
 
-func deadLetterPath(f *v1alpha1.LambdaFunction) string {
-	return events.DeadLettersPath + f.Namespace + "/" + f.Name
+func deadLetterPath(f *v1alpha1.LambdaFunction, keys *keyring.Keyring) string {
+	return receiverpath.Target{Purpose: receiverpath.DeadLetters, Kind: receiverpath.Function, Namespace: f.Namespace, Name: f.Name}.Path(keys)
 }
 
 // deadLetterURL is the same as an address, for the function's own runtime.
-func deadLetterURL(f *v1alpha1.LambdaFunction, cfg *config.Eventing) string {
+func deadLetterURL(f *v1alpha1.LambdaFunction, keys *keyring.Keyring, cfg *config.Eventing) string {
 	receiver := cfg.DeadLetters.Receiver
-	return apis.HTTP(network.GetServiceHostname(receiver.Name, receiver.Namespace)).String() + deadLetterPath(f)
+	return apis.HTTP(network.GetServiceHostname(receiver.Name, receiver.Namespace)).String() + deadLetterPath(f, keys)
 }
 
 // MakeDeadLetterQueue makes the function's queue.

@@ -1,6 +1,7 @@
 package resources
 
 import (
+	"bytes"
 	"net/url"
 	"testing"
 	"time"
@@ -19,12 +20,22 @@ import (
 	"knative.dev/pkg/ptr"
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing/resources"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources/names"
 )
+
+// theKeys sign what is made in these tests.
+var theKeys = func() *keyring.Keyring {
+	k, err := keyring.New(map[string][]byte{keyring.CurrentKey: bytes.Repeat([]byte{1}, keyring.KeySize)})
+	if err != nil {
+		panic(err)
+	}
+	return k
+}()
 
 func eventingConfig() *config.Eventing {
 	return &config.Eventing{
@@ -111,8 +122,8 @@ func TestMakeTrigger(t *testing.T) {
 		f.Spec.Triggers = []v1alpha1.FunctionTrigger{trigger("shop", map[string]string{"type": "order"}, prefix("subject", "eu + us"))}
 	})
 	s := Subscriptions(f)[0]
-	sink := DeadLetterSink(f, eventingConfig())
-	wantSink := &duckv1.Destination{Ref: &duckv1.KReference{APIVersion: "v1", Kind: "Service", Namespace: "knative-lambda", Name: "receiver"}, URI: &apis.URL{Path: "/dead-letters/team/greeter", RawQuery: "binding=" + shared.BindingName(names.Trigger(f, "shop", map[string]string{"type": "order"}))}}
+	sink := DeadLetterSink(f, theKeys, eventingConfig())
+	wantSink := &duckv1.Destination{Ref: &duckv1.KReference{APIVersion: "v1", Kind: "Service", Namespace: "knative-lambda", Name: "receiver"}, URI: &apis.URL{Path: "/dead-letters/team/greeter/" + theKeys.Sign("dead-letters", "function", "team", "greeter"), RawQuery: "binding=" + shared.BindingName(names.Trigger(f, "shop", map[string]string{"type": "order"}))}}
 	linear := eventingduckv1.BackoffPolicyLinear
 	child := meta(names.Trigger(f, "shop", map[string]string{"type": "order"}))
 	child.Annotations = map[string]string{"rabbitmq.eventing.knative.dev/parallelism": "3"}
@@ -157,12 +168,12 @@ func TestFailuresOfATrigger(t *testing.T) {
 		bound      bool
 		attempts   int
 	}{
-		{"the function's queue", DeadLetterSink(function(), eventingConfig()), nil, true, "dead-letter", true, 6},
-		{"the function's queue, retries of its own", DeadLetterSink(function(), eventingConfig()), &eventingduckv1.DeliverySpec{Retry: ptr.Int32(1)}, true, "dead-letter", true, 2},
-		{"the function's queue, one attempt", DeadLetterSink(function(), eventingConfig()), &eventingduckv1.DeliverySpec{Retry: ptr.Int32(0)}, true, "dead-letter", true, 1},
-		{"a sink of its own", DeadLetterSink(function(), eventingConfig()), &eventingduckv1.DeliverySpec{DeadLetterSink: own}, true, "retry", false, 0},
+		{"the function's queue", DeadLetterSink(function(), theKeys, eventingConfig()), nil, true, "dead-letter", true, 6},
+		{"the function's queue, retries of its own", DeadLetterSink(function(), theKeys, eventingConfig()), &eventingduckv1.DeliverySpec{Retry: ptr.Int32(1)}, true, "dead-letter", true, 2},
+		{"the function's queue, one attempt", DeadLetterSink(function(), theKeys, eventingConfig()), &eventingduckv1.DeliverySpec{Retry: ptr.Int32(0)}, true, "dead-letter", true, 1},
+		{"a sink of its own", DeadLetterSink(function(), theKeys, eventingConfig()), &eventingduckv1.DeliverySpec{DeadLetterSink: own}, true, "retry", false, 0},
 		{"nowhere", nil, nil, true, "", false, 0},
-		{"a broker of another class", DeadLetterSink(function(), eventingConfig()), nil, false, "", false, 0},
+		{"a broker of another class", DeadLetterSink(function(), theKeys, eventingConfig()), nil, false, "", false, 0},
 	} {
 		f := function(func(f *v1alpha1.LambdaFunction) {
 			f.Spec.Triggers = []v1alpha1.FunctionTrigger{trigger("shop", map[string]string{"type": "order"})}
@@ -330,11 +341,11 @@ func TestAddSinks(t *testing.T) {
 		"none":               {inline, nil, eventingConfig(), nil},
 		"replies":            {inline, sink, eventingConfig(), []corev1.EnvVar{{Name: "LAMBDA_REPLY_SINK", Value: "http://sink.test"}}},
 		"replies, errors":    {inline, sink, errs, []corev1.EnvVar{{Name: "LAMBDA_REPLY_SINK", Value: "http://sink.test"}, {Name: "LAMBDA_RESPONSE_SINK", Value: "http://errors.test"}}},
-		"dead letters":       {eventful, nil, eventingConfig(), []corev1.EnvVar{{Name: "LAMBDA_DEAD_LETTER_SINK", Value: "http://receiver.knative-lambda.svc.cluster.local/dead-letters/team/greeter"}}},
+		"dead letters":       {eventful, nil, eventingConfig(), []corev1.EnvVar{{Name: "LAMBDA_DEAD_LETTER_SINK", Value: "http://receiver.knative-lambda.svc.cluster.local/dead-letters/team/greeter/" + theKeys.Sign("dead-letters", "function", "team", "greeter")}}},
 		"a ready-made image": {image, sink, errs, []corev1.EnvVar{{Name: "K_SINK", Value: "http://sink.test"}}},
 	} {
 		service := &servingv1.Service{Spec: servingv1.ServiceSpec{ConfigurationSpec: servingv1.ConfigurationSpec{Template: servingv1.RevisionTemplateSpec{Spec: servingv1.RevisionSpec{PodSpec: corev1.PodSpec{Containers: []corev1.Container{{}}}}}}}}
-		AddSinks(service, tt.f, tt.sink, tt.cfg)
+		AddSinks(service, tt.f, tt.sink, theKeys, tt.cfg)
 		if diff := cmp.Diff(tt.want, service.Spec.Template.Spec.Containers[0].Env); diff != "" {
 			t.Errorf("%s (-want, +got): %s", name, diff)
 		}

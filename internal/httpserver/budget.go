@@ -1,0 +1,93 @@
+package httpserver
+
+import (
+	"errors"
+	"io"
+	"sync"
+)
+
+// ErrBusy reports that the bytes of requests in flight are at their bound. The sender is
+// answered 503 with a Retry-After header.
+var ErrBusy = errors.New("too many bytes of requests are in flight; try again later")
+
+// step is how many bytes a body reserves at a time.
+const step = 32 << 10
+
+// Budget bounds the bytes of request bodies in memory: of all, and of each key, such as
+// a namespace, so that one key alone cannot use it up.
+type Budget struct {
+	total, perKey int64
+
+	mu    sync.Mutex
+	used  int64
+	byKey map[string]int64
+}
+
+// NewBudget returns a Budget of that many bytes in total and for each key.
+func NewBudget(total, perKey int64) *Budget {
+	return &Budget{total: total, perKey: perKey, byKey: map[string]int64{}}
+}
+
+// Used returns how many bytes are reserved.
+func (b *Budget) Used() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.used
+}
+
+func (b *Budget) reserve(key string, n int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.used+n > b.total || b.byKey[key]+n > b.perKey {
+		return false
+	}
+	b.used += n
+	b.byKey[key] += n
+	return true
+}
+
+func (b *Budget) release(key string, n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.used -= n
+	if b.byKey[key] -= n; b.byKey[key] <= 0 {
+		delete(b.byKey, key)
+	}
+}
+
+// Body counts a request's body as it arrives, before it is read: a peer that announces
+// much and sends little holds little. Reading fails with ErrBusy where the budget has no
+// more. Release gives back what the body has reserved, once nothing keeps it any more.
+type Body struct {
+	io.ReadCloser
+	budget             *Budget
+	key                string
+	reserved, received int64
+	release            sync.Once
+}
+
+// Body returns the body of a request of that key.
+func (b *Budget) Body(key string, body io.ReadCloser) *Body {
+	return &Body{ReadCloser: body, budget: b, key: key}
+}
+
+// Read implements io.Reader.
+func (b *Body) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if b.received == b.reserved {
+		if !b.budget.reserve(b.key, step) {
+			return 0, ErrBusy
+		}
+		b.reserved += step
+	}
+	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.reserved-b.received)])
+	b.received += int64(n)
+	return n, err
+}
+
+// Release gives back what the body has reserved. It may be called more than once.
+func (b *Body) Release() {
+	b.release.Do(func() { b.budget.release(b.key, b.reserved) })
+}

@@ -1,0 +1,94 @@
+package httpserver
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// TestBudget: bodies count as they arrive, for all and for each key, and give back what
+// they have taken.
+func TestBudget(t *testing.T) {
+	b := NewBudget(4*step, 3*step)
+	read := func(key string, n int) (*Body, error) {
+		body := b.Body(key, io.NopCloser(strings.NewReader(strings.Repeat("x", n))))
+		_, err := io.ReadAll(body)
+		return body, err
+	}
+	first, err := read("a", 2*step)
+	if err != nil || b.Used() != 3*step { // one step more to see the end
+		t.Fatalf("err = %v, used %d, want %d", err, b.Used(), 3*step)
+	}
+	more, err := read("a", 1)
+	if !errors.Is(err, ErrBusy) {
+		t.Errorf("beyond the key's share: %v, want ErrBusy", err)
+	}
+	other, err := read("b", step-1)
+	if err != nil {
+		t.Errorf("another key within the total: %v", err)
+	}
+	last, err := read("c", 1)
+	if !errors.Is(err, ErrBusy) {
+		t.Errorf("beyond the total: %v, want ErrBusy", err)
+	}
+	for _, body := range []*Body{first, first, more, other, last} {
+		body.Release()
+	}
+	if b.Used() != 0 || len(b.byKey) != 0 {
+		t.Errorf("used %d, %v after all were released", b.Used(), b.byKey)
+	}
+}
+
+// TestBudget_CountsWhatArrives: a body that is announced and does not come holds next
+// to nothing.
+func TestBudget_CountsWhatArrives(t *testing.T) {
+	b := NewBudget(1<<30, 1<<30)
+	r, w := io.Pipe()
+	defer w.Close()
+	body := b.Body("a", r)
+	go func() { _, _ = w.Write([]byte("x")) }()
+	if _, err := body.Read(make([]byte, 16<<20)); err != nil || b.Used() != step {
+		t.Errorf("err = %v, used %d, want %d", err, b.Used(), step)
+	}
+}
+
+func TestReadEvent(t *testing.T) {
+	const whole = `{"specversion":"1.0","id":"1","type":"t","source":"/s","data":{}}`
+	small := NewBudget(10, 10)
+	for name, tc := range map[string]struct {
+		media, body string
+		limit       int64
+		budget      *Budget
+		status      int
+	}{
+		"taken":    {"application/cloudevents+json", whole, 1 << 20, nil, 0},
+		"too long": {"application/cloudevents+json", whole, 10, nil, http.StatusRequestEntityTooLarge},
+		"busy":     {"application/cloudevents+json", whole, 1 << 20, small, http.StatusServiceUnavailable},
+		"no event": {"application/json", "{}", 1 << 20, nil, http.StatusUnsupportedMediaType},
+		"a batch":  {"application/cloudevents-batch+json", "[]", 1 << 20, nil, http.StatusUnsupportedMediaType},
+		"invalid":  {"application/cloudevents+json", `{"specversion":"1.0"}`, 1 << 20, nil, http.StatusBadRequest},
+	} {
+		t.Run(name, func(t *testing.T) {
+			budget := tc.budget
+			if budget == nil {
+				budget = NewBudget(1<<20, 1<<20)
+			}
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(tc.body))
+			r.Header.Set("Content-Type", tc.media)
+			_, release, err := ReadEvent(httptest.NewRecorder(), r, tc.limit, budget, "a")
+			var refused *EventError
+			switch {
+			case tc.status == 0 && err == nil:
+				release()
+			case !errors.As(err, &refused) || refused.Status != tc.status:
+				t.Errorf("err = %v, want status %d", err, tc.status)
+			}
+			if budget.Used() != 0 {
+				t.Errorf("%d bytes stay reserved", budget.Used())
+			}
+		})
+	}
+}

@@ -1,0 +1,88 @@
+package httpserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"unicode"
+
+	"github.com/cloudevents/sdk-go/v2/binding"
+	"github.com/cloudevents/sdk-go/v2/event"
+	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+)
+
+// EventError is why a request's event was refused.
+type EventError struct {
+	// Status for the sender. 503 is the only one that another attempt may change.
+	Status  int
+	Message string
+}
+
+func (e *EventError) Error() string { return e.Message }
+
+// ReadEvent reads the one CloudEvent of a request, whose body may have limit bytes, on
+// the account of a key of the budget. Call release once nothing keeps the event any
+// more; it is nil where err is not. err is an *EventError.
+func ReadEvent(w http.ResponseWriter, r *http.Request, limit int64, budget *Budget, key string) (e *event.Event, release func(), err error) {
+	if r.ContentLength > limit {
+		return nil, nil, tooLong(limit)
+	}
+	body := budget.Body(key, http.MaxBytesReader(w, r.Body, limit))
+	r.Body = body
+	if e, err = readEvent(r, limit); err != nil {
+		body.Release()
+		return nil, nil, err
+	}
+	return e, body.Release, nil
+}
+
+func tooLong(limit int64) error {
+	return &EventError{http.StatusRequestEntityTooLarge, fmt.Sprintf("the event is longer than %d bytes", limit)}
+}
+
+func readEvent(r *http.Request, limit int64) (*event.Event, error) {
+	message := cehttp.NewMessageFromHttpRequest(r)
+	if encoding := message.ReadEncoding(); encoding == binding.EncodingUnknown || encoding == binding.EncodingBatch {
+		return nil, &EventError{http.StatusUnsupportedMediaType, "expected one CloudEvent, in the binary or the structured mode"}
+	}
+	e, err := binding.ToEvent(r.Context(), message)
+	if err == nil {
+		err = e.Validate()
+	}
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return nil, tooLong(limit)
+	case errors.Is(err, ErrBusy):
+		return nil, &EventError{http.StatusServiceUnavailable, ErrBusy.Error()}
+	case errors.Is(err, context.Canceled) || r.Context().Err() != nil:
+		return nil, &EventError{http.StatusRequestTimeout, "the request ended before its event had been read"}
+	case err != nil:
+		return nil, &EventError{http.StatusBadRequest, "not a valid CloudEvent: " + strings.TrimSpace(err.Error())}
+	}
+	return e, nil
+}
+
+// CheckAttributes refuses control characters, which the specification of CloudEvents
+// does not allow in attributes: such an event could not be sent as HTTP headers, and
+// would write to the terminal of those who list it. The error is an *EventError.
+func CheckAttributes(e *event.Event) error {
+	attributes := map[string]string{"id": e.ID(), "source": e.Source(), "type": e.Type(), "subject": e.Subject(), "datacontenttype": e.DataContentType(), "dataschema": e.DataSchema()}
+	for name, value := range e.Extensions() {
+		if text, ok := value.(string); ok {
+			attributes[name] = text
+		}
+	}
+	first := ""
+	for name, value := range attributes {
+		if strings.ContainsFunc(value, unicode.IsControl) && (first == "" || name < first) {
+			first = name
+		}
+	}
+	if first == "" {
+		return nil
+	}
+	return &EventError{http.StatusBadRequest, fmt.Sprintf("attribute %s has control characters, which attributes of a CloudEvent must not have; remove them", first)}
+}
