@@ -22,6 +22,7 @@ import (
 	eventingclientset "knative.dev/eventing/pkg/client/clientset/versioned"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/receiverpath"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	lambdaclientset "github.com/brunovlucena/knative-lambda-operator/pkg/client/clientset/versioned"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
@@ -118,7 +119,7 @@ func TestAgentRights(t *testing.T) {
 		}
 	}
 
-	path := "/agents/" + namespace + "/wiring/controls"
+	path := agentPath(ctx, t, receiverpath.Controls, namespace, "wiring")
 	if status, _, said := receiverPost(ctx, t, path, control("1", "/"+namespace+"/wiring", `{"permission":"*","action":"withdraw"}`)); status != http.StatusForbidden {
 		t.Errorf("a forged source: %d %s, want 403", status, said)
 	}
@@ -250,7 +251,7 @@ func TestSupervised(t *testing.T) {
 		var status int
 		var said string
 		err := wait.PollUntilContextTimeout(ctx, time.Second, test.Patience, true, func(ctx context.Context) (bool, error) {
-			status, _, said = receiverPost(ctx, t, "/agents/"+namespace+"/"+a.Name+"/approvals", e)
+			status, _, said = receiverPost(ctx, t, agentPath(ctx, t, receiverpath.Approvals, namespace, a.Name), e)
 			return status == http.StatusAccepted, nil // its cache may not have the agent yet
 		})
 		if err != nil {

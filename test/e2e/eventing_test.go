@@ -23,6 +23,7 @@ import (
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 	"knative.dev/pkg/ptr"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/receiverpath"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 	"github.com/brunovlucena/knative-lambda-operator/test"
@@ -160,7 +161,7 @@ func checkEventingStatus(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFu
 	if len(f.Status.Brokers) != 1 || f.Status.Brokers[0].Name != "default" || !f.Status.Brokers[0].Ready || f.Status.Brokers[0].URL == nil {
 		t.Errorf("status.brokers = %+v, want the ready default one", f.Status.Brokers)
 	}
-	if got, want := fmt.Sprint(f.Status.DeadLetterSinkURI), "/dead-letters/"+f.Namespace+"/"+f.Name+"?"; !strings.Contains(got, want) {
+	if got, want := fmt.Sprint(f.Status.DeadLetterSinkURI), pathOf(ctx, t, receiverpath.Target{Purpose: receiverpath.DeadLetters, Kind: receiverpath.Function, Namespace: f.Namespace, Name: f.Name})+"?"; !strings.Contains(got, want) {
 		t.Errorf("status.deadLetterSinkUri = %s, want one with %s", got, want)
 	}
 	queue := object(ctx, t, "rabbitmq.com/v1beta1", "queues", f.Namespace, f.Name+"-dead-letters")

@@ -195,7 +195,7 @@ func loadAgents(ctx context.Context, t *testing.T, namespace string, every func(
 // loadReceiver sends it a command, and an approval request of an agent, which are
 // refused: nobody there may give any.
 func loadReceiver(ctx context.Context, t *testing.T, i int) {
-	for path, eventType := range map[string]string{"/commands": events.CommandFunctionDeploy, "/agents/nowhere/nobody/approvals": events.ApprovalRequested} {
+	for path, eventType := range map[string]string{"/commands": events.CommandFunctionDeploy, "/agents/nowhere/nobody/approvals/none": events.ApprovalRequested} {
 		e := newEvent(fmt.Sprintf("monitoring-%d", i), eventType, "/monitoring")
 		e.SetSubject("nowhere/nobody")
 		status := 0

@@ -8,11 +8,15 @@ import (
 	"io"
 	"os"
 	"strings"
+	"testing"
 
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
+	"github.com/brunovlucena/knative-lambda-operator/internal/receiverpath"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/plugin"
@@ -30,6 +34,27 @@ func (noFunctions) Get(key types.NamespacedName) (*v1alpha1.LambdaFunction, erro
 func functionOf(queue string) deadletter.Owner {
 	parts := strings.SplitN(queue, ".", 4)
 	return deadletter.Function(types.NamespacedName{Namespace: parts[2], Name: parts[3]})
+}
+
+// pathOf is the path at the receiver that the operator makes for a target, by the key of
+// the cluster.
+func pathOf(ctx context.Context, t *testing.T, target receiverpath.Target) string {
+	t.Helper()
+	secret, err := clients.Kube.CoreV1().Secrets(operatorNamespace).Get(ctx, keyring.SecretName, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := keyring.New(secret.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return target.Path(keys)
+}
+
+// agentPath is that of an agent.
+func agentPath(ctx context.Context, t *testing.T, purpose keyring.Purpose, namespace, agent string) string {
+	t.Helper()
+	return pathOf(ctx, t, receiverpath.Target{Purpose: purpose, Kind: receiverpath.Agent, Namespace: namespace, Name: agent})
 }
 
 // kubectlLambda runs the plugin to its end.

@@ -27,6 +27,7 @@ import (
 	"k8s.io/client-go/rest"
 	"knative.dev/pkg/ptr"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/receiverpath"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/api"
@@ -171,12 +172,14 @@ func TestDeadLettersThroughTheBroker(t *testing.T) {
 func TestDeadLetterThatHasNoQueue(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	status, _, said := receiverPost(ctx, t, "/dead-letters/nowhere/nobody", *deadEvent("1", "x"))
+	status, _, said := receiverPost(ctx, t, pathOf(ctx, t, receiverpath.Target{Purpose: receiverpath.DeadLetters, Kind: receiverpath.Function, Namespace: "nowhere", Name: "nobody"}), *deadEvent("1", "x"))
 	if status != http.StatusServiceUnavailable {
 		t.Errorf("answer = %d %s, want 503", status, said)
 	}
-	if status, _, said := receiverPost(ctx, t, "/dead-letters/nowhere", *deadEvent("1", "x")); status != http.StatusNotFound {
-		t.Errorf("answer to a path without a function = %d %s, want 404", status, said)
+	for _, path := range []string{"/dead-letters/nowhere", "/dead-letters/nowhere/nobody", "/dead-letters/nowhere/nobody/0123456789abcdefghijklmnop"} {
+		if status, _, said := receiverPost(ctx, t, path, *deadEvent("1", "x")); status != http.StatusForbidden {
+			t.Errorf("answer to %s, which the operator has not made = %d %s, want 403", path, status, said)
+		}
 	}
 }
 

@@ -15,7 +15,12 @@ spec:
     custom: {endpoint: "http://169.254.169.254"}
     timeout: 30m
 EOF
+for _ in {1..60}; do # the URL is the agent's own: only the operator can make it
+  path=$(kubectl get ksvc "$agent" -o jsonpath='{.spec.template.spec.containers[0].env[?(@.name=="LAMBDA_AGENT_APPROVALS_URL")].value}' 2>/dev/null || true)
+  [[ -z $path ]] || break
+  sleep 1
+done
 for id; do
-  test/docs/setup/post.sh knative-lambda knative-lambda-receiver "/agents/$NAMESPACE/$agent/approvals" "$id" \
+  test/docs/setup/post.sh knative-lambda knative-lambda-receiver "/${path#http://*/}" "$id" \
     io.knative.lambda.approval.requested "/$NAMESPACE/$agent" '{"action": "restart node a"}'
 done
