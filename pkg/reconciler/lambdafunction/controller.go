@@ -22,9 +22,11 @@ import (
 	"knative.dev/pkg/controller"
 	"knative.dev/pkg/logging"
 	pkgresolver "knative.dev/pkg/resolver"
+	"knative.dev/pkg/system"
 	servingclient "knative.dev/serving/pkg/client/injection/client"
 	serviceinformer "knative.dev/serving/pkg/client/injection/informers/serving/v1/service/filtered"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
@@ -88,6 +90,11 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		}
 	}
 	store.WatchConfigs(cmw)
+	keys, err := keyring.Open(ctx, r.kube, system.Namespace(), func() { impl.GlobalResync(functions.Informer()) })
+	if err != nil {
+		logging.FromContext(ctx).Fatalw("Failed to open the keyring", "error", err)
+	}
+	r.Keys = keys
 
 	sources := sourcewatch.New(sourcewatch.Options{
 		Enqueue: impl.EnqueueKey,

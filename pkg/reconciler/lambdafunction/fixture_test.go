@@ -1,6 +1,7 @@
 package lambdafunction
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -26,6 +27,7 @@ import (
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 	servingclient "knative.dev/serving/pkg/client/injection/client"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
@@ -184,12 +186,22 @@ func newReconciler(ctx context.Context, ls *ltesting.Listers) controller.Reconci
 	if s.noRabbitMQ {
 		rabbit = nil
 	}
+	r.Keys = keyring.Static(testKeys())
 	r.kinds = shared.New(knative, rabbit)
 	r.resolver = addresses{}
 	r.slots = newSlots(func(types.NamespacedName) {}, func() ([]*batchv1.Job, error) { return activeJobs(r.jobs) }, r.clock)
 	r.builds, _ = newBuilds() // of a provider that measures nothing
 	return functionreconciler.NewReconciler(ctx, logging.FromContext(ctx), lambdaclient.Get(ctx), ls.LambdaFunctions(),
 		controller.GetEventRecorder(ctx), r, controller.Options{ConfigStore: configStore{s.config}})
+}
+
+// testKeys is the keyring of all rows.
+func testKeys() *keyring.Keyring {
+	k, err := keyring.New(map[string][]byte{keyring.CurrentKey: bytes.Repeat([]byte{1}, keyring.KeySize)})
+	if err != nil {
+		panic(err)
+	}
+	return k
 }
 
 type option func(*v1alpha1.LambdaFunction)

@@ -15,6 +15,7 @@ import (
 	servingclientset "knative.dev/serving/pkg/client/clientset/versioned"
 	servinglisters "knative.dev/serving/pkg/client/listers/serving/v1"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	functionreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdafunction"
@@ -48,6 +49,9 @@ type Reconciler struct {
 	slots    *slots
 	builds   *builds
 	clock    clock.PassiveClock
+
+	// Keys sign the URLs that the operator makes.
+	Keys *keyring.Store
 }
 
 var _ functionreconciler.Interface = (*Reconciler)(nil)
