@@ -36,21 +36,23 @@ func Parse(text string) (expression cesql.Expression, err error) {
 		return nil, err
 	}
 	defer func() { // the parser panics on some texts that are no expressions
-		if v := recover(); v != nil {
-			expression, err = nil, problem(v)
+		if recover() != nil {
+			expression, err = nil, errIncomplete
 		}
 	}()
 	if expression, err = parser.Parse(text); err != nil {
 		return nil, problem(err)
 	}
 	if expression == nil {
-		return nil, problem("it is incomplete")
+		return nil, errIncomplete
 	}
 	return expression, nil
 }
 
-func problem(v any) error {
-	text := fmt.Sprint(v)
+var errIncomplete = errors.New("expected a CloudEvents SQL expression: it is incomplete")
+
+func problem(err error) error {
+	text := err.Error()
 	if len(text) > maxProblem {
 		text = strings.ToValidUTF8(text[:maxProblem], "") + "…"
 	}

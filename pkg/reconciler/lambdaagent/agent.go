@@ -19,6 +19,7 @@ import (
 	servingclientset "knative.dev/serving/pkg/client/clientset/versioned"
 	servinglisters "knative.dev/serving/pkg/client/listers/serving/v1"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	lambdaclientset "github.com/brunovlucena/knative-lambda-operator/pkg/client/clientset/versioned"
@@ -57,6 +58,9 @@ type Reconciler struct {
 	referred map[string]referred
 	tracker  tracker.Interface
 	models   modelprobe.Checker
+
+	// Keys sign the URLs that the operator makes.
+	Keys *keyring.Store
 }
 
 var _ agentreconciler.Interface = (*Reconciler)(nil)
@@ -86,6 +90,9 @@ func (r *Reconciler) reconcileService(ctx context.Context, a *v1alpha1.LambdaAge
 	}
 	defaults := config.FromContextOrDefaults(ctx).Defaults
 	desired := resources.MakeService(a, file.Name, defaults)
+	if a.Spec.ActiveEventing() != nil {
+		subscribers(a, r.Keys.Keyring()).AddKey(desired)
+	}
 	if err := resources.AddModelProxy(desired, a, defaults); err != nil {
 		a.Status.MarkServiceFailed(v1alpha1.ReasonNoModelProxy, err.Error())
 		return nil // a change of the configuration comes here again

@@ -86,6 +86,9 @@ func file(t *testing.T, a *v1alpha1.LambdaAgent) *corev1.ConfigMap {
 func service(t *testing.T, a *v1alpha1.LambdaAgent, change ...func(*servingv1.Service)) *servingv1.Service {
 	t.Helper()
 	s := resources.MakeService(a, file(t, a).Name, testConfig().Defaults)
+	if a.Spec.ActiveEventing() != nil {
+		subscribers(a, testKeys()).AddKey(s)
+	}
 	if err := resources.AddModelProxy(s, a, testConfig().Defaults); err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 	pkgreconciler "knative.dev/pkg/reconciler"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
@@ -30,6 +31,7 @@ type eventing struct {
 	*shared.Pass
 	*v1alpha1.LambdaAgent
 	index *routing.Index
+	keys  *keyring.Keyring
 	// made is the broker.
 	made *eventingv1.Broker
 	// letters is where those of its Triggers go; nil is nowhere.
@@ -60,7 +62,7 @@ func (r *Reconciler) reconcileEventing(ctx context.Context, a *v1alpha1.LambdaAg
 		r.enqueueAfter(a, indexPatience)
 		return nil
 	}
-	e := &eventing{LambdaAgent: a, index: r.index, Pass: &shared.Pass{
+	e := &eventing{LambdaAgent: a, index: r.index, keys: r.Keys.Keyring(), Pass: &shared.Pass{
 		Owner: a, Labels: labels.Set{lambda.AgentLabelKey: resources.Labels(a)[lambda.AgentLabelKey]},
 		Config: config.FromContextOrDefaults(ctx).Eventing, Clock: r.clock, Knative: knative, Rabbit: r.kinds.Rabbit(),
 	}}
