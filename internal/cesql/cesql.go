@@ -1,6 +1,6 @@
 // Package cesql parses CloudEvents SQL expressions that users have written. The parser
-// of the CloudEvents SDK takes quadratic time for parentheses that are not closed, so
-// that nothing else may call it: a scan that takes linear time comes first.
+// of the CloudEvents SDK takes quadratic time for parentheses that are not closed and for
+// rows of signs before what is no operand, so that nothing else may call it: a scan that takes linear time comes first.
 package cesql
 
 import (
@@ -16,7 +16,7 @@ import (
 const (
 	// MaxLength is its length in bytes.
 	MaxLength = 1024
-	// MaxNesting is how deep parentheses may be nested.
+	// MaxNesting is how deep parentheses, NOT and minus signs may be nested.
 	MaxNesting = 32
 )
 
@@ -65,33 +65,79 @@ func Check(text string) error {
 	if len(text) > MaxLength {
 		return fmt.Errorf("expected at most %d bytes, got %d", MaxLength, len(text))
 	}
-	depth := 0
+	var open nesting
 	for i := 0; i < len(text); i++ {
-		switch c := text[i]; c {
-		case '\'', '"':
+		switch c := text[i]; {
+		case c == '\'' || c == '"':
 			end := closing(text, i)
 			if end < 0 {
 				return fmt.Errorf("the quote at byte %d is not closed", i)
 			}
 			i = end
-		case '(':
-			if depth++; depth > MaxNesting {
-				return fmt.Errorf("expected parentheses that are nested at most %d deep", MaxNesting)
-			}
-		case ')':
-			if depth--; depth < 0 {
+			open.signs = 0
+		case c == '(':
+			open.enter()
+		case c == ')':
+			if !open.leave() {
 				return fmt.Errorf("the parenthesis at byte %d is not opened", i)
 			}
-		default:
-			if !alphanumeric(c) && strings.IndexByte(symbols, c) < 0 {
-				return fmt.Errorf("byte %d is no character of an expression: put text into quotes", i)
+		case c == '-':
+			open.signs++
+		case alphanumeric(c) || c == '_':
+			end := i + 1
+			for end < len(text) && (alphanumeric(text[end]) || text[end] == '_') {
+				end++
 			}
+			open.word(text[i:end], text[end:])
+			i = end - 1
+		case strings.IndexByte(symbols, c) < 0:
+			return fmt.Errorf("byte %d is no character of an expression: put text into quotes", i)
+		}
+		if open.depth+open.signs > MaxNesting {
+			return fmt.Errorf("expected parentheses, NOT and minus signs that are nested at most %d deep", MaxNesting)
 		}
 	}
-	if depth > 0 {
+	if len(open.entered) > 0 {
 		return errors.New("a parenthesis is not closed")
 	}
 	return nil
+}
+
+// nesting is how deep the scan is.
+type nesting struct {
+	// entered has how deep each open parenthesis is below the one around it.
+	entered []int
+	depth   int // of all of them
+	signs   int // NOT and minus signs that wait for their operand
+}
+
+func (n *nesting) enter() {
+	n.entered = append(n.entered, n.signs+1)
+	n.depth, n.signs = n.depth+n.signs+1, 0
+}
+
+func (n *nesting) leave() bool {
+	last := len(n.entered) - 1
+	if last < 0 {
+		return false
+	}
+	n.depth, n.signs = n.depth-n.entered[last], 0
+	n.entered = n.entered[:last]
+	return true
+}
+
+// word counts NOT; an operand ends the signs before it, unless it is a function's name.
+func (n *nesting) word(word, rest string) {
+	switch strings.ToUpper(word) {
+	case "NOT":
+		n.signs++
+		return
+	case "AND", "OR", "XOR", "IN", "LIKE", "EXISTS":
+		return
+	}
+	if !strings.HasPrefix(strings.TrimLeft(rest, " \t\r\n"), "(") {
+		n.signs = 0
+	}
 }
 
 // closing returns where the string that begins at i ends, or -1. In a string, a

@@ -26,10 +26,10 @@ func nest(open string, depth int, inner, end string) string {
 // largest are the expressions of each kind that are as long and as deep as they may be.
 var largest = map[string]string{
 	"parentheses":      fill("", nest("(", MaxNesting, "a", ")")+"+", "a"),
-	"NOT":              fill("", "NOT ", "a"),
-	"minus":            fill("", "-", "a"),
-	"minus, nested":    fill("", nest("-(", MaxNesting, "a", ")")+"-", "a"),
-	"NOT, nested":      fill("", nest("NOT(", MaxNesting, "a", ")")+" AND ", "a"),
+	"NOT":              fill("", strings.Repeat("NOT ", MaxNesting)+"a AND ", "a"),
+	"minus":            fill("", strings.Repeat("-", MaxNesting)+"a+", "a"),
+	"minus, nested":    fill("", nest("-(", MaxNesting/2, "a", ")")+"+", "a"),
+	"NOT, nested":      fill("", nest("NOT(", MaxNesting/2, "a", ")")+" AND ", "a"),
 	"AND":              fill("", "a AND ", "a"),
 	"EXISTS":           fill("", "EXISTS a AND ", "a"),
 	"sum":              fill("", "a+", "a"),
@@ -57,6 +57,8 @@ var broken = map[string]string{
 	"nested, then broken": fill("", nest("(", MaxNesting, "a a", ")"), ""),
 	"functions, broken":   fill("", nest("F(", MaxNesting, ",", ")"), ""),
 	"identifiers":         fill("", "a ", "a"),
+	"signs":               fill("", strings.Repeat("-", MaxNesting)+" AND a", strings.Repeat("-", MaxNesting)),
+	"NOT before nothing":  fill("", strings.Repeat("NOT ", MaxNesting)+"=a", "a"),
 	"operators":           fill("", "=", ""),
 	"commas":              fill("", ",", ""),
 	"not equal":           fill("", "!", ""),
@@ -98,6 +100,8 @@ func TestParse_Bounded(t *testing.T) {
 	}
 }
 
+const deepMessage = "expected parentheses, NOT and minus signs that are nested at most 32 deep"
+
 // TestCheck refuses, in linear time, what the parser takes quadratic time for.
 func TestCheck(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
@@ -108,7 +112,11 @@ func TestCheck(t *testing.T) {
 		{"open list", "a IN (a", "a parenthesis is not closed"},
 		{"open after a string", "'))' = ((a)", "a parenthesis is not closed"},
 		{"not opened", "a)(a", "the parenthesis at byte 1 is not opened"},
-		{"too deep", nest("(", MaxNesting+1, "a", ")"), "expected parentheses that are nested at most 32 deep"},
+		{"too deep", nest("(", MaxNesting+1, "a", ")"), deepMessage},
+		{"minus, too deep", strings.Repeat("-", MaxNesting+1) + "a", deepMessage},
+		{"NOT, too deep", strings.Repeat("not ", MaxNesting+1) + "a", deepMessage},
+		{"signs and functions, too deep", nest(strings.Repeat("-", 8)+"F (", 4, "a", ")"), deepMessage},
+		{"signs side by side", strings.Repeat("-a - -a + NOT 'a' - NOT (-a) ", 32), ""},
 		{"deep enough", nest("(", MaxNesting, "a", ")"), ""},
 		{"open quote", `a = "b`, "the quote at byte 4 is not closed"},
 		{"escaped quote", `a = 'b\'`, "the quote at byte 4 is not closed"},

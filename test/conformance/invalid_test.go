@@ -85,7 +85,7 @@ var invalidFunctions = []struct {
 	{"malformed cesql", webhook, "", valid + "triggers: [{broker: b, filters: [{cesql: 'type LIKE'}]}]", []string{"spec.triggers[0].filters[0].cesql", "CloudEvents SQL"}},
 	{"cesql that is too long", both, "", valid + "triggers: [{broker: b, filters: [{cesql: '" + strings.Repeat("-", 1025) + "a'}]}]", []string{"spec.triggers[0].filters[0].cesql"}},
 	{"nested cesql that is too long", both, "", valid + "triggers: [{broker: b, filters: [{any: [{cesql: '" + strings.Repeat("-", 1025) + "a'}]}]}]", []string{"spec.triggers[0].filters[0].any[0].cesql"}},
-	{"cesql with open parentheses", webhook, "", valid + "triggers: [{broker: b, filters: [{cesql: '" + strings.Repeat("(", 1000) + "'}]}]", []string{"spec.triggers[0].filters[0].cesql", "parentheses that are nested at most 32 deep"}},
+	{"cesql with open parentheses", webhook, "", valid + "triggers: [{broker: b, filters: [{cesql: '" + strings.Repeat("(", 1000) + "'}]}]", []string{"spec.triggers[0].filters[0].cesql", "parentheses, NOT and minus signs that are nested at most 32 deep"}},
 	{"filters that are nested too deep", webhook, "", valid + "triggers: [{broker: b, filters: [" + strings.Repeat("{not: ", 8) + "{cesql: 'TRUE'}" + strings.Repeat("}", 8) + "]}]", []string{"spec.triggers[0].filters[0].not", "nested at most 8 deep"}},
 	{"too many filters in a list", both, "", valid + "triggers: [{broker: b, filters: [{any: [" + strings.Repeat("{cesql: 'TRUE'}, ", 64) + "{cesql: 'TRUE'}]}]}]", []string{"spec.triggers[0].filters[0].any"}},
 	{"two ways to RabbitMQ", both, "", valid + "eventing: {enabled: true, rabbitmq: {clusterName: a, connectionSecret: {name: b}}}", []string{"spec.eventing.rabbitmq", "clusterName", "connectionSecret"}},

@@ -18,7 +18,7 @@ var (
 func allTests(t *testing.T) map[string]bool {
 	t.Helper()
 	all := map[string]bool{}
-	for _, folder := range []string{"cmd", "hack", "pkg", "runtimes", "test"} {
+	for _, folder := range []string{"cmd", "hack", "internal", "pkg", "runtimes", "test"} {
 		err := filepath.WalkDir(root+folder, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") {
 				return err
