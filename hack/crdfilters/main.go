@@ -30,7 +30,7 @@ func main() {
 		if text, err = bound(text); err != nil {
 			log.Fatalf("%s: %v", name, err)
 		}
-		if err := os.WriteFile(name, text, 0o644); err != nil { //nolint:gosec // a file of the repository
+		if err := os.WriteFile(name, text, 0o644); err != nil {
 			log.Fatal(err)
 		}
 	}

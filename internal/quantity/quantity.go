@@ -37,7 +37,7 @@ func Check(data []byte) error {
 	decoder.UseNumber()
 	var value any
 	if decoder.Decode(&value) != nil {
-		return nil
+		return nil //nolint:nilerr // documented
 	}
 	return walk(value, nil, false)
 }
@@ -52,7 +52,7 @@ func walk(value any, path []string, quantities bool) error {
 		}
 		sort.Strings(names) // the same error each time
 		for _, name := range names {
-			at := append(path[:len(path):len(path)], name)
+			at := slices.Concat(path, []string{name})
 			if quantities || among(fields, name) {
 				if err := check(v[name]); err != nil {
 					return fmt.Errorf("%s: %w", strings.Join(at, "."), err)
@@ -64,7 +64,7 @@ func walk(value any, path []string, quantities bool) error {
 		}
 	case []any:
 		for i, item := range v {
-			at := append(path[:len(path):len(path)], fmt.Sprint(i))
+			at := slices.Concat(path, []string{fmt.Sprint(i)})
 			if err := walk(item, at, false); err != nil {
 				return err
 			}

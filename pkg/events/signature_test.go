@@ -31,11 +31,8 @@ func TestVerifySubscriber(t *testing.T) {
 		if ok != tt.want {
 			t.Errorf("%s: verified is %v, want %v", name, ok, tt.want)
 		}
-		if want := (Subscriber{}); ok {
-			want = whole
-			if got != want {
-				t.Errorf("%s: %+v, want %+v", name, got, want)
-			}
+		if ok && got != whole {
+			t.Errorf("%s: %+v, want %+v", name, got, whole)
 		}
 	}
 	if got := Sign("", "key"); got != "" {
