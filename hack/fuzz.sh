@@ -5,7 +5,8 @@
 # beside it: commit it with the fix, and the unit tests run it from then on.
 #
 # One worker a target (-parallel=1): the bounds of time that targets assert are of one
-# input on one CPU, and memory is counted for the whole process.
+# input on one CPU, and memory is counted for the whole process. Inputs are minimized
+# 100 times at most: the default, a minute for each, leaves no time to run them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 time=${1:-30s} select=${2:-.}
@@ -16,7 +17,7 @@ while IFS=: read -r file target; do
   name="$(dirname "$file") $target"
   [[ $name =~ $select ]] || continue
   printf '\033[1m==> %s\033[0m\n' "$name"
-  go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" -parallel 1 "./$(dirname "$file")" 2>&1 | tee "$log" | grep -v '^line [0-9]*:' || failed+=("$name")
+  go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" -fuzzminimizetime 100x -parallel 1 "./$(dirname "$file")" 2>&1 | tee "$log" | grep -v '^line [0-9]*:' || failed+=("$name")
   execs=$(sed -n 's/.*execs: \([0-9]*\).*/\1/p' "$log" | tail -1)
   figures+=("$(printf '%12s execs  %s' "${execs:-0}" "$name")")
   count=$((count + 1))
