@@ -42,8 +42,8 @@ verify: ## Check that everything generated is up to date and tracked
 	hack/verify-codegen.sh
 
 .PHONY: fuzz
-fuzz: ## Run each fuzz target for FUZZTIME (default 30s)
-	hack/fuzz.sh $${FUZZTIME:-30s}
+fuzz: ## Run each fuzz target for FUZZTIME (default 30s), those that FUZZ matches
+	hack/fuzz.sh $${FUZZTIME:-30s} $${FUZZ:-.}
 
 .PHONY: cluster-up
 cluster-up: ## Bring up the local cluster (Linux, root); WITH=eventing,minio adds these parts

@@ -47,6 +47,7 @@ echo "Generating CRDs"
   name=${crd#lambda.knative.io_}
   mv "$crd" "${name%s.yaml}.yaml"
 done)
+go run ./hack/crdfilters config/core/300-resources/lambda{function,agent}.yaml
 
 echo "Writing checksums of the configuration's examples"
 go run ./hack/checksum config/core/configmaps/*.yaml

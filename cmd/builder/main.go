@@ -67,7 +67,7 @@ func layout(ctx context.Context, p paths) error {
 	if plan.Source != nil {
 		err = fetch(ctx, plan.Source, p, function)
 	} else {
-		err = unpack(p, function)
+		err = unpack(ctx, p, function)
 	}
 	if err != nil {
 		return err
@@ -79,13 +79,13 @@ func layout(ctx context.Context, p paths) error {
 }
 
 // unpack the inline source into dir.
-func unpack(p paths, dir string) error {
+func unpack(ctx context.Context, p paths, dir string) error {
 	archive, err := os.Open(filepath.Join(p.input, build.SourceFile))
 	if err != nil {
 		return err
 	}
 	defer archive.Close()
-	return source.Unpack(archive, dir)
+	return source.Unpack(ctx, archive, dir)
 }
 
 // fetch the source into dir.
@@ -100,7 +100,7 @@ func fetch(ctx context.Context, plan *build.FetchPlan, p paths, dir string) erro
 			return &source.InvalidError{Reason: source.ReasonSecretNotFound, Message: fmt.Sprintf("the Secret %q is not there, or has none of the keys of credentials", plan.Secret)}
 		}
 	}
-	return source.Fetch(ctx, plan.Resolved, credentials, dir)
+	return source.Fetch(ctx, plan.Resolved, credentials, dir, source.MaxBytes)
 }
 
 // recipe brings the language's Dockerfile to the context when the source has the

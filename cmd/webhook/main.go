@@ -42,7 +42,7 @@ func withConfig(ctx context.Context, cmw configmap.Watcher) func(context.Context
 
 func newDefaulting(ctx context.Context, cmw configmap.Watcher) *controller.Impl {
 	// Unknown fields are the schema's business.
-	return defaulting.NewAdmissionController(ctx, "webhook.lambda.knative.io", "/defaulting", types, withConfig(ctx, cmw), false)
+	return admission.BoundQuantities(defaulting.NewAdmissionController(ctx, "webhook.lambda.knative.io", "/defaulting", types, withConfig(ctx, cmw), false))
 }
 
 func newValidation(ctx context.Context, cmw configmap.Watcher) *controller.Impl {
@@ -52,7 +52,7 @@ func newValidation(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	callbacks := map[schema.GroupVersionKind]validation.Callback{
 		v1alpha1.SchemeGroupVersion.WithKind("LambdaAgent"): validation.NewCallback(permissions.Check, webhook.Create, webhook.Update),
 	}
-	return validation.NewAdmissionController(ctx, "validation.webhook.lambda.knative.io", "/resource-validation", types, withConfig(ctx, cmw), false, callbacks)
+	return admission.BoundQuantities(validation.NewAdmissionController(ctx, "validation.webhook.lambda.knative.io", "/resource-validation", types, withConfig(ctx, cmw), false, callbacks))
 }
 
 func newConfigValidation(ctx context.Context, _ configmap.Watcher) *controller.Impl {

@@ -33,7 +33,9 @@ func (w *work) source(ctx context.Context) (files []File, remove func(), err err
 }
 
 func (w *work) fetched(ctx context.Context, dir string) ([]File, error) {
-	if err := w.Fetch(ctx, dir); err != nil {
+	if err := w.Fetch(ctx, dir); source.OverLimit(err) {
+		return nil, fmt.Errorf("%w: %w", errNeedsPod, err)
+	} else if err != nil {
 		return nil, err
 	}
 	files, err := Dir(dir)

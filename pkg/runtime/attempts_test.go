@@ -76,7 +76,7 @@ func withLetterBox(t *testing.T) (*Server, *letterBox) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, box := NewServer(&Config{MaxBody: 1 << 20, EventSource: "/test", DeadLetterSink: "http://letters.test/"}, scripted{}, telemetry), &letterBox{}
+	s, box := NewServer(&Config{MaxBody: 1 << 20, EventSource: "/test", DeadLetterSink: "http://letters.test/", SubscriberKey: testKey}, scripted{}, telemetry), &letterBox{}
 	s.letters.client.Transport = box
 	return s, box
 }
@@ -126,10 +126,10 @@ func TestLastAttempts(t *testing.T) {
 		{name: "a sink that does not", away: 21 * time.Second, attempts: "a error, a error, a slow", want: []int{500, 500, 504}, held: 1},
 		{name: "but for the broker's second delivery", away: 21 * time.Second, attempts: "a error, a error, a error, a error", want: []int{500, 500, 500, 422}, letters: []string{"a 4 500"}},
 		{name: "a sink that is away for permanent errors", away: 2 * time.Second, attempts: "a permanent, a permanent, a permanent", want: []int{500, 500, 422}, letters: []string{"a 3 422"}},
-		{name: "attempts that are not told", to: unknown.Query(), attempts: "a error, a error, a error, a error", want: []int{500, 500, 500, 500}},
-		{name: "attempts that are no number", to: unknown.Query() + "&lambdamaxattempts=all&lambdaretrywindow=1h", attempts: "a error", want: []int{500}},
-		{name: "a sink of the user's own", to: retry.Query(), attempts: "a error, a error, a error", want: []int{500, 500, 500}},
-		{name: "a broker that keeps its events", to: bare.Query(), attempts: "a error, a error, a error", want: []int{500, 500, 500}},
+		{name: "attempts that are not told", to: query(unknown), attempts: "a error, a error, a error, a error", want: []int{500, 500, 500, 500}},
+		{name: "attempts that are no number", to: events.Sign(unknown.Query()+"&lambdamaxattempts=all&lambdaretrywindow=1h", testKey), attempts: "a error", want: []int{500}},
+		{name: "a sink of the user's own", to: query(retry), attempts: "a error, a error, a error", want: []int{500, 500, 500}},
+		{name: "a broker that keeps its events", to: query(bare), attempts: "a error, a error, a error", want: []int{500, 500, 500}},
 		{name: "a direct caller", to: "x=y", attempts: "a error, a error, a error", want: []int{500, 500, 500}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -139,7 +139,7 @@ func TestLastAttempts(t *testing.T) {
 				gone, hangUp := context.WithCancel(t.Context())
 				hangUp()
 				if tt.to == "" {
-					tt.to = three.Query()
+					tt.to = query(three)
 				}
 				other := three
 				other.Trigger = "invoices"
@@ -153,7 +153,7 @@ func TestLastAttempts(t *testing.T) {
 						ctx = gone
 					}
 					if others {
-						to = other.Query()
+						to = query(other)
 					}
 					got = append(got, attemptTo(ctx, s, to, id, what).Code)
 				}
@@ -178,16 +178,16 @@ func TestAnswerToADeadLetter(t *testing.T) {
 	one.MaxAttempts = 1
 	s, box := withLetterBox(t)
 	for id, what := range map[string]string{"last": "error", "late": "busy", "permanent": "permanent"} {
-		w := attemptTo(t.Context(), s, one.Query(), id, what)
+		w := attemptTo(t.Context(), s, query(one), id, what)
 		if w.Code != http.StatusUnprocessableEntity || w.Header().Get("Content-Type") != typeJSON || w.Header().Get("Ce-Type") != "" || w.Header().Get("Retry-After") != "" || !strings.Contains(w.Body.String(), `"message"`) {
 			t.Errorf("%s: answered %d %v %s, want 422 and plain JSON", what, w.Code, w.Header(), w.Body)
 		}
 		letter := box.stored[len(box.stored)-1]
-		if letter.Get("Ce-Id") != id || letter.Get("Ce-Knativeerrordest") != "http://example.com/?"+one.Query() || letter.Get("Ce-Knativeerrordata") == "" || letter.Get("Ce-Lambdaattempts") != "1" {
+		if letter.Get("Ce-Id") != id || letter.Get("Ce-Knativeerrordest") != "http://example.com/?"+query(one) || letter.Get("Ce-Knativeerrordata") == "" || letter.Get("Ce-Lambdaattempts") != "1" {
 			t.Errorf("%s: the letter is %v", what, letter)
 		}
 	}
-	if w := attemptTo(t.Context(), s, three.Query(), "again", "error"); w.Header().Get("Ce-Type") != events.ResponseError {
+	if w := attemptTo(t.Context(), s, query(three), "again", "error"); w.Header().Get("Ce-Type") != events.ResponseError {
 		t.Errorf("an attempt that is not the last is answered with %v", w.Header())
 	}
 }
@@ -211,7 +211,7 @@ func TestHowLongASinkIsWaitedFor(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), tt.dispatcher)
 			defer cancel()
 			began := time.Now()
-			w := attemptTo(ctx, s, one.Query(), "a", "error")
+			w := attemptTo(ctx, s, query(one), "a", "error")
 			if took := time.Since(began); w.Code != tt.status || took != tt.takes {
 				t.Errorf("%s: answered %d after %v, want %d after %v", tt.name, w.Code, took, tt.status, tt.takes)
 			}
@@ -236,10 +236,10 @@ func TestManyLastAttempts(t *testing.T) {
 				if attempt == 2 {
 					want = http.StatusUnprocessableEntity
 				}
-				if got := attemptTo(t.Context(), s, three.Query(), id, "error").Code; got != want {
+				if got := attemptTo(t.Context(), s, query(three), id, "error").Code; got != want {
 					t.Errorf("attempt %d of %s is answered with %d, want %d", attempt, id, got, want)
 				}
-				attemptTo(t.Context(), s, three.Query(), "fine-"+id, "fine")
+				attemptTo(t.Context(), s, query(three), "fine-"+id, "fine")
 			}
 		})
 	}

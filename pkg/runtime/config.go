@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 )
 
 // Config of the front. Each field is an environment variable, see
@@ -31,8 +33,10 @@ type Config struct {
 	// DeadLetterSink is a URL that gets events which another attempt would not help, and
 	// those of which the last attempt failed, from Triggers that ask for it.
 	DeadLetterSink string
-	LogLevel       string
-	LogFormat      string
+	// SubscriberKey verifies what URLs of Triggers ask for; empty refuses all of it.
+	SubscriberKey string
+	LogLevel      string
+	LogFormat     string
 }
 
 // PoolConfig says which handler worker processes load and how they are used.
@@ -73,6 +77,7 @@ func ConfigFromEnv(getenv func(string) string) (*Config, error) {
 		ReplySink:      e.url("LAMBDA_REPLY_SINK"),
 		ResponseSink:   e.url("LAMBDA_RESPONSE_SINK"),
 		DeadLetterSink: e.url("LAMBDA_DEAD_LETTER_SINK"),
+		SubscriberKey:  e.text(events.SubscriberKeyVariable, ""),
 		LogLevel:       e.oneOf("LAMBDA_LOG_LEVEL", "info", "debug", "warning", "error"),
 		LogFormat:      e.oneOf("LAMBDA_LOG_FORMAT", "json", "text"),
 	}

@@ -38,7 +38,7 @@ const (
 // dead letter sink, before the broker hears of it. Where that is not possible the
 // problem is one that the broker tries again, until it dead-letters the event itself.
 func (s *Server) keep(ctx context.Context, req *request, p *problem) {
-	to := subscriber(req.request)
+	to := req.trigger.Subscriber
 	retried := events.Retried(p.status)
 	switch {
 	case to.Permanent == "":
@@ -120,7 +120,7 @@ func (s *Server) handled(ctx context.Context, req *request) {
 	if s.letters == nil || req.event == nil || !gone && s.attempts.none() {
 		return
 	}
-	switch to := subscriber(req.request); {
+	switch to := req.trigger.Subscriber; {
 	case to.MaxAttempts == 0:
 	case gone:
 		s.failed(ctx, req, to)

@@ -55,7 +55,7 @@ func TestPermanentFailures(t *testing.T) {
 				}
 			})
 			target := f.URL + "/"
-			f.URL += "/?" + events.Subscriber{Filters: tt.filters, Permanent: tt.mode}.Query()
+			f.URL += "/?" + query(events.Subscriber{Filters: tt.filters, Permanent: tt.mode})
 			body := tt.body
 			if body == "" {
 				body = `{"what": "` + tt.what + `"}`
@@ -79,7 +79,7 @@ func TestPermanentFailures(t *testing.T) {
 			delete(fields, "knativeerrordata")
 			delete(fields, "lambdahops")
 			want := map[string]any{"specversion": "1.0", "id": "id-1", "source": "/test", "type": "io.example.test", "subject": "subject-1", "data": body, "datacontenttype": "application/json",
-				"knativeerrorcode": tt.code, "knativeerrordest": target + "?" + events.Subscriber{Filters: tt.filters, Permanent: tt.mode}.Query()}
+				"knativeerrorcode": tt.code, "knativeerrordest": target + "?" + query(events.Subscriber{Filters: tt.filters, Permanent: tt.mode})}
 			if diff := cmp.Diff(want, fields); diff != "" {
 				t.Errorf("letter (-want, +got): %s", diff)
 			}
@@ -91,7 +91,7 @@ func TestPermanentFailures(t *testing.T) {
 func TestPermanentFailuresAreCounted(t *testing.T) {
 	c, port := newCollector(t, 503, 503, 503), freePort(t)
 	f := start(t, failing, func(s *settings) { s.DeadLetterSink, s.MetricsPort = c.URL, port })
-	f.URL += "/?" + events.Subscriber{Permanent: events.PermanentDeadLetter}.Query()
+	f.URL += "/?" + query(events.Subscriber{Permanent: events.PermanentDeadLetter})
 	f.sendEvent(t, `{"what": "permanent"}`)
 	f.sendEvent(t, `{"what": "permanent"}`)
 	text := strings.Join(scrape(t, port), "\n")

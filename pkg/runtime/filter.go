@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"strings"
 
-	cesql "github.com/cloudevents/sdk-go/sql/v2"
-	cesqlparser "github.com/cloudevents/sdk-go/sql/v2/parser"
+	sql "github.com/cloudevents/sdk-go/sql/v2"
 	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/brunovlucena/knative-lambda-operator/internal/cesql"
 )
 
 // Filters decide which events reach the handler: one list for each trigger that
@@ -35,8 +36,22 @@ type filterSpec struct {
 	CESQL  string            `json:"cesql"`
 }
 
-// ParseFilters reads a JSON array of arrays of filters.
+// Bounds of filters as text. Admission has narrower ones; the operator adds two levels
+// and a few filters.
+const (
+	maxFilterText  = 256 << 10 // bytes
+	maxFilterDepth = 64        // of brackets and braces
+)
+
+// ParseFilters reads a JSON array of arrays of filters. It refuses what exceeds a bound
+// before it parses.
 func ParseFilters(text string) (Filters, error) {
+	if len(text) > maxFilterText {
+		return nil, fmt.Errorf("expected at most %d bytes, got %d", maxFilterText, len(text))
+	}
+	if depth(text) > maxFilterDepth {
+		return nil, fmt.Errorf("expected brackets that are nested at most %d deep", maxFilterDepth)
+	}
 	decoder := json.NewDecoder(strings.NewReader(text))
 	decoder.DisallowUnknownFields()
 	var lists [][]filterSpec
@@ -52,6 +67,27 @@ func ParseFilters(text string) (Filters, error) {
 		filters[i] = parsed
 	}
 	return filters, nil
+}
+
+// depth returns how deep brackets and braces are nested in a JSON text, or more: what is
+// not closed counts on.
+func depth(text string) (deepest int) {
+	open, quoted := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '\\' && quoted:
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '[' || c == '{':
+			open++
+			deepest = max(deepest, open)
+		case c == ']' || c == '}':
+			open--
+		}
+	}
+	return deepest
 }
 
 // pass tells whether the handler is called with the event.
@@ -140,22 +176,17 @@ func compare(wants map[string]string, matches func(value, want string) bool) fil
 	}
 }
 
-func parseCESQL(text string) (f filter, err error) {
-	defer func() { // the parser panics on some of what is no expression
-		if v := recover(); v != nil {
-			f, err = nil, fmt.Errorf(".cesql: %q: %v", text, v)
-		}
-	}()
-	expression, err := cesqlparser.Parse(text)
+func parseCESQL(text string) (filter, error) {
+	expression, err := cesql.Parse(text)
 	if err != nil {
-		return nil, fmt.Errorf(".cesql: %q: %w", text, err)
+		return nil, fmt.Errorf(".cesql: %w", err)
 	}
 	return func(e *event.Event, _ map[string]any) bool { return evaluate(expression, e) }, nil
 }
 
 // evaluate takes an expression that cannot be evaluated on the event for false,
 // as Knative's brokers do.
-func evaluate(expression cesql.Expression, e *event.Event) bool {
+func evaluate(expression sql.Expression, e *event.Event) bool {
 	value, err := expression.Evaluate(*e)
 	passes, ok := value.(bool)
 	return err == nil && ok && passes

@@ -100,7 +100,10 @@ func TestMalformedFilters(t *testing.T) {
 		`[[],[{"exact": {"a": "b"}}, {"any": [{"not": {"all": [{}]}}]}]]`: "[1][1].any[0].not.all[0]: expected one of exact",
 		`[[{"regex": {"a": "b"}}]]`:                                       `unknown field "regex"`,
 		`[[{"exact": {"a": "b"}, "prefix": {"a": "b"}}]]`:                 "expected one of exact, prefix, suffix, all, any, not, cesql, got 2",
-		`[[{"cesql": "type ="}]]`:                                         `[0][0].cesql: "type =": `,
+		`[[{"cesql": "type ="}]]`:                                         `[0][0].cesql: expected a CloudEvents SQL expression: it is incomplete`,
+		`[[{"cesql": "` + strings.Repeat("(", 32) + `"}]]`:                `[0][0].cesql: a parenthesis is not closed`,
+		strings.Repeat("[", 65) + strings.Repeat("]", 65):                 "expected brackets that are nested at most 64 deep",
+		`[[{"exact": {"a": "` + strings.Repeat("b", 256<<10) + `"}}]]`:    "expected at most 262144 bytes, got 262168",
 	} {
 		_, err := ParseFilters(text)
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -112,7 +115,7 @@ func TestMalformedFilters(t *testing.T) {
 func TestFilteredEvents(t *testing.T) {
 	port := freePort(t)
 	f := start(t, echo, func(s *settings) { s.MetricsPort = port })
-	f.URL += "/?" + events.Subscriber{Filters: `[[{"exact": {"type": "io.example.other"}}], [{"exact": {"type": "io.example.test"}}, {"prefix": {"subject": "subject-"}}]]`}.Query()
+	f.URL += "/?" + query(events.Subscriber{Filters: `[[{"exact": {"type": "io.example.other"}}], [{"exact": {"type": "io.example.test"}}, {"prefix": {"subject": "subject-"}}]]`})
 	for _, tt := range []struct {
 		name    string
 		headers []string

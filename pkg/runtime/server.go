@@ -26,7 +26,7 @@ type Server struct {
 	letters   *sink      // nil: brokers keep the events that cannot be handled
 	attempts  tally      // of events that failed
 	deadlines *deadlines // of invocations that run in their requests' goroutines; nil: the invoker has its own
-	triggers  triggers   // what their URLs ask for
+	triggers  triggers   // what their URLs say
 	started   time.Time
 	warm      atomic.Bool // an invocation has come
 }
@@ -35,7 +35,7 @@ type Server struct {
 func NewServer(cfg *Config, invoker Invoker, telemetry *Telemetry) *Server {
 	s := &Server{cfg: cfg, invoker: invoker, telemetry: telemetry, started: time.Now(),
 		replies: newSink(cfg.ReplySink), failures: newOutbox(newSink(cfg.ResponseSink), telemetry),
-		letters: newSink(cfg.DeadLetterSink)}
+		letters: newSink(cfg.DeadLetterSink), triggers: triggers{key: cfg.SubscriberKey}}
 	if i, ok := invoker.(interface{ Limit() time.Duration }); ok && i.Limit() > 0 {
 		s.deadlines = &deadlines{limit: i.Limit()}
 	}
@@ -62,19 +62,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.telemetry.coldStarted(r.Context())
 	}
 	var problem *problem
-	x.req, problem = readRequest(w, r, s.cfg.MaxBody)
+	x.req, problem = s.read(w, r)
 	defer x.req.release()
 	var traceparent string
 	x.ctx, x.span, traceparent = s.telemetry.startSpan(r.Context(), x.req.Traceparent, x.req.tracestate)
 	defer x.span.End()
 	x.req.Traceparent = traceparent
-	passes := true
-	if x.req.event != nil { // what is refused below, too: the Trigger may not ask for it
-		filters, unread := s.triggers.filters(r)
-		if passes = unread != nil || filters.pass(x.req.event, x.req.Event); unread != nil {
-			problem = unread
-		}
-	}
+	// What is refused below is filtered too: the Trigger may not ask for it.
+	passes := x.req.event == nil || x.req.trigger.filters.pass(x.req.event, x.req.Event)
 	switch {
 	case !passes:
 		w.WriteHeader(http.StatusNoContent) // a broker is not to send it again
@@ -86,6 +81,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		x.answer(s.invoker.Invoke(x.ctx, &x.req.Invocation))
 	}
+}
+
+// read takes a request apart. Of one whose query is refused, the body is not read.
+func (s *Server) read(w http.ResponseWriter, r *http.Request) (*request, *problem) {
+	by, refused := s.triggers.of(r.URL.RawQuery)
+	if refused != nil {
+		return &request{Invocation: Invocation{Method: r.Method, Path: r.URL.RequestURI(), request: r}, trigger: by}, refused
+	}
+	req, problem := readRequest(w, r, s.cfg.MaxBody)
+	req.trigger = by
+	return req, problem
 }
 
 // promptly is how soon after the handler is loaded the first invocation comes if it was

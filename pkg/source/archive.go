@@ -5,6 +5,7 @@ import (
 	"archive/zip"
 	"bufio"
 	"compress/gzip"
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -29,9 +30,10 @@ func archiveEnding(key string) string {
 
 // Unpack writes the regular files of a gzipped tar archive below dir, which
 // must exist. Paths that leave it, links and devices are refused with an
-// *InvalidError, and so is more than MaxFiles or MaxBytes.
-func Unpack(archive io.Reader, dir string) error {
-	t, err := newTree(dir)
+// *InvalidError, and so is more than MaxFiles, MaxBytes, MaxDepth or MaxPath. It ends
+// with the context.
+func Unpack(ctx context.Context, archive io.Reader, dir string) error {
+	t, err := newTree(ctx, dir, MaxBytes)
 	if err != nil {
 		return err
 	}
@@ -70,8 +72,11 @@ func (t *tree) gunzip(archive io.Reader) error {
 
 func (t *tree) untar(archive io.Reader) error {
 	// What is read is bounded too: a header that is passed over has a length.
-	reader := tar.NewReader(&bounded{Reader: archive, left: MaxBytes + MaxFiles*tarHeaders})
+	reader := tar.NewReader(&bounded{Reader: archive, left: t.limit + MaxFiles*tarHeaders, limit: t.limit})
 	for {
+		if err := t.ctx.Err(); err != nil {
+			return err
+		}
 		header, err := reader.Next()
 		var tooLarge *InvalidError
 		switch {
@@ -100,13 +105,15 @@ func (t *tree) unzip(archive io.ReaderAt, size int64) error {
 	directory.left = -1
 	switch {
 	case directory.tooLong:
-		return because(ReasonTooLarge, "the source has more than %d files", MaxFiles)
+		return tooMany()
 	case err != nil:
 		return invalid("the source is no zip archive: %v", err)
+	case len(z.File) > MaxFiles:
+		return tooMany()
 	}
 	for _, f := range z.File {
 		if f.Flags&0x1 != 0 {
-			return invalid("the source has a file that is encrypted: %q", f.Name)
+			return invalid("the source has a file that is encrypted: %s", quoted(f.Name))
 		}
 		// Some programs write paths as Windows has them.
 		name := strings.ReplaceAll(f.Name, `\`, "/")
@@ -114,8 +121,8 @@ func (t *tree) unzip(archive io.ReaderAt, size int64) error {
 		if strings.HasSuffix(name, "/") {
 			mode |= fs.ModeDir
 		}
-		if f.UncompressedSize64 > MaxBytes {
-			return tooLarge()
+		if f.UncompressedSize64 > uint64(t.limit) { //nolint:gosec // not negative
+			return t.tooLarge()
 		}
 		if err := t.addZipped(f, name, mode); err != nil {
 			return err
@@ -130,14 +137,14 @@ func (t *tree) addZipped(f *zip.File, name string, mode fs.FileMode) error {
 	}
 	content, err := f.Open()
 	if err != nil {
-		return invalid("the source has a file that cannot be unpacked: %q: %v", f.Name, err)
+		return invalid("the source has a file that cannot be unpacked: %s: %v", quoted(f.Name), err)
 	}
 	defer content.Close()
 	return t.add(name, mode, int64(f.UncompressedSize64), content) //nolint:gosec // bounded by the caller
 }
 
 // maxDirectory of a zip archive, in bytes: all of it is held in memory.
-const maxDirectory = 8 << 20
+const maxDirectory = 4 << 20
 
 // directoryReader reads so many bytes while a directory is read.
 type directoryReader struct {
@@ -150,26 +157,23 @@ func (d *directoryReader) ReadAt(p []byte, offset int64) (int, error) {
 	if d.left >= 0 {
 		if d.left -= int64(len(p)); d.left < 0 {
 			d.left, d.tooLong = 0, true
-			return 0, tooLarge()
+			return 0, tooMany()
 		}
 	}
 	return d.ReaderAt.ReadAt(p, offset)
 }
 
-// bounded is a reader that ends with an *InvalidError after so many bytes.
+// bounded is a reader that ends with an *InvalidError after so many bytes, which says
+// that there are more than the limit.
 type bounded struct {
 	io.Reader
-	left int64
+	left, limit int64
 }
 
 func (b *bounded) Read(p []byte) (int, error) {
 	n, err := b.Reader.Read(p)
 	if b.left -= int64(n); b.left < 0 {
-		return 0, tooLarge()
+		return 0, overLimit(b.limit)
 	}
 	return n, err
-}
-
-func tooLarge() error {
-	return because(ReasonTooLarge, "the source unpacks to more than %d bytes (%s)", MaxBytes, mebibytes(MaxBytes))
 }

@@ -53,6 +53,8 @@ type InvalidError struct {
 	// Reason in CamelCase.
 	Reason  string
 	Message string
+	// limited says that the caller's own limit was below MaxBytes.
+	limited bool
 }
 
 func (e *InvalidError) Error() string { return e.Message }
@@ -63,6 +65,19 @@ func invalid(format string, args ...any) error {
 
 func because(reason, format string, args ...any) error {
 	return &InvalidError{Reason: reason, Message: fmt.Sprintf(format, args...)}
+}
+
+// overLimit is of a source that has more bytes than that.
+func overLimit(limit int64) error {
+	return &InvalidError{Reason: ReasonTooLarge, limited: limit < MaxBytes,
+		Message: fmt.Sprintf("the source has more than %d bytes (%s)", limit, mebibytes(limit))}
+}
+
+// OverLimit reports whether Fetch ended because the source has more bytes than the
+// caller's limit, which is below MaxBytes: with a higher one it may succeed.
+func OverLimit(err error) bool {
+	var invalid *InvalidError
+	return errors.As(err, &invalid) && invalid.limited
 }
 
 // Reason of an error of Resolve or Fetch, and whether only a person can help.

@@ -81,7 +81,7 @@ func TestGit(t *testing.T) {
 						t.Errorf("Resolve() = %+v, want commit %s", resolved, tt.commit)
 					}
 					dir := t.TempDir()
-					if err := Fetch(t.Context(), resolved, from.secret, dir); err != nil {
+					if err := Fetch(t.Context(), resolved, from.secret, dir, MaxBytes); err != nil {
 						t.Fatal(err)
 					}
 					if diff := cmp.Diff(tt.files, read(t, dir)); diff != "" {
@@ -208,7 +208,7 @@ func TestGitContent(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = Fetch(t.Context(), resolved, https, t.TempDir())
+			err = Fetch(t.Context(), resolved, https, t.TempDir(), MaxBytes)
 			if tt.reason == "" {
 				if err != nil {
 					t.Error(err)
@@ -239,13 +239,13 @@ func TestGitMovedOn(t *testing.T) {
 	s.Commit("a.git", "main", map[string]string{"f": "two"})
 	s.DeleteBranch("a.git", "gone")
 	dir := t.TempDir()
-	if err := Fetch(t.Context(), main, https, dir); err != nil {
+	if err := Fetch(t.Context(), main, https, dir, MaxBytes); err != nil {
 		t.Fatal(err)
 	}
 	if got := read(t, dir)["f"]; got != "one" {
 		t.Errorf("fetched %q, want what was resolved", got)
 	}
-	err = Fetch(t.Context(), gone, https, t.TempDir())
+	err = Fetch(t.Context(), gone, https, t.TempDir(), MaxBytes)
 	if _, users := Reason(err); err == nil || users {
 		t.Errorf("Fetch() = %v of a commit that is gone, want one that may pass", err)
 	}
@@ -254,7 +254,7 @@ func TestGitMovedOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	refused(t, Fetch(t.Context(), resolved, https, t.TempDir()), ReasonRefNotFound, "no commit 1111")
+	refused(t, Fetch(t.Context(), resolved, https, t.TempDir(), MaxBytes), ReasonRefNotFound, "no commit 1111")
 }
 
 func TestExecutable(t *testing.T) {
@@ -267,7 +267,7 @@ func TestExecutable(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	if err := Fetch(t.Context(), resolved, https, dir); err != nil {
+	if err := Fetch(t.Context(), resolved, https, dir, MaxBytes); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]os.FileMode{"run": 0o755, "script": 0o755, "data": 0o644, "short": 0o644} {

@@ -19,9 +19,9 @@ import (
 const (
 	// maxListing is for finding out what a source is by now: some 200,000 refs.
 	maxListing = 16 << 20
-	// maxDownload is for all of it: git sends history where a server knows no
-	// shallow clones.
-	maxDownload = 2 * MaxBytes
+	// downloaded is for all of it, as a multiple of what the files may have: git sends
+	// history where a server knows no shallow clones, and all is encrypted and framed.
+	downloaded = 2
 )
 
 // network dials what is public or allowed, and reads so many bytes of it at most.

@@ -133,7 +133,11 @@ func fetchObject(ctx context.Context, n *network, resolved *Resolved, secret Cre
 	if s.isPrefix() {
 		return s.fetchPrefix(ctx, resolved, scratch, files)
 	}
-	name, err := s.download(ctx, s.Key, resolved.VersionID, resolved.ETag, scratch)
+	size := resolved.Size
+	if size < 0 { // the store says nothing
+		size = files.limit
+	}
+	name, err := s.download(ctx, s.Key, resolved.VersionID, resolved.ETag, scratch, files.limit, size)
 	if err != nil {
 		return err
 	}
@@ -152,7 +156,7 @@ func (s *store) fetchPrefix(ctx context.Context, resolved *Resolved, scratch str
 		return errChanged
 	}
 	for _, o := range objects {
-		name, err := s.download(ctx, o.Key, "", o.ETag, scratch)
+		name, err := s.download(ctx, o.Key, "", o.ETag, scratch, files.limit-files.bytes, o.Size)
 		if err != nil {
 			return err
 		}
@@ -180,8 +184,12 @@ func (t *tree) addFrom(from, name string) error {
 	return t.add(name, 0, info.Size(), bufio.NewReader(f))
 }
 
-// download the object of just this ETag into scratch.
-func (s *store) download(ctx context.Context, key, version, etag, scratch string) (string, error) {
+// download the object of just this ETag into scratch. It has as many bytes as the store
+// has said, and no more than the limit.
+func (s *store) download(ctx context.Context, key, version, etag, scratch string, limit, size int64) (string, error) {
+	if size > limit {
+		return "", overLimit(limit)
+	}
 	options := minio.GetObjectOptions{VersionID: version}
 	if err := options.SetMatchETag(etag); err != nil {
 		return "", err
@@ -198,7 +206,7 @@ func (s *store) download(ctx context.Context, key, version, etag, scratch string
 	if err != nil {
 		return "", err
 	}
-	_, err = io.Copy(f, &bounded{Reader: body, left: MaxBytes})
+	_, err = io.Copy(f, &claimed{Reader: body, key: key, size: size, left: size})
 	var disk *os.PathError
 	switch closed := f.Close(); {
 	case errors.As(err, &disk):
@@ -208,6 +216,22 @@ func (s *store) download(ctx context.Context, key, version, etag, scratch string
 	default:
 		return name, closed
 	}
+}
+
+// claimed is a reader of an object that ends with an *InvalidError where there is more
+// than the store has said.
+type claimed struct {
+	io.Reader
+	key        string
+	size, left int64
+}
+
+func (c *claimed) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	if c.left -= int64(n); c.left < 0 {
+		return 0, because(ReasonTooLarge, "the store sends more of object %s than the %d bytes that it says it has", quoted(c.key), c.size)
+	}
+	return n, err
 }
 
 // problem says what an error of the store means.

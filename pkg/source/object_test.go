@@ -169,7 +169,7 @@ func TestObjects(t *testing.T) {
 				t.Errorf("Resolve(%s) = %+v", key, resolved)
 			}
 			dir := t.TempDir()
-			if err := Fetch(t.Context(), resolved, secret, dir); err != nil {
+			if err := Fetch(t.Context(), resolved, secret, dir, MaxBytes); err != nil {
 				t.Errorf("Fetch(%s) = %v", key, err)
 				continue
 			}
@@ -194,7 +194,7 @@ func fetched(t *testing.T, request Request) string {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	if err := Fetch(t.Context(), resolved, nil, dir); err != nil {
+	if err := Fetch(t.Context(), resolved, nil, dir, MaxBytes); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -228,7 +228,7 @@ func TestObjectDigest(t *testing.T) {
 		if digest(s) == before {
 			t.Errorf("%s: the digest is as before the change", key)
 		}
-		err := Fetch(t.Context(), resolved, nil, t.TempDir())
+		err := Fetch(t.Context(), resolved, nil, t.TempDir(), MaxBytes)
 		if _, users := Reason(err); err == nil || users {
 			t.Errorf("Fetch(%s) = %v of what has changed since, want an error that may pass", key, err)
 		}
@@ -308,7 +308,7 @@ func TestUnwantedContent(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			refused(t, Fetch(t.Context(), resolved, nil, t.TempDir()), want.reason, want.message)
+			refused(t, Fetch(t.Context(), resolved, nil, t.TempDir(), MaxBytes), want.reason, want.message)
 		})
 	}
 }

@@ -146,9 +146,11 @@ func Resolve(ctx context.Context, request Request, credentials Credentials) (*Re
 }
 
 // Fetch brings the files of a resolved source into dir, which must exist and be
-// empty. It writes nowhere else. Errors are as of Resolve; a source that has
-// changed since it was resolved is one that may pass.
-func Fetch(ctx context.Context, resolved *Resolved, credentials Credentials, dir string) error {
+// empty. It writes nowhere else, and at most limit bytes, which is MaxBytes or less, to
+// the files and as many while it downloads: what a store says of a size is no bound.
+// Errors are as of Resolve, and OverLimit; a source that has changed since it was
+// resolved is one that may pass.
+func Fetch(ctx context.Context, resolved *Resolved, credentials Credentials, dir string, limit int64) error {
 	ctx, cancel := context.WithTimeout(ctx, FetchTimeout)
 	defer cancel()
 	scratch, err := os.MkdirTemp(dir, ".fetch-*")
@@ -156,12 +158,12 @@ func Fetch(ctx context.Context, resolved *Resolved, credentials Credentials, dir
 		return err
 	}
 	defer os.RemoveAll(scratch)
-	files, err := newTree(dir)
+	files, err := newTree(ctx, dir, limit)
 	if err != nil {
 		return err
 	}
 	defer files.close()
-	network := newNetwork(&resolved.Request, maxDownload)
+	network := newNetwork(&resolved.Request, downloaded*limit)
 	defer network.close()
 	switch {
 	case resolved.Object != nil:

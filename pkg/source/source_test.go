@@ -43,7 +43,7 @@ func TestPackAndUnpack(t *testing.T) {
 		t.Error("equal files give unequal archives")
 	}
 	dir := t.TempDir()
-	if err := Unpack(bytes.NewReader(archive), dir); err != nil {
+	if err := Unpack(t.Context(), bytes.NewReader(archive), dir); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(files, read(t, dir)); diff != "" {
@@ -148,7 +148,7 @@ func TestHostileArchives(t *testing.T) {
 			if err := os.MkdirAll(dir, 0o755); err != nil {
 				t.Fatal(err)
 			}
-			err := Unpack(bytes.NewReader(tt.archive), dir)
+			err := Unpack(t.Context(), bytes.NewReader(tt.archive), dir)
 			var invalid *InvalidError
 			if !errors.As(err, &invalid) || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("Unpack() = %v, want the user told %q", err, tt.want)

@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 	servingclientset "knative.dev/serving/pkg/client/clientset/versioned"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/quantity"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	lambdaclientset "github.com/brunovlucena/knative-lambda-operator/pkg/client/clientset/versioned"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
@@ -58,6 +59,9 @@ func decode[T any](c *command) (*T, error) {
 	t := new(T)
 	if len(c.Data()) == 0 {
 		return t, nil
+	}
+	if err := quantity.Check(c.Data()); err != nil {
+		return nil, refuse(http.StatusBadRequest, "InvalidData", "data: %v", err)
 	}
 	if err := json.Unmarshal(c.Data(), t); err != nil {
 		return nil, refuse(http.StatusBadRequest, "InvalidData", "data: %v", err)

@@ -91,6 +91,9 @@ func (r *Reconciler) reconcileService(ctx context.Context, a *v1alpha1.LambdaAge
 	defaults := config.FromContextOrDefaults(ctx).Defaults
 	desired := resources.MakeService(a, file.Name, defaults)
 	resources.AddApprovals(desired, a, r.Keys.Keyring(), config.FromContextOrDefaults(ctx).Eventing)
+	if a.Spec.ActiveEventing() != nil {
+		subscribers(a, r.Keys.Keyring()).AddKey(desired)
+	}
 	if err := resources.AddModelProxy(desired, a, defaults); err != nil {
 		a.Status.MarkServiceFailed(v1alpha1.ReasonNoModelProxy, err.Error())
 		return nil // a change of the configuration comes here again

@@ -83,7 +83,9 @@ func lettersOf(a *v1alpha1.LambdaAgent) (*topologyv1beta1.Queue, *topologyv1beta
 }
 
 func subscriptionOf(a *v1alpha1.LambdaAgent, eventType string) *eventingv1.Trigger {
-	return resources.MakeSubscription(a, map[string]string{"type": eventType}, resources.DeadLetterSink(a, testKeys(), testConfig().Eventing), testConfig().Eventing)
+	t := resources.MakeSubscription(a, map[string]string{"type": eventType}, resources.DeadLetterSink(a, testKeys(), testConfig().Eventing), testConfig().Eventing)
+	subscribers(a, testKeys()).Sign(t)
+	return t
 }
 
 func routeOf(a *v1alpha1.LambdaAgent, eventType string, target *v1alpha1.LambdaAgent, relay bool) *eventingv1.Trigger {

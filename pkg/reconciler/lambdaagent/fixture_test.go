@@ -90,6 +90,15 @@ func rowOf(ctx context.Context) *row {
 	return rowOf(in())
 }
 
+// testKeys is the keyring of all rows.
+func testKeys() *keyring.Keyring {
+	k, err := keyring.New(map[string][]byte{keyring.CurrentKey: bytes.Repeat([]byte{1}, keyring.KeySize)})
+	if err != nil {
+		panic(err)
+	}
+	return k
+}
+
 func newReconciler(ctx context.Context, ls *ltesting.Listers) controller.Reconciler {
 	return generated(ctx, ls, reconcilerOf(ctx, ls))
 }
@@ -114,6 +123,7 @@ func reconcilerOf(ctx context.Context, ls *ltesting.Listers) *Reconciler {
 		lambda: lambdaclient.Get(ctx), serviceAccounts: ls.ServiceAccounts(), roles: ls.Roles(), bindings: ls.RoleBindings(),
 		tracker: &rtesting.FakeTracker{}, referred: referredOf(ctx), models: modelsOf(ctx), Keys: keyring.Static(testKeys()),
 		kinds: shared.New(knative, rabbit), index: routing.NewIndex(), indexed: func() bool { return !s.unindexed },
+		Keys:  keyring.Static(testKeys()),
 		clock: clocktesting.NewFakePassiveClock(now), enqueueAfter: func(_ any, after time.Duration) { *s.enqueued = after },
 	}
 	all, err := ls.LambdaAgents().List(labels.Everything())

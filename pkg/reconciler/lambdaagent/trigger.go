@@ -39,6 +39,7 @@ func (e *eventing) subscribe(ctx context.Context) (current []*eventingv1.Trigger
 			continue
 		}
 		desired := resources.MakeSubscription(e.LambdaAgent, e.covering(exact), e.letters, e.Config)
+		subscribers(e.LambdaAgent, e.keys).Sign(desired)
 		if made[desired.Name] {
 			continue
 		}

@@ -145,8 +145,9 @@ func TestReconcileBindings(t *testing.T) {
 func withoutSink(t *eventingv1.Trigger) {
 	t.Spec.Delivery.DeadLetterSink, t.Status.DeadLetterSinkURI = nil, nil
 	query := t.Spec.Subscriber.URI.URL().Query()
-	for _, name := range []string{events.PermanentQuery, events.TriggerQuery, events.MaxAttemptsQuery, events.RetryWindowQuery} {
+	for _, name := range []string{events.SignatureQuery, events.PermanentQuery, events.TriggerQuery, events.MaxAttemptsQuery, events.RetryWindowQuery} {
 		query.Del(name)
 	}
 	t.Spec.Subscriber.URI.RawQuery = query.Encode()
+	subscribers(function(), testKeys()).Sign(t)
 }

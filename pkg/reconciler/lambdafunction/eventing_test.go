@@ -112,7 +112,9 @@ func newBinding(f *v1alpha1.LambdaFunction, late bool) *topologyv1beta1.Binding 
 
 func newTrigger(f *v1alpha1.LambdaFunction) *eventingv1.Trigger {
 	cfg := testConfig().Eventing
-	return resources.MakeTrigger(f, resources.Subscriptions(f)[0], true, resources.DeadLetterSink(f, testKeys(), cfg), cfg)
+	t := resources.MakeTrigger(f, resources.Subscriptions(f)[0], true, resources.DeadLetterSink(f, testKeys(), cfg), cfg)
+	subscribers(f, testKeys()).Sign(t)
+	return t
 }
 
 var receiver = apis.HTTP("receiver.test")

@@ -358,6 +358,7 @@ func pod(j *batchv1.Job, phase corev1.PodPhase, kaniko *corev1.ContainerStateTer
 func service(f *v1alpha1.LambdaFunction, change ...func(*servingv1.Service)) *servingv1.Service {
 	s := resources.MakeService(f, imageOf(f), testConfig().Runtimes.Languages["python"])
 	resources.AddSinks(s, f, nil, testKeys(), testConfig().Eventing)
+	subscribers(f, testKeys()).AddKey(s)
 	for _, c := range change {
 		c(s)
 	}

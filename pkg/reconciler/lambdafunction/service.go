@@ -31,6 +31,9 @@ func (r *Reconciler) reconcileService(ctx context.Context, p *pass) pkgreconcile
 	}
 	desired := resources.MakeService(p.LambdaFunction, p.image, p.language)
 	resources.AddSinks(desired, p.LambdaFunction, p.sink, r.Keys.Keyring(), p.cfg.Eventing)
+	if p.Spec.Source.Image == nil { // else nothing of this project would read it
+		subscribers(p.LambdaFunction, r.Keys.Keyring()).AddKey(desired)
+	}
 	service, err := set.Ensure(ctx, p.LambdaFunction, desired, kservice.Mutate)
 	switch {
 	case child.IsNotOwned(err):

@@ -118,6 +118,6 @@ func (l *layered) fetch(namespace string, ref *corev1.LocalObjectReference, from
 			}
 			credentials = secret.Data
 		}
-		return source.Fetch(ctx, from, credentials, dir)
+		return source.Fetch(ctx, from, credentials, dir, layer.MaxSource)
 	}
 }

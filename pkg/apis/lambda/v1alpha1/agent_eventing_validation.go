@@ -39,6 +39,9 @@ func (s *LambdaAgentSpec) validateEventing(ctx context.Context) (errs *apis.Fiel
 		}
 	}
 	own := (&LambdaAgent{ObjectMeta: agent, Spec: *s}).EventSource()
+	if err := e.checkFilterSize(); err != nil {
+		return errs.Also(err) // what follows copies and compares
+	}
 	for i := range e.Subscriptions {
 		errs = errs.Also(e.Subscriptions[i].validate(e.Intents, own).ViaFieldIndex("subscriptions", i))
 	}

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/util/validation"
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
+	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/eventing/pkg/apis/feature"
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
@@ -27,21 +28,28 @@ func checkLabel(name, field string) *apis.FieldError {
 	return nil
 }
 
-// validateTriggers also tells which two of them cannot be beside each other.
+// validateTriggers also returns which two of them cannot be beside each other.
 func (s *LambdaFunctionSpec) validateTriggers(ctx context.Context) (errs *apis.FieldError) {
+	if err := s.checkFilterSize(); err != nil {
+		return err // what follows copies and compares
+	}
 	function := apis.ParentMeta(ctx)
 	own := "io.knative.lambda/function/" + function.Namespace + "/" + function.Name // as pkg/events has it
+	type split struct {
+		exact map[string]string
+		rest  []eventingv1.SubscriptionsAPIFilter
+	}
+	splits := make([]split, len(s.Triggers))
 	for i := range s.Triggers {
-		t := &s.Triggers[i]
+		t, this := &s.Triggers[i], &splits[i]
 		errs = errs.Also(t.validate(ctx, own).ViaFieldIndex("triggers", i))
-		exact, rest := t.Split()
-		for j := range i {
-			otherExact, otherRest := s.Triggers[j].Split()
-			if t.Broker != s.Triggers[j].Broker || !equality.Semantic.DeepEqual(exact, otherExact) {
+		this.exact, this.rest = t.Split()
+		for j, other := range splits[:i] {
+			if t.Broker != s.Triggers[j].Broker || !equality.Semantic.DeepEqual(this.exact, other.exact) {
 				continue
 			}
 			switch {
-			case equality.Semantic.DeepEqual(rest, otherRest):
+			case equality.Semantic.DeepEqual(this.rest, other.rest):
 				errs = errs.Also(apis.ErrGeneric(fmt.Sprintf("asks for the same events as triggers[%d]: remove one of the two", j), apis.CurrentField).ViaFieldIndex("triggers", i))
 			case !equality.Semantic.DeepEqual(t.Delivery, s.Triggers[j].Delivery):
 				errs = errs.Also(apis.ErrGeneric(fmt.Sprintf("asks for the same exact attributes as triggers[%d], so that both share one Trigger: give both the same delivery", j), "delivery").ViaFieldIndex("triggers", i))

@@ -2,13 +2,13 @@ package v1alpha1
 
 import (
 	"encoding/json"
-	"fmt"
 	"regexp"
+	"strings"
 
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/pkg/apis"
 
-	cesql "github.com/cloudevents/sdk-go/sql/v2/parser"
+	"github.com/brunovlucena/knative-lambda-operator/internal/cesql"
 )
 
 // EventFilter is a filter of the CloudEvents Subscriptions API: one of the
@@ -96,7 +96,8 @@ func validateAttributes(attributes map[string]string, mayBeEmpty bool) (errs *ap
 	return errs
 }
 
-// validateFilter tells what is wrong with a filter and those in it.
+// validateFilter returns what is wrong with a filter and those in it. Its size is checked
+// before, by filterSize.
 func validateFilter(f *eventingv1.SubscriptionsAPIFilter) (errs *apis.FieldError) {
 	set := make([]string, 0, 1)
 	for i, is := range []bool{len(f.Exact) > 0, len(f.Prefix) > 0, len(f.Suffix) > 0, len(f.All) > 0, len(f.Any) > 0, f.Not != nil, f.CESQL != ""} {
@@ -124,23 +125,18 @@ func validateFilter(f *eventingv1.SubscriptionsAPIFilter) (errs *apis.FieldError
 		errs = errs.Also(validateFilter(f.Not).ViaField("not"))
 	}
 	if f.CESQL != "" {
-		if err := parseCESQL(f.CESQL); err != nil {
-			errs = errs.Also(apis.ErrInvalidValue(f.CESQL, "cesql", err.Error()))
+		if _, err := cesql.Parse(f.CESQL); err != nil {
+			errs = errs.Also(apis.ErrInvalidValue(shortened(f.CESQL), "cesql", err.Error()))
 		}
 	}
 	return errs
 }
 
-// parseCESQL tells why text is no CloudEvents SQL expression. The parser panics
-// at some text that is none.
-func parseCESQL(text string) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("expected a CloudEvents SQL expression: %v", r)
-		}
-	}()
-	if _, err := cesql.Parse(text); err != nil {
-		return fmt.Errorf("expected a CloudEvents SQL expression: %w", err)
+// shortened is the beginning of a text, for a message.
+func shortened(text string) string {
+	const most = 64
+	if len(text) <= most {
+		return text
 	}
-	return nil
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }

@@ -17,6 +17,9 @@ import (
 // MaxInlineBytes of inline source, dependencies included.
 const MaxInlineBytes = 512 << 10
 
+// maxPathDepth is how many parts a path has, as in fetched sources (source.MaxDepth).
+const maxPathDepth = 64
+
 // Validate implements apis.Validatable: what is wrong, by field, with what
 // would be right.
 func (f *LambdaFunction) Validate(ctx context.Context) *apis.FieldError {
@@ -96,6 +99,8 @@ func checkPath(name string) error {
 		return errors.New("expected a path such as main.py")
 	case strings.ContainsAny(name, "\\\x00\n\r") || len(name) > 255:
 		return errors.New("expected a path of at most 255 characters with '/' between its parts")
+	case strings.Count(name, "/") >= maxPathDepth:
+		return fmt.Errorf("expected a path of at most %d parts", maxPathDepth)
 	case strings.HasPrefix(name, "/"):
 		return errors.New("expected a relative path")
 	case path.Clean(name) != name || name == ".." || strings.HasPrefix(name, "../"):

@@ -1,6 +1,9 @@
 package v1alpha1
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // python begins the spec of a function that is valid.
 const python = "source: {inline: {code: x}}\nruntime: {language: python}\n"
@@ -16,6 +19,7 @@ var invalidFunctions = []struct{ name, spec, want string }{
 	{"token of nobody in particular", python + `volumes: [{name: t, projected: {sources: [{configMap: {name: c}}, {serviceAccountToken: {path: token}}]}}]`, "must not set the field(s): spec.volumes[0].projected.sources[1].serviceAccountToken\na function has a token only of the ServiceAccount that serviceAccountName names"},
 	{"privileged", python + `securityContext: {privileged: true}`, "invalid value: true: spec.securityContext.privileged\nexpected false or nothing"},
 	{"absolute path", "source: {inline: {files: {/etc/passwd: x}}}\nruntime: {language: python}", "invalid key name \"/etc/passwd\": spec.source.inline.files\nexpected a relative path"},
+	{"path that is too deep", "source: {inline: {files: {" + strings.Repeat("d/", 64) + "f: x}}}\nruntime: {language: python}", "invalid key name \"" + strings.Repeat("d/", 64) + "f\": spec.source.inline.files\nexpected a path of at most 64 parts"},
 	{"path that leaves the source", "source: {inline: {files: {../evil.py: x}}}\nruntime: {language: python}", "invalid key name \"../evil.py\": spec.source.inline.files\nexpected a path inside the source without '.', '..' and double '/'"},
 	{"path that leaves the source on its way", "source: {inline: {files: {lib/../../evil.py: x}}}\nruntime: {language: python}", "invalid key name \"lib/../../evil.py\": spec.source.inline.files\nexpected a path inside the source without '.', '..' and double '/'"},
 	{"path of the source itself", "source: {inline: {files: {.: x}}}\nruntime: {language: python}", "invalid key name \".\": spec.source.inline.files\nexpected a path such as main.py"},
