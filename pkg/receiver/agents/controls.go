@@ -107,8 +107,13 @@ func (h *Handler) apply(ctx context.Context, agent *v1alpha1.LambdaAgent, e *eve
 	h.change(w, e, c)
 	w.Events = append(w.Events, key)
 	w.Events = w.Events[max(0, len(w.Events)-remembered):]
+	w.Signature = "" // admission signs
+	annotations := map[string]any{lambda.WithdrawnAnnotationKey: w.Text()}
+	if _, restored := agent.Annotations[lambda.RestoreAnnotationKey]; restored && c.Action == events.PermissionWithdraw {
+		annotations[lambda.RestoreAnnotationKey] = nil // a user can restore anew by the same value
+	}
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-		"resourceVersion": agent.ResourceVersion, "uid": agent.UID, "annotations": map[string]string{lambda.WithdrawnAnnotationKey: w.Text()},
+		"resourceVersion": agent.ResourceVersion, "uid": agent.UID, "annotations": annotations,
 	}})
 	if err != nil {
 		return false, err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgotesting "k8s.io/client-go/testing"
 
@@ -48,6 +49,24 @@ func TestControl(t *testing.T) {
 	}
 	if got := strings.Join(w.audits, ", "); got != "/guards/north withdrawn bruno, /guard withdrawn bruno, /guard restored bruno" {
 		t.Errorf("audits = %s", got)
+	}
+}
+
+// TestControl_RemovesTheRequestOfAUser: after a withdrawal, the annotation by which a user
+// has restored permissions can be set to the same value again. A restore leaves it.
+func TestControl_RemovesTheRequestOfAUser(t *testing.T) {
+	for action, want := range map[string]string{"withdraw": "", "restore": "*"} {
+		w := newWorld(t, func(a *v1alpha1.LambdaAgent) { a.Annotations = map[string]string{lambda.RestoreAnnotationKey: "*"} })
+		if status, _, said := w.post(controls, newEvent("1", "io.example.alarm", "/guard", `{"permission":"triggers","action":"`+action+`"}`)); status != http.StatusAccepted {
+			t.Fatalf("%s: answer = %d %s", action, status, said)
+		}
+		a, err := w.cluster.LambdaV1alpha1().LambdaAgents("team").Get(t.Context(), "bruno", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := a.Annotations[lambda.RestoreAnnotationKey]; got != want {
+			t.Errorf("%s: annotation %q, want %q", action, got, want)
+		}
 	}
 }
 

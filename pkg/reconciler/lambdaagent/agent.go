@@ -19,6 +19,7 @@ import (
 	servingclientset "knative.dev/serving/pkg/client/clientset/versioned"
 	servinglisters "knative.dev/serving/pkg/client/listers/serving/v1"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	lambdaclientset "github.com/brunovlucena/knative-lambda-operator/pkg/client/clientset/versioned"
@@ -57,6 +58,9 @@ type Reconciler struct {
 	referred map[string]referred
 	tracker  tracker.Interface
 	models   modelprobe.Checker
+
+	// Keys sign the URLs that the operator makes.
+	Keys *keyring.Store
 }
 
 var _ agentreconciler.Interface = (*Reconciler)(nil)

@@ -22,10 +22,12 @@ import (
 	"knative.dev/pkg/injection"
 	"knative.dev/pkg/kmeta"
 	"knative.dev/pkg/logging"
+	"knative.dev/pkg/system"
 	"knative.dev/pkg/tracker"
 	servingclient "knative.dev/serving/pkg/client/injection/client"
 	serviceinformer "knative.dev/serving/pkg/client/injection/informers/serving/v1/service/filtered"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
@@ -89,11 +91,16 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		switch name {
 		case config.DefaultsConfigName:
 			impl.GlobalResync(agents.Informer())
-		case config.EventingConfigName:
+		case config.EventingConfigName, config.EventsConfigName:
 			impl.FilteredGlobalResync(hasBroker, agents.Informer())
 		}
 	}
 	store.WatchConfigs(cmw)
+	keys, err := keyring.Open(ctx, r.kube, system.Namespace(), func() { impl.FilteredGlobalResync(signed, agents.Informer()) })
+	if err != nil {
+		logging.FromContext(ctx).Fatalw("Failed to open the keyring", "error", err)
+	}
+	r.Keys = keys
 	r.enqueueAfter = impl.EnqueueAfter
 	r.tracker = impl.Tracker
 	r.models = probeModels(ctx, impl)

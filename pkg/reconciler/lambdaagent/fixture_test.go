@@ -1,6 +1,7 @@
 package lambdaagent
 
 import (
+	"bytes"
 	"context"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	rtesting "knative.dev/pkg/reconciler/testing"
 	servingclient "knative.dev/serving/pkg/client/injection/client"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	lambdaclient "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/client"
@@ -110,7 +112,7 @@ func reconcilerOf(ctx context.Context, ls *ltesting.Listers) *Reconciler {
 		kube: kubeclient.Get(ctx), serving: servingclient.Get(ctx),
 		services: ls.Services(), configMaps: ls.ConfigMaps(), pods: ls.Pods(),
 		lambda: lambdaclient.Get(ctx), serviceAccounts: ls.ServiceAccounts(), roles: ls.Roles(), bindings: ls.RoleBindings(),
-		tracker: &rtesting.FakeTracker{}, referred: referredOf(ctx), models: modelsOf(ctx),
+		tracker: &rtesting.FakeTracker{}, referred: referredOf(ctx), models: modelsOf(ctx), Keys: keyring.Static(testKeys()),
 		kinds: shared.New(knative, rabbit), index: routing.NewIndex(), indexed: func() bool { return !s.unindexed },
 		clock: clocktesting.NewFakePassiveClock(now), enqueueAfter: func(_ any, after time.Duration) { *s.enqueued = after },
 	}
@@ -122,6 +124,15 @@ func reconcilerOf(ctx context.Context, ls *ltesting.Listers) *Reconciler {
 		r.index.Set(types.NamespacedName{Namespace: o.Namespace, Name: o.Name}, routing.Of(o))
 	}
 	return r
+}
+
+// testKeys is the keyring of all rows.
+func testKeys() *keyring.Keyring {
+	k, err := keyring.New(map[string][]byte{keyring.CurrentKey: bytes.Repeat([]byte{1}, keyring.KeySize)})
+	if err != nil {
+		panic(err)
+	}
+	return k
 }
 
 type configStore struct{ *config.Config }
