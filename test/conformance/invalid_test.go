@@ -201,8 +201,9 @@ var invalidSpecs = []struct {
 	{"approval that takes too long", webhook, "{approval: {timeout: 721h, custom: {endpoint: 'https://a'}}}", []string{"spec.approval.timeout", "720h"}},
 	{"approval that ends otherwise", both, "{approval: {timeoutAction: ask, custom: {endpoint: 'https://a'}}}", []string{"spec.approval.timeoutAction", "deny"}},
 	{"controls without a broker", both, "{eventing: {enabled: false}, permissions: {eventControls: {allowEventDisable: true, controlEventTypes: [a.b], allowedControlSources: [/a]}}}", []string{"eventing.enabled", "through the agent's broker"}},
-	{"controls of no type", both, "{permissions: {eventControls: {allowEventDisable: true, allowedControlSources: [/a]}}}", []string{"spec.permissions.eventControls", "controlEventTypes"}},
-	{"controls from nowhere", both, "{permissions: {eventControls: {allowEventDisable: true, controlEventTypes: [a.b]}}}", []string{"spec.permissions.eventControls", "allowedControlSources"}},
+	{"routes from namespaces that are none", both, "{eventing: {enabled: true, allowedSourceNamespaces: ['a b']}}", []string{"spec.eventing.allowedSourceNamespaces[0]"}},
+	{"subscription to a pattern of sources", both, "{eventing: {enabled: true, subscriptions: [{eventType: a.b, source: '/a/*/b'}]}}", []string{"spec.eventing.subscriptions[0].source", "a trailing *"}},
+	{"subscription to all types", both, "{eventing: {enabled: true, subscriptions: [{eventType: '*'}]}}", []string{"spec.eventing.subscriptions[0].eventType"}},
 	{"controls of what is no type", both, "{permissions: {eventControls: {controlEventTypes: ['a b']}}}", []string{"spec.permissions.eventControls.controlEventTypes[0]", "expected an event type"}},
 	{"controls from everywhere", both, "{permissions: {eventControls: {allowedControlSources: ['*']}}}", []string{"spec.permissions.eventControls.allowedControlSources[0]", "not all of them"}},
 }

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/utils/clock"
 
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	typedlambda "github.com/brunovlucena/knative-lambda-operator/pkg/client/clientset/versioned/typed/lambda/v1alpha1"
 	listers "github.com/brunovlucena/knative-lambda-operator/pkg/client/listers/lambda/v1alpha1"
@@ -35,6 +36,8 @@ type Handler struct {
 	Requests listers.ApprovalRequestLister
 	Client   typedlambda.LambdaV1alpha1Interface
 	Clock    clock.PassiveClock
+	// Config returns config-events as it is now.
+	Config func() *config.Events
 	// Audit is told of permissions that change.
 	Audit Audit
 	// Observe is told how each event fared, by what it is for: control or approval.

@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	clocktesting "k8s.io/utils/clock/testing"
 
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	fakelambda "github.com/brunovlucena/knative-lambda-operator/pkg/client/clientset/versioned/fake"
@@ -69,7 +70,7 @@ func newWorld(t *testing.T, change ...func(*v1alpha1.LambdaAgent)) *world {
 	w := &world{t: t, cluster: fakelambda.NewSimpleClientset(agent), stored: index(t)}
 	h := &Handler{
 		Agents: listers.NewLambdaAgentLister(index(t, agent.DeepCopy())), Requests: listers.NewApprovalRequestLister(w.stored),
-		Client: w.cluster.LambdaV1alpha1(), Clock: clocktesting.NewFakePassiveClock(now),
+		Client: w.cluster.LambdaV1alpha1(), Clock: clocktesting.NewFakePassiveClock(now), Config: config.DefaultEvents,
 		Audit: func(_ context.Context, who, action string, a *v1alpha1.LambdaAgent) {
 			w.audits = append(w.audits, who+" "+action+" "+a.Name)
 		},

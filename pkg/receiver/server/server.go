@@ -101,7 +101,7 @@ func Run(ctx context.Context, cfg *rest.Config, o Options) error {
 	mux.Handle("/{$}", commands)
 	mux.Handle("/commands", commands)
 	forAgents := &agents.Handler{
-		Agents: cache.agents, Requests: cache.requests, Client: lambda.LambdaV1alpha1(), Clock: clock.RealClock{}, Audit: audits.changed, Observe: telemetry.agent,
+		Agents: cache.agents, Requests: cache.requests, Client: lambda.LambdaV1alpha1(), Clock: clock.RealClock{}, Config: settings, Audit: audits.changed, Observe: telemetry.agent,
 	}
 	forAgents.Register(mux)
 	decide := *forAgents
@@ -174,7 +174,7 @@ func slim(obj any) (any, error) {
 // watchConfig returns what config-events says now.
 func watchConfig(ctx context.Context, kube kubernetes.Interface, namespace string) (func() *config.Events, error) {
 	var newest atomic.Pointer[config.Events]
-	newest.Store(&config.Events{})
+	newest.Store(config.DefaultEvents())
 	watcher := informer.NewInformedWatcher(kube, namespace)
 	parse := config.Tolerant(func(err error) { slog.Warn("ignoring what this version does not know", "error", err) }, config.NewEventsFromConfigMap)
 	watcher.Watch(config.EventsConfigName, func(cm *corev1.ConfigMap) {

@@ -18,6 +18,7 @@ import (
 	pkgreconciler "knative.dev/pkg/reconciler"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/grant"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/child"
@@ -80,6 +81,9 @@ func (r *Reconciler) reconcilePermissions(ctx context.Context, a *v1alpha1.Lambd
 	}
 	for _, p := range verified {
 		status.Allowed = append(status.Allowed, string(p))
+	}
+	if c := a.Controls(config.FromContextOrDefaults(ctx).Events); c != nil {
+		status.EventControls = &v1alpha1.EventControlsStatus{Types: c.Types, Sources: c.Sources}
 	}
 	markVerified(a, given, verified, proof != nil)
 	reportPermissions(ctx, a, status)
