@@ -1,9 +1,10 @@
-// Command webhook defaults and validates both kinds and validates the
-// operator's configuration.
+// Command webhook defaults and validates both kinds, verifies who gives agents their
+// permissions, and validates the operator's configuration.
 package main
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -23,6 +24,7 @@ import (
 	"knative.dev/pkg/webhook/resourcesemantics/defaulting"
 	"knative.dev/pkg/webhook/resourcesemantics/validation"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/admission"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
@@ -40,19 +42,44 @@ func withConfig(ctx context.Context, cmw configmap.Watcher) func(context.Context
 	return store.ToContext
 }
 
-func newDefaulting(ctx context.Context, cmw configmap.Watcher) *controller.Impl {
+// newMutation defaults both kinds and signs the permissions of agents.
+func newMutation(ctx context.Context, cmw configmap.Watcher) *controller.Impl {
 	// Unknown fields are the schema's business.
-	return admission.BoundQuantities(defaulting.NewAdmissionController(ctx, "webhook.lambda.knative.io", "/defaulting", types, withConfig(ctx, cmw), false))
+	impl := defaulting.NewAdmissionController(ctx, "webhook.lambda.knative.io", "/defaulting", types, withConfig(ctx, cmw), false)
+	knative, ok := impl.Reconciler.(admission.Defaulting)
+	if !ok {
+		logging.FromContext(ctx).Fatalf("Knative's defaulting is a %T, which admits nothing", impl.Reconciler)
+	}
+	user := "system:serviceaccount:" + system.Namespace() + ":knative-lambda-"
+	impl.Reconciler = &admission.Mutation{
+		Defaulting: knative, Kube: kubeclient.Get(ctx), Keys: keysOf(ctx), Controller: user + "controller", Receiver: user + "receiver", Now: time.Now,
+	}
+	return admission.BoundQuantities(impl)
 }
 
 func newValidation(ctx context.Context, cmw configmap.Watcher) *controller.Impl {
-	permissions := &admission.Permissions{
-		Kube: kubeclient.Get(ctx), Receiver: "system:serviceaccount:" + system.Namespace() + ":knative-lambda-receiver", Now: time.Now,
-	}
 	callbacks := map[schema.GroupVersionKind]validation.Callback{
-		v1alpha1.SchemeGroupVersion.WithKind("LambdaAgent"): validation.NewCallback(permissions.Check, webhook.Create, webhook.Update),
+		v1alpha1.SchemeGroupVersion.WithKind("LambdaAgent"): validation.NewCallback(admission.Check(keysOf(ctx)), webhook.Create, webhook.Update),
 	}
 	return admission.BoundQuantities(validation.NewAdmissionController(ctx, "validation.webhook.lambda.knative.io", "/resource-validation", types, withConfig(ctx, cmw), false, callbacks))
+}
+
+// keys of the process. They are opened once.
+var keys struct {
+	sync.Once
+	store *keyring.Store
+}
+
+// keysOf returns the operator's keys. Without them the process ends, and is started again:
+// it can sign nothing.
+func keysOf(ctx context.Context) *keyring.Store {
+	keys.Do(func() {
+		var err error
+		if keys.store, err = keyring.Open(ctx, kubeclient.Get(ctx), system.Namespace(), nil); err != nil {
+			logging.FromContext(ctx).Fatalw("Failed to open the keyring", "error", err)
+		}
+	})
+	return keys.store
 }
 
 func newConfigValidation(ctx context.Context, _ configmap.Watcher) *controller.Impl {
@@ -76,7 +103,7 @@ func main() {
 	// The webhook's own port is its probe.
 	sharedmain.MainWithContext(sharedmain.WithHealthProbesDisabled(ctx), "webhook",
 		certificates.NewController,
-		newDefaulting,
+		newMutation,
 		newValidation,
 		newConfigValidation,
 	)

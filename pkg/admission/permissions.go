@@ -1,131 +1,165 @@
-// Package admission holds what the webhook asks the API server before it lets a
-// change in.
 package admission
 
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-	authenticationv1 "k8s.io/api/authentication/v1"
-	authorizationv1 "k8s.io/api/authorization/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/client-go/kubernetes"
 	"knative.dev/pkg/apis"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/grant"
+	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 )
 
-// parallel questions to the API server for one admission.
-const parallel = 8
-
-// Permissions lets nobody give an agent a right that they do not have: the operator
-// has them all, and would give them for everybody who may write an agent.
-type Permissions struct {
-	Kube kubernetes.Interface
-	// Receiver is the user as which the receiver notes what events withdrew and gave
-	// back. It may change nothing else.
-	Receiver string
-	// Now is the time.
-	Now func() time.Time
-}
-
-// Check is a callback of validation. It looks only at what an agent gains: permissions
-// that it did not have, those that somebody gives back by taking them off the record
-// of what is withdrawn, and all where they go to another ServiceAccount.
-func (p *Permissions) Check(ctx context.Context, o *unstructured.Unstructured) error {
-	user := apis.GetUserInfo(ctx)
-	if user == nil || apis.IsInStatusUpdate(ctx) || apis.IsInDelete(ctx) {
-		return nil
-	}
-	// By way of JSON: what converts without does not know the types that read themselves.
-	agent := &v1alpha1.LambdaAgent{}
-	data, err := o.MarshalJSON()
+// agent verifies that the user holds the permissions that the agent gains by the change:
+// those that the old spec did not give to the same ServiceAccount, whatever is withdrawn
+// at the moment, and those that the user restores. Then it signs all of them.
+//
+// Permissions that the old spec gives without a proof do not make a change fail. They are
+// signed if the user holds them, and stay without a proof if not.
+func (m *Mutation) agent(ctx context.Context, c *change) error {
+	old, now, err := c.agents()
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(data, agent); err != nil {
+	restored, err := m.record(c, old, now)
+	if err != nil {
 		return err
 	}
-	old, _ := apis.GetBaseline(ctx).(*v1alpha1.LambdaAgent)
-	if user.Username == p.Receiver {
-		return onlyWithdrawals(agent, old)
+	granted := now.Spec.Permissions.Granted()
+	if len(granted) == 0 {
+		c.write(lambda.VerifiedAnnotationKey, "")
+		return nil
 	}
-	allowed, _ := agent.PermissionsAt(p.Now())
-	if old != nil && old.Spec.ServiceAccountName == agent.Spec.ServiceAccountName {
-		had, _ := old.PermissionsAt(p.Now())
-		allowed = slices.DeleteFunc(allowed, func(g v1alpha1.Permission) bool { return slices.Contains(had, g) })
+	if now.DeletionTimestamp != nil {
+		c.write(lambda.VerifiedAnnotationKey, annotation(c.old, lambda.VerifiedAnnotationKey))
+		return nil
 	}
-	for _, gained := range allowed {
-		missing, err := p.missing(ctx, user, agent.Namespace, gained)
+	proof, proven := grant.Proof{}, false
+	if old != nil {
+		proof, proven = grant.Verify(m.Keys.Keyring(), old)
+	}
+	had := givenBefore(old, now)
+	signed, missing := true, []string(nil)
+	for _, p := range granted {
+		gained := !slices.Contains(had, p) || slices.Contains(restored, p)
+		if !gained && proven {
+			continue
+		}
+		lacks, err := m.lacks(ctx, c, now.Namespace, p)
 		if err != nil {
 			return err
 		}
-		if len(missing) > 0 {
-			return fmt.Errorf("spec.permissions.%s: false gives the agent the right to %s in namespace %q, which user %q has not: nobody can give what they do not have; set it to true, or ask somebody who has it",
-				gained.Field(), strings.Join(missing, ", "), agent.Namespace, user.Username)
+		if len(lacks) == 0 {
+			continue
 		}
+		if gained {
+			return m.refused(c, now, p, lacks, slices.Contains(restored, p))
+		}
+		signed, missing = false, append(missing, string(p))
 	}
+	if !signed {
+		c.write(lambda.VerifiedAnnotationKey, "")
+		c.warnings = append(c.warnings, fmt.Sprintf("spec.permissions: user %q does not hold the permissions %s, and nobody who holds them has written the agent: the agent gains none of them", c.request.UserInfo.Username, strings.Join(missing, ", ")))
+		return nil
+	}
+	m.prove(c, old, now, proof, proven)
 	return nil
 }
 
-// onlyWithdrawals: the receiver carries out what events say that anybody may send. It
-// cannot be made to change what an agent is.
-func onlyWithdrawals(agent, old *v1alpha1.LambdaAgent) error {
-	if old == nil || !equality.Semantic.DeepEqual(old.Spec, agent.Spec) {
-		return errors.New("the receiver may note what events withdrew and gave back, and change nothing else of an agent")
+// givenBefore are the permissions that the old spec gives to the same ServiceAccount.
+func givenBefore(old, now *v1alpha1.LambdaAgent) []v1alpha1.Permission {
+	if old == nil || old.Spec.ServiceAccountName != now.Spec.ServiceAccountName {
+		return nil
 	}
-	return nil
+	return old.Spec.Permissions.Granted()
 }
 
-// missing are the rights of a permission that a user does not have, for a person.
-func (p *Permissions) missing(ctx context.Context, user *authenticationv1.UserInfo, namespace string, permission v1alpha1.Permission) ([]string, error) {
-	extra := map[string]authorizationv1.ExtraValue{}
-	for k, v := range user.Extra {
-		extra[k] = authorizationv1.ExtraValue(v)
+// lacks returns what the user of the change may not do of a permission. The operator's
+// own users give nothing: the controller holds all, and must not vouch for what another
+// user wrote where admission did not see it.
+func (m *Mutation) lacks(ctx context.Context, c *change, namespace string, p v1alpha1.Permission) ([]string, error) {
+	user := &c.request.UserInfo
+	if user.Username == m.Controller || user.Username == m.Receiver {
+		return []string{"anything"}, nil
 	}
-	group, asking := errgroup.WithContext(ctx)
-	group.SetLimit(parallel)
-	var verbs []*[]string
-	var resources []string
-	for _, rule := range permission.Rules() {
-		for _, resource := range rule.Resources {
-			lacks := make([]string, len(rule.Verbs))
-			verbs, resources = append(verbs, &lacks), append(resources, resource+"."+rule.APIGroups[0])
-			for i, verb := range rule.Verbs {
-				group.Go(func() error {
-					review, err := p.Kube.AuthorizationV1().SubjectAccessReviews().Create(asking, &authorizationv1.SubjectAccessReview{
-						Spec: authorizationv1.SubjectAccessReviewSpec{
-							User: user.Username, UID: user.UID, Groups: user.Groups, Extra: extra,
-							ResourceAttributes: &authorizationv1.ResourceAttributes{Group: rule.APIGroups[0], Version: "*", Resource: resource, Verb: verb, Namespace: namespace},
-						},
-					}, metav1.CreateOptions{})
-					if err != nil {
-						return fmt.Errorf("asking what user %q may do: %w", user.Username, err)
-					}
-					if !review.Status.Allowed {
-						lacks[i] = verb
-					}
-					return nil
-				})
-			}
+	return rights{m.Kube}.missing(ctx, user, namespace, p)
+}
+
+func (m *Mutation) refused(c *change, now *v1alpha1.LambdaAgent, p v1alpha1.Permission, lacks []string, restored bool) error {
+	user := c.request.UserInfo.Username
+	if restored {
+		return fmt.Errorf("metadata.annotations[%s]: restores the right to %s in namespace %q, which user %q does not hold: leave %s out, or ask a user who holds it",
+			lambda.RestoreAnnotationKey, strings.Join(lacks, ", "), now.Namespace, user, p)
+	}
+	return fmt.Errorf("spec.permissions.%s: false gives the agent the right to %s in namespace %q, which user %q does not hold: set it to true, or ask a user who holds it",
+		p.Field(), strings.Join(lacks, ", "), now.Namespace, user)
+}
+
+// prove writes the proof for the agent as it will be stored, or keeps one that holds for
+// that already.
+func (m *Mutation) prove(c *change, old, now *v1alpha1.LambdaAgent, proof grant.Proof, proven bool) {
+	keys, at := m.Keys.Keyring(), m.Now().Truncate(time.Second)
+	if now.Annotations == nil {
+		now.Annotations = map[string]string{}
+	}
+	if text, ok := c.set[lambda.WithdrawnAnnotationKey]; ok {
+		now.Annotations[lambda.WithdrawnAnnotationKey] = text
+	}
+	if old == nil {
+		c.write(lambda.VerifiedAnnotationKey, grant.Sign(keys, now, "", 1, at))
+		return
+	}
+	now.Annotations[lambda.VerifiedAnnotationKey] = old.Annotations[lambda.VerifiedAnnotationKey]
+	now.Generation, now.UID, now.CreationTimestamp, now.Status = c.generation(old.Generation), old.UID, old.CreationTimestamp, old.Status
+	if kept, ok := grant.Verify(keys, now); ok {
+		text, _ := grant.Renew(keys, now, kept)
+		c.write(lambda.VerifiedAnnotationKey, text)
+		return
+	}
+	// A proof is never older than the one before it, whatever the clocks of replicas say.
+	if proven && proof.Time.After(at) {
+		at = proof.Time
+	}
+	if s := old.Status.Permissions; s != nil && s.VerifiedTime != nil && s.VerifiedTime.After(at) {
+		at = s.VerifiedTime.Time
+	}
+	c.write(lambda.VerifiedAnnotationKey, grant.Sign(keys, now, old.UID, now.Generation, at))
+}
+
+// Check is a callback of validation. It refuses an agent that gains permissions without
+// a proof: another admission webhook has changed it after Mutation.
+func Check(keys *keyring.Store) func(context.Context, *unstructured.Unstructured) error {
+	return func(ctx context.Context, o *unstructured.Unstructured) error {
+		if apis.GetUserInfo(ctx) == nil || apis.IsInStatusUpdate(ctx) || apis.IsInDelete(ctx) || o.GetDeletionTimestamp() != nil {
+			return nil
 		}
-	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	var missing []string
-	for i := range resources {
-		if lacks := slices.DeleteFunc(*verbs[i], func(v string) bool { return v == "" }); len(lacks) > 0 {
-			missing = append(missing, strings.Join(lacks, ", ")+" "+resources[i])
+		now := &v1alpha1.LambdaAgent{}
+		data, err := o.MarshalJSON()
+		if err != nil {
+			return err
 		}
+		if err := json.Unmarshal(data, now); err != nil {
+			return err
+		}
+		old, _ := apis.GetBaseline(ctx).(*v1alpha1.LambdaAgent)
+		had := givenBefore(old, now)
+		gains := slices.ContainsFunc(now.Spec.Permissions.Granted(), func(p v1alpha1.Permission) bool { return !slices.Contains(had, p) })
+		if !gains {
+			return nil
+		}
+		if now.CreationTimestamp.IsZero() { // the API server sets it before validation, older ones after
+			return nil
+		}
+		if _, ok := grant.Verify(keys.Keyring(), now); !ok {
+			return fmt.Errorf("spec.permissions: gives the agent permissions that the webhook webhook.lambda.knative.io has not verified: another admission webhook changes spec.permissions or spec.serviceAccountName: exclude LambdaAgents from it")
+		}
+		return nil
 	}
-	return missing, nil
 }

@@ -69,6 +69,7 @@ func (o *options) exportAll(ctx context.Context, namespace string) error {
 // clusters' own annotations are made anew where the manifest is applied.
 var clusters = []string{
 	lambda.CreatorAnnotationKey, lambda.LastModifierAnnotationKey, lambda.ToldAnnotationKey, lambda.CommandsAnnotationKey,
+	lambda.RestoreAnnotationKey, lambda.VerifiedAnnotationKey,
 	"kubectl.kubernetes.io/last-applied-configuration",
 }
 

@@ -31,6 +31,8 @@ var invalidFunctions = []struct {
 }{
 	{"unknown language", webhook, "", strings.Replace(valid, "python", "cobol", 1), []string{"spec.runtime.language", "cobol", "expected one of", "python"}},
 	{"unknown version", webhook, "", strings.Replace(valid, "language: python", `language: python, version: "2.7"`, 1), []string{"spec.runtime.version", "2.7", "expected one of", "3.11"}},
+	{"a sink that is a Secret", both, "", valid + "eventing: {enabled: true, sink: {ref: {apiVersion: v1, kind: Secret, name: s, namespace: other}}}", []string{"spec.eventing.sink", "expected Service (v1 or serving.knative.dev/v1)"}},
+	{"dead letters to a Job", both, "", valid + "triggers: [{broker: b, delivery: {deadLetterSink: {ref: {apiVersion: batch/v1, kind: Job, name: j}}}}]", []string{"spec.triggers[0].delivery", "expected Service (v1 or serving.knative.dev/v1)"}},
 	{"no language", both, "", `source: {inline: {code: "x = 1"}}`, []string{"spec.runtime.language", "missing"}},
 	{"no source", both, "", `runtime: {language: python}`, []string{"spec.source", "exactly one of inline, minio, s3, gcs, git, image"}},
 	{"two sources", both, "", `source: {inline: {code: "x"}, git: {url: "https://example.com/x.git"}}` + "\nruntime: {language: python}", []string{"spec.source", "exactly one of inline, minio, s3, gcs, git, image"}},
@@ -206,8 +208,9 @@ var invalidSpecs = []struct {
 	{"approval that takes too long", webhook, "{approval: {timeout: 721h, custom: {endpoint: 'https://a'}}}", []string{"spec.approval.timeout", "720h"}},
 	{"approval that ends otherwise", both, "{approval: {timeoutAction: ask, custom: {endpoint: 'https://a'}}}", []string{"spec.approval.timeoutAction", "deny"}},
 	{"controls without a broker", both, "{eventing: {enabled: false}, permissions: {eventControls: {allowEventDisable: true, controlEventTypes: [a.b], allowedControlSources: [/a]}}}", []string{"eventing.enabled", "through the agent's broker"}},
-	{"controls of no type", both, "{permissions: {eventControls: {allowEventDisable: true, allowedControlSources: [/a]}}}", []string{"spec.permissions.eventControls", "controlEventTypes"}},
-	{"controls from nowhere", both, "{permissions: {eventControls: {allowEventDisable: true, controlEventTypes: [a.b]}}}", []string{"spec.permissions.eventControls", "allowedControlSources"}},
+	{"routes from namespaces that are none", both, "{eventing: {enabled: true, allowedSourceNamespaces: ['a b']}}", []string{"spec.eventing.allowedSourceNamespaces[0]"}},
+	{"subscription to a pattern of sources", both, "{eventing: {enabled: true, subscriptions: [{eventType: a.b, source: '/a/*/b'}]}}", []string{"spec.eventing.subscriptions[0].source", "a trailing *"}},
+	{"subscription to all types", both, "{eventing: {enabled: true, subscriptions: [{eventType: '*'}]}}", []string{"spec.eventing.subscriptions[0].eventType"}},
 	{"controls of what is no type", both, "{permissions: {eventControls: {controlEventTypes: ['a b']}}}", []string{"spec.permissions.eventControls.controlEventTypes[0]", "expected an event type"}},
 	{"controls from everywhere", both, "{permissions: {eventControls: {allowedControlSources: ['*']}}}", []string{"spec.permissions.eventControls.allowedControlSources[0]", "not all of them"}},
 }

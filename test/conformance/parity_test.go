@@ -179,6 +179,8 @@ func TestParity(t *testing.T) {
 // validSpecs are agents at the edges of what is right.
 var validSpecs = []string{
 	"{permissions: {}}",
+	"{permissions: {eventControls: {allowEventDisable: true}}}",
+	"{eventing: {enabled: true, allowedSourceNamespaces: ['*', team], subscriptions: [{eventType: io.example.k8s.*}, {eventType: a.b, source: '/agent/character/*'}, {eventType: a.b, source: '*'}]}}",
 	"{permissions: {disableBrokerCreation: true, eventControls: {allowEventDisable: true, controlEventTypes: [a.b], allowedControlSources: [/a, '/b/*']}}}",
 	"{operationMode: supervised, approval: {slack: {webhookSecretRef: {name: s, key: k}}, custom: {endpoint: 'http://a', secretRef: {name: s, key: k}}, requireAll: true}}",
 	"{approval: {providers: [custom], custom: {endpoint: 'https://a/b?c'}, timeout: 720h, timeoutAction: approve}}",
@@ -193,6 +195,7 @@ var validFunctions = []string{
 	`source: {inline: {files: {main.py: "x", lib/..hidden.py: "x", .env: ""}, dependencies: "requests"}}` + "\nruntime: {language: python, handler: main.handler, timeout: 1s}",
 	`source: {type: inline, inline: {code: ` + strings.Repeat("x", v1alpha1.MaxInlineBytes) + "}}\nruntime: {language: python}",
 	elsewhere("minio: {endpoint: 'minio:9000', bucket: a.b-c, key: 'a..b/.f.tar.gz', region: eu-1, versionId: x, secretRef: {name: s}}"),
+	valid + "triggers: [{broker: b, delivery: {deadLetterSink: {ref: {apiVersion: v1, kind: Service, name: s}}}}]\neventing: {enabled: true, sink: {ref: {apiVersion: messaging.knative.dev/v1, kind: Channel, name: c}}}",
 	elsewhere("gcs: {bucket: functions_1, key: team/f/, credentialsSecret: s}"),
 	elsewhere("s3: {endpoint: 'https://[fd00::1]:9000/', bucket: functions, key: f}"),
 	elsewhere("git: {url: 'https://git.example:8443/~team/a.git', ref: feature/x-1, path: functions/hello/}"),

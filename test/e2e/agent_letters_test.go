@@ -146,7 +146,7 @@ func TestAgentThatRoutesLeadToGoes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shop := createAgent(ctx, t, agentOf(away, "shop", image, listens(ordered)))
+	shop := createAgent(ctx, t, agentOf(away, "shop", image, listens(ordered), accepts(home)))
 	sender := createAgent(ctx, t, agentOf(home, "sender", nowhere, eventful, reaches(away), func(s *v1alpha1.LambdaAgentSpec) {
 		s.Eventing.Intents = []string{"order.created"}
 		s.Eventing.DLQ = &v1alpha1.DeadLetterSpec{RetryMaxAttempts: ptr.Int32(2)} // ten of those in hand each 6 s
@@ -192,7 +192,7 @@ func TestAgentThatRoutesLeadToGoes(t *testing.T) {
 	if err := clients.AwaitBrokerGone(ctx, brokerOf(shop)); err != nil {
 		t.Fatal(err)
 	}
-	shop = createAgent(ctx, t, agentOf(away, "shop", image, listens(ordered)))
+	shop = createAgent(ctx, t, agentOf(away, "shop", image, listens(ordered), accepts(home)))
 	awaitRoute(ctx, t, sender, shop, ordered, "")
 	shop = awaitAgent(ctx, t, shop, "Ready", (*v1alpha1.LambdaAgent).IsReady)
 	// For some seconds the cluster's DNS still says that there is no broker.

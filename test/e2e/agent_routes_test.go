@@ -58,6 +58,11 @@ func awaitRoute(ctx context.Context, t *testing.T, a, to *v1alpha1.LambdaAgent, 
 	})
 }
 
+// accepts lets routes come from these namespaces.
+func accepts(all ...string) func(*v1alpha1.LambdaAgentSpec) {
+	return func(s *v1alpha1.LambdaAgentSpec) { s.Eventing.AllowedSourceNamespaces = all }
+}
+
 func brokerOf(a *v1alpha1.LambdaAgent) types.NamespacedName { return test.Key(a) }
 
 const (
@@ -80,8 +85,8 @@ func newConversation(ctx context.Context, t *testing.T) *conversation {
 	runModels(ctx, t, town, guide)
 	model := func(s *v1alpha1.LambdaAgentSpec) { s.AI.Endpoint = "http://models." + town + ".svc.cluster.local/v1" }
 	c := &conversation{
-		guide:     createAgent(ctx, t, sampleAgent(t, town, "guide", guide, model, reaches(library))),
-		librarian: createAgent(ctx, t, sampleAgent(t, library, "librarian", librarian, model, reaches(town))),
+		guide:     createAgent(ctx, t, sampleAgent(t, town, "guide", guide, model, reaches(library), accepts(library))),
+		librarian: createAgent(ctx, t, sampleAgent(t, library, "librarian", librarian, model, reaches(town), accepts(town))),
 		listener:  createAgent(ctx, t, agentOf(town, "listener", imageOf(ctx, t, town, "listener-image", remember), listens(chatAnswer, lookupType))),
 	}
 	awaitRoute(ctx, t, c.guide, c.librarian, lookupType, "")
@@ -161,6 +166,15 @@ func TestAgentsConverse(t *testing.T) {
 
 	updateAgent(ctx, t, c.guide, reaches(c.librarian.Namespace))
 	awaitRoute(ctx, t, c.guide, c.librarian, lookupType, "")
+
+	route = routeTriggers(ctx, t, c.guide, c.librarian)
+	updateAgent(ctx, t, c.librarian, func(s *v1alpha1.LambdaAgentSpec) {
+		s.Eventing.Subscriptions, s.Eventing.AllowedSourceNamespaces = []v1alpha1.AgentSubscription{{EventType: lookupType}}, nil
+	})
+	awaitAgent(ctx, t, c.guide, "no route to the librarian, which allows none", func(a *v1alpha1.LambdaAgent) bool { return routeTo(a, c.librarian, lookupType) == nil })
+	awaitTornDown(ctx, t, c.guide.Namespace, route)
+	updateAgent(ctx, t, c.librarian, accepts(c.guide.Namespace))
+	awaitRoute(ctx, t, c.guide, c.librarian, lookupType, "")
 	c.ask(ctx, t, "question-5")
 	got = c.hears(ctx, t, chatAnswer, "question-5")
 	for _, question := range []string{"question-2", "question-4"} {
@@ -183,7 +197,7 @@ func TestAgentRoutesSample(t *testing.T) {
 	}
 	a := &v1alpha1.LambdaAgent{ObjectMeta: metav1.ObjectMeta{Namespace: manifest.GetNamespace(), Name: manifest.GetName()}}
 	auditor := &v1alpha1.LambdaAgent{ObjectMeta: metav1.ObjectMeta{Namespace: "audit", Name: "auditor"}}
-	awaitRoute(ctx, t, a, auditor, "io.example.audit.note", v1alpha1.ReasonTargetNotFound)
+	awaitRoute(ctx, t, a, auditor, "io.example.audit.note", v1alpha1.ReasonSourceNotAllowed)
 	awaitAgent(ctx, t, a, "its broker, and its subscription", func(a *v1alpha1.LambdaAgent) bool { // its image is nowhere, so it has no address
 		return a.Status.GetCondition(v1alpha1.AgentConditionBrokerReady).IsTrue() &&
 			slices.ContainsFunc(a.Status.Routes, func(r v1alpha1.RouteStatus) bool { return r.EventType == "io.example.chat.message" })

@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"regexp"
+	"slices"
 	"sort"
 	"strings"
 
@@ -26,9 +28,18 @@ type Events struct {
 	// ApprovalAllowedNetworks are those in which approvals may be asked for, besides
 	// the public Internet.
 	ApprovalAllowedNetworks []netip.Prefix
+	// DisableTypes and EnableTypes are the event types that withdraw and restore
+	// permissions of agents which name no types in permissions.eventControls. Events of
+	// these types need no data.
+	DisableTypes, EnableTypes []string
 }
 
-func defaultEvents() *Events { return &Events{} }
+func defaultEvents() *Events {
+	return &Events{DisableTypes: []string{"io.homelab.rbac.disable"}, EnableTypes: []string{"io.homelab.rbac.enable"}}
+}
+
+// DefaultEvents are the settings of an empty ConfigMap.
+func DefaultEvents() *Events { return defaultEvents() }
 
 // NewEventsFromConfigMap parses config-events. The error names the key and what
 // would be right.
@@ -42,7 +53,29 @@ func NewEventsFromConfigMap(cm *corev1.ConfigMap) (*Events, error) {
 	p.text("response-sink", &e.ResponseSink, httpURL)
 	p.text("lifecycle-sink", &e.LifecycleSink, httpURL)
 	p.networks("approval-allowed-networks", &e.ApprovalAllowedNetworks)
+	p.list("permission-disable-types", &e.DisableTypes, eventType)
+	p.list("permission-enable-types", &e.EnableTypes, eventType)
+	for _, t := range e.EnableTypes {
+		if slices.Contains(e.DisableTypes, t) {
+			p.fail("permission-enable-types", fmt.Errorf("expected types that permission-disable-types does not have, got %q", t))
+		}
+	}
+	if n := len(e.DisableTypes) + len(e.EnableTypes); n > maxControlTypes {
+		p.fail("permission-enable-types", fmt.Errorf("expected at most %d types with those of permission-disable-types, each of which costs every such agent a Trigger, got %d", maxControlTypes, n))
+	}
 	return e, p.done()
+}
+
+// maxControlTypes is the number of types that an agent may name, too.
+const maxControlTypes = 16
+
+var eventTypePattern = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?)*$`)
+
+func eventType(text string) error {
+	if len(text) > 253 || !eventTypePattern.MatchString(text) {
+		return fmt.Errorf("expected event types such as io.example.rbac.disable, separated by commas, got %q", text)
+	}
+	return nil
 }
 
 // The platform's types, and its commands among them.

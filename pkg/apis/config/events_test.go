@@ -9,7 +9,10 @@ import (
 
 func TestEventsRefuses(t *testing.T) {
 	for _, tt := range []struct{ name, key, value, want string }{
-		{"a key that nothing reads", "sink", "http://a", "unknown key; known are approval-allowed-networks, command-aliases, lifecycle-sink, response-sink"},
+		{"a key that nothing reads", "sink", "http://a", "unknown key; known are approval-allowed-networks, command-aliases, lifecycle-sink, permission-disable-types, permission-enable-types, response-sink"},
+		{"a control that is no type", "permission-disable-types", "a b.", "expected event types such as io.example.rbac.disable"},
+		{"a control of both kinds", "permission-enable-types", "io.homelab.rbac.disable", "expected types that permission-disable-types does not have"},
+		{"more controls than an agent may have", "permission-enable-types", "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p", "expected at most 16 types"},
 		{"networks that are none", "approval-allowed-networks", "10.0.0.1/8", "expected networks such as"},
 		{"a sink that is no URL", "response-sink", "broker", "response-sink: expected a URL"},
 		{"a sink of another scheme", "lifecycle-sink", "amqp://broker", "lifecycle-sink: expected a URL"},

@@ -74,8 +74,22 @@ const (
 	ToldAnnotationKey = GroupName + "/told"
 
 	// WithdrawnAnnotationKey holds, on an agent, the permissions that events have
-	// withdrawn. The receiver writes it, and the controller takes off what is over.
+	// withdrawn. The receiver writes it, and the controller removes expired entries.
+	// Admission refuses changes by users.
 	WithdrawnAnnotationKey = GroupName + "/withdrawn"
+
+	// RestoreAnnotationKey is set by a user to restore withdrawn permissions of an agent:
+	// their names, separated by commas, or * for all. Admission carries it out if the
+	// user holds them. The receiver removes it with the next withdrawal.
+	RestoreAnnotationKey = GroupName + "/restore"
+
+	// VerifiedAnnotationKey holds, on an agent, the proof that admission has verified who
+	// gives its permissions. Admission writes it.
+	VerifiedAnnotationKey = GroupName + "/permissions-verified"
+
+	// AllowedSourceNamespacesAnnotationKey is set by the owner of an object that other
+	// namespaces may name as a sink: their names, separated by commas, or * for all.
+	AllowedSourceNamespacesAnnotationKey = GroupName + "/allowed-source-namespaces"
 
 	// LateBindingAnnotationKey is on the binding of a dead letter queue to a Trigger
 	// that had delivered events before it was made: some of its letters may be from

@@ -40,7 +40,7 @@ const FieldManager = "lambda-controls"
 // nothing in.
 func (h *Handler) control(ctx context.Context, agent *v1alpha1.LambdaAgent, e *event.Event) (*event.Event, error) {
 	for tries := 1; ; tries++ {
-		change, err := controlled(agent, e)
+		change, err := h.controlled(agent, e)
 		if err != nil {
 			return nil, err
 		}
@@ -60,20 +60,24 @@ func (h *Handler) control(ctx context.Context, agent *v1alpha1.LambdaAgent, e *e
 	}
 }
 
-// controlled reads a control that the agent lets in.
-func controlled(agent *v1alpha1.LambdaAgent, e *event.Event) (*events.PermissionControl, error) {
-	controls := agent.Spec.ActiveControls()
+// controlled reads a control that the agent allows.
+func (h *Handler) controlled(agent *v1alpha1.LambdaAgent, e *event.Event) (*events.PermissionControl, error) {
+	controls := agent.Controls(h.Config())
 	switch {
 	case controls == nil:
 		return nil, refuse(http.StatusForbidden, "agent %s/%s lets no event change its permissions", agent.Namespace, agent.Name)
 	case !controls.Allows(e.Type(), e.Source()):
 		return nil, refuse(http.StatusForbidden, "agent %s/%s lets no event of type %q from source %q change its permissions", agent.Namespace, agent.Name, e.Type(), e.Source())
 	}
-	if err := schema.Validate(events.ControlPermission, e.Data()); err != nil {
+	data, err := complete(controls, e)
+	if err != nil {
+		return nil, err
+	}
+	if err := schema.Validate(events.ControlPermission, data); err != nil {
 		return nil, refuse(http.StatusBadRequest, "data: %v", err)
 	}
 	c := &events.PermissionControl{}
-	if err := json.Unmarshal(e.Data(), c); err != nil {
+	if err := json.Unmarshal(data, c); err != nil {
 		return nil, refuse(http.StatusBadRequest, "data: %v", err)
 	}
 	if c.Permission != string(v1alpha1.PermissionAll) && !slices.Contains(v1alpha1.Permissions, v1alpha1.Permission(c.Permission)) {
@@ -93,6 +97,50 @@ func controlled(agent *v1alpha1.LambdaAgent, e *event.Event) (*events.Permission
 	return c, nil
 }
 
+// capabilities are the names that earlier systems of this kind have for permissions.
+var capabilities = map[string]v1alpha1.Permission{
+	"broker": v1alpha1.PermissionBrokers, "trigger": v1alpha1.PermissionTriggers, "function": v1alpha1.PermissionFunctions,
+}
+
+// complete returns the data of a control. An event of a type that disables or enables
+// permissions by itself may leave out the action, and the permission, which is all of them
+// then. capability is an older name of permission.
+func complete(controls *v1alpha1.Controls, e *event.Event) ([]byte, error) {
+	action := ""
+	switch {
+	case controls.Disables(e.Type()):
+		action = events.PermissionWithdraw
+	case controls.Enables(e.Type()):
+		action = events.PermissionRestore
+	default:
+		return e.Data(), nil
+	}
+	data := map[string]any{}
+	if len(e.Data()) > 0 {
+		if err := json.Unmarshal(e.Data(), &data); err != nil || data == nil {
+			return nil, refuse(http.StatusBadRequest, "data: expected a JSON object, or nothing for all permissions")
+		}
+	}
+	if is, ok := data["action"]; ok && is != action {
+		return nil, refuse(http.StatusBadRequest, "action: expected %s, or nothing, for type %s, got %v", action, e.Type(), is)
+	}
+	data["action"] = action
+	if name, ok := data["capability"]; ok {
+		if _, both := data["permission"]; both {
+			return nil, refuse(http.StatusBadRequest, "capability: expected only one of capability and permission")
+		}
+		delete(data, "capability")
+		data["permission"] = name
+		if text, isText := name.(string); isText && capabilities[text] != "" {
+			data["permission"] = string(capabilities[text])
+		}
+	}
+	if _, ok := data["permission"]; !ok {
+		data["permission"] = string(v1alpha1.PermissionAll)
+	}
+	return json.Marshal(data)
+}
+
 // apply writes the change into the agent's annotation, if nobody has changed the agent
 // meanwhile. It tells whether there was anything to change.
 func (h *Handler) apply(ctx context.Context, agent *v1alpha1.LambdaAgent, e *event.Event, c *events.PermissionControl) (bool, error) {
@@ -107,8 +155,13 @@ func (h *Handler) apply(ctx context.Context, agent *v1alpha1.LambdaAgent, e *eve
 	h.change(w, e, c)
 	w.Events = append(w.Events, key)
 	w.Events = w.Events[max(0, len(w.Events)-remembered):]
+	w.Signature = "" // admission signs
+	annotations := map[string]any{lambda.WithdrawnAnnotationKey: w.Text()}
+	if _, restored := agent.Annotations[lambda.RestoreAnnotationKey]; restored && c.Action == events.PermissionWithdraw {
+		annotations[lambda.RestoreAnnotationKey] = nil // a user can restore anew by the same value
+	}
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-		"resourceVersion": agent.ResourceVersion, "uid": agent.UID, "annotations": map[string]string{lambda.WithdrawnAnnotationKey: w.Text()},
+		"resourceVersion": agent.ResourceVersion, "uid": agent.UID, "annotations": annotations,
 	}})
 	if err != nil {
 		return false, err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgotesting "k8s.io/client-go/testing"
 
@@ -49,6 +50,65 @@ func TestControl(t *testing.T) {
 	}
 	if got := strings.Join(w.audits, ", "); got != "/guards/north withdrawn bruno, /guard withdrawn bruno, /guard restored bruno" {
 		t.Errorf("audits = %s", got)
+	}
+}
+
+// TestControl_RemovesTheRequestOfAUser: after a withdrawal, the annotation by which a user
+// has restored permissions can be set to the same value again. A restore leaves it.
+func TestControl_RemovesTheRequestOfAUser(t *testing.T) {
+	for action, want := range map[string]string{"withdraw": "", "restore": "*"} {
+		w := newWorld(t, func(a *v1alpha1.LambdaAgent) { a.Annotations = map[string]string{lambda.RestoreAnnotationKey: "*"} })
+		if status, _, said := w.post(controls, newEvent("1", "io.example.alarm", "/guard", `{"permission":"triggers","action":"`+action+`"}`)); status != http.StatusAccepted {
+			t.Fatalf("%s: answer = %d %s", action, status, said)
+		}
+		a, err := w.cluster.LambdaV1alpha1().LambdaAgents("team").Get(t.Context(), "bruno", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := a.Annotations[lambda.RestoreAnnotationKey]; got != want {
+			t.Errorf("%s: annotation %q, want %q", action, got, want)
+		}
+	}
+}
+
+// byDefault is an agent with controls that name no types and no sources.
+func byDefault(a *v1alpha1.LambdaAgent) {
+	a.Spec.Permissions.EventControls = &v1alpha1.EventControls{AllowEventDisable: true}
+}
+
+// TestDefaultControls: events of the configured types need no data, and those of earlier
+// systems are understood.
+func TestDefaultControls(t *testing.T) {
+	const all = `{"permission":"brokers","source":"/team/guard"},{"permission":"triggers","source":"/team/guard"},{"permission":"functions","source":"/team/guard"}`
+	for _, tt := range []struct {
+		name, eventType, source, data string
+		status                        int
+		want                          string // of the record, or of the answer
+	}{
+		{"nothing", "io.homelab.rbac.disable", "/team/guard", "", 202, `{"permissions":[` + all + `],`},
+		{"an empty object", "io.homelab.rbac.disable", "/team/guard", "{}", 202, `{"permissions":[` + all + `],`},
+		{"a permission", "io.homelab.rbac.disable", "/team/guard", `{"permission":"triggers","reason":"too many"}`, 202, `{"permissions":[{"permission":"triggers","source":"/team/guard","reason":"too many"}],`},
+		{"a capability", "io.homelab.rbac.disable", "/team/guard", `{"capability":"trigger","duration":"1h"}`, 202, `{"permissions":[{"permission":"triggers","until":"2026-01-02T04:04:05Z","source":"/team/guard"}],`},
+		{"enabled, which gives back what was withdrawn", "io.homelab.rbac.enable", "/team/guard", "", 202, `{"events":[`},
+		{"no such capability", "io.homelab.rbac.disable", "/team/guard", `{"capability":"pods"}`, 400, "expected brokers, triggers, functions or *"},
+		{"a capability and a permission", "io.homelab.rbac.disable", "/team/guard", `{"capability":"broker","permission":"*"}`, 400, "only one of capability and permission"},
+		{"a type against its action", "io.homelab.rbac.disable", "/team/guard", `{"permission":"*","action":"restore"}`, 400, "action: expected withdraw, or nothing, for type io.homelab.rbac.disable, got restore"},
+		{"no object", "io.homelab.rbac.disable", "/team/guard", `[]`, 400, "expected a JSON object, or nothing"},
+		{"another namespace", "io.homelab.rbac.disable", "/other/guard", "", 403, `source "/other/guard"`},
+		{"the agent itself", "io.homelab.rbac.enable", "/team/bruno", "", 403, `source "/team/bruno"`},
+		{"another type", "io.example.alarm", "/team/guard", `{"permission":"*","action":"withdraw"}`, 403, `type "io.example.alarm"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t, byDefault)
+			e := newEvent("1", tt.eventType, tt.source, tt.data)
+			if tt.data == "" {
+				e.DataEncoded = nil
+			}
+			status, _, said := w.post(controls, e)
+			if record := w.record(); status != tt.status || !strings.HasPrefix(record, tt.want) && !strings.Contains(said, tt.want) {
+				t.Errorf("answer = %d %s, record %s, want %d %s", status, said, record, tt.status, tt.want)
+			}
+		})
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/internal/httpserver"
 	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
 	"github.com/brunovlucena/knative-lambda-operator/internal/receiverpath"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	typedlambda "github.com/brunovlucena/knative-lambda-operator/pkg/client/clientset/versioned/typed/lambda/v1alpha1"
 	listers "github.com/brunovlucena/knative-lambda-operator/pkg/client/listers/lambda/v1alpha1"
@@ -40,6 +41,8 @@ type Handler struct {
 	Requests listers.ApprovalRequestLister
 	Client   typedlambda.LambdaV1alpha1Interface
 	Clock    clock.PassiveClock
+	// Config returns config-events as it is now.
+	Config func() *config.Events
 	// Audit is told of permissions that change.
 	Audit Audit
 	// Observe is called with the outcome of each event, by what it is for: control or

@@ -24,6 +24,7 @@ import (
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
 	"github.com/brunovlucena/knative-lambda-operator/internal/receiverpath"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	fakelambda "github.com/brunovlucena/knative-lambda-operator/pkg/client/clientset/versioned/fake"
@@ -86,7 +87,7 @@ func newWorld(t *testing.T, change ...func(*v1alpha1.LambdaAgent)) *world {
 	h := NewHandler(Handler{
 		Keys:   keyring.Static(theKeys),
 		Agents: listers.NewLambdaAgentLister(index(t, agent.DeepCopy())), Requests: listers.NewApprovalRequestLister(w.stored),
-		Client: w.cluster.LambdaV1alpha1(), Clock: clocktesting.NewFakePassiveClock(now),
+		Client: w.cluster.LambdaV1alpha1(), Clock: clocktesting.NewFakePassiveClock(now), Config: config.DefaultEvents,
 		Audit: func(_ context.Context, who, action string, a *v1alpha1.LambdaAgent) {
 			w.audits = append(w.audits, who+" "+action+" "+a.Name)
 		},

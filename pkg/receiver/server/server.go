@@ -107,7 +107,7 @@ func Run(ctx context.Context, cfg *rest.Config, o Options) error {
 	mux.Handle("/{$}", commands)
 	mux.Handle("/commands", commands)
 	forAgents := agents.NewHandler(agents.Handler{
-		Keys: keys, Agents: cache.agents, Requests: cache.requests, Client: lambda.LambdaV1alpha1(), Clock: clock.RealClock{}, Audit: audits.changed, Observe: telemetry.agent,
+		Keys: keys, Agents: cache.agents, Requests: cache.requests, Client: lambda.LambdaV1alpha1(), Clock: clock.RealClock{}, Config: settings, Audit: audits.changed, Observe: telemetry.agent,
 	})
 	forAgents.Register(mux)
 	people := apiOf(letters, forAgents, reviewer, audits)
@@ -200,7 +200,7 @@ func slim(obj any) (any, error) {
 // config-eventing names it.
 func watchConfig(ctx context.Context, kube kubernetes.Interface, namespace string) (func() *config.Events, func() types.NamespacedName, error) {
 	var newest atomic.Pointer[config.Events]
-	newest.Store(&config.Events{})
+	newest.Store(config.DefaultEvents())
 	var own atomic.Pointer[types.NamespacedName]
 	own.Store(&types.NamespacedName{Namespace: namespace, Name: "knative-lambda-receiver"})
 	watcher := informer.NewInformedWatcher(kube, namespace)

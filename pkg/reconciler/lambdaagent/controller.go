@@ -93,12 +93,12 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		switch name {
 		case config.DefaultsConfigName:
 			impl.GlobalResync(agents.Informer())
-		case config.EventingConfigName:
+		case config.EventingConfigName, config.EventsConfigName:
 			impl.FilteredGlobalResync(hasBroker, agents.Informer())
 		}
 	}
 	store.WatchConfigs(cmw)
-	keys, err := keyring.Open(ctx, r.kube, system.Namespace(), func() { impl.GlobalResync(agents.Informer()) })
+	keys, err := keyring.Open(ctx, r.kube, system.Namespace(), func() { impl.FilteredGlobalResync(signed, agents.Informer()) })
 	if err != nil {
 		logging.FromContext(ctx).Fatalw("Failed to open the keyring", "error", err)
 	}

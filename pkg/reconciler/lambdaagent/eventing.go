@@ -39,6 +39,8 @@ type eventing struct {
 	letters *duckv1.Destination
 	// routes are told in the status.
 	routes []v1alpha1.RouteStatus
+	// unsupported are the indexes of subscriptions that the broker cannot filter.
+	unsupported []int
 	// again is when the agent is to be looked at again; 0 is not.
 	again time.Duration
 }
@@ -127,7 +129,7 @@ func (e *eventing) reconcileRouting(ctx context.Context) error {
 		return err
 	}
 	current = append(current, routes...)
-	for _, desired := range resources.MakeReceiverTriggers(e.LambdaAgent, e.letters, e.keys, e.Config) {
+	for _, desired := range resources.MakeReceiverTriggers(e.LambdaAgent, e.Controls(config.FromContextOrDefaults(ctx).Events), e.letters, e.keys, e.Config) {
 		t, _, err := e.ensure(ctx, desired)
 		if err != nil {
 			return err
@@ -137,29 +139,6 @@ func (e *eventing) reconcileRouting(ctx context.Context) error {
 		}
 	}
 	return e.removeTriggers(ctx, current)
-}
-
-// markRoutes says what is not there of routes that wait for other agents.
-func (e *eventing) markRoutes() {
-	waiting, first := 0, ""
-	for _, r := range e.routes {
-		switch r.Reason {
-		case v1alpha1.ReasonTargetNotFound, v1alpha1.ReasonTargetNotReady, v1alpha1.ReasonTargetGone:
-		default:
-			continue
-		}
-		if waiting++; first == "" {
-			first = fmt.Sprintf("%s to agent %s/%s", r.EventType, r.Namespace, r.Agent)
-		}
-	}
-	switch waiting {
-	case 0:
-		e.Status.MarkRoutingReady()
-	case 1:
-		e.Status.MarkRoutingReadyBut(v1alpha1.ReasonWaitingForTarget, "The route of "+first+" waits for that agent and its broker.")
-	default:
-		e.Status.MarkRoutingReadyBut(v1alpha1.ReasonWaitingForTarget, fmt.Sprintf("%d routes wait for agents and their brokers, the first of them that of %s.", waiting, first))
-	}
 }
 
 // remove takes away what eventing has made, and nothing else: the broker last, so that

@@ -123,7 +123,6 @@ func reconcilerOf(ctx context.Context, ls *ltesting.Listers) *Reconciler {
 		lambda: lambdaclient.Get(ctx), serviceAccounts: ls.ServiceAccounts(), roles: ls.Roles(), bindings: ls.RoleBindings(),
 		tracker: &rtesting.FakeTracker{}, referred: referredOf(ctx), models: modelsOf(ctx), Keys: keyring.Static(testKeys()),
 		kinds: shared.New(knative, rabbit), index: routing.NewIndex(), indexed: func() bool { return !s.unindexed },
-		Keys:  keyring.Static(testKeys()),
 		clock: clocktesting.NewFakePassiveClock(now), enqueueAfter: func(_ any, after time.Duration) { *s.enqueued = after },
 	}
 	all, err := ls.LambdaAgents().List(labels.Everything())
@@ -134,15 +133,6 @@ func reconcilerOf(ctx context.Context, ls *ltesting.Listers) *Reconciler {
 		r.index.Set(types.NamespacedName{Namespace: o.Namespace, Name: o.Name}, routing.Of(o))
 	}
 	return r
-}
-
-// testKeys is the keyring of all rows.
-func testKeys() *keyring.Keyring {
-	k, err := keyring.New(map[string][]byte{keyring.CurrentKey: bytes.Repeat([]byte{1}, keyring.KeySize)})
-	if err != nil {
-		panic(err)
-	}
-	return k
 }
 
 type configStore struct{ *config.Config }

@@ -17,6 +17,12 @@ func hasBroker(obj any) bool {
 	return ok && a.Spec.ActiveEventing() != nil
 }
 
+// signed selects the agents for which the operator signs URLs or permissions.
+func signed(obj any) bool {
+	a, ok := obj.(*v1alpha1.LambdaAgent)
+	return ok && (a.Spec.ActiveEventing() != nil || a.Spec.Permissions != nil)
+}
+
 // indexAgents keeps the index as agents come, change and go, and enqueues each of them,
 // and those whose routes may be others then. An agent is enqueued after the index has
 // it, so that no pass sees its spec of now beside routes of before. It returns what

@@ -189,7 +189,7 @@ func TestReconcileReceiverTriggers(t *testing.T) {
 	}
 	supervised := agent(asking)
 	wanted := func() []*eventingv1.Trigger {
-		return resources.MakeReceiverTriggers(supervised, resources.DeadLetterSink(supervised, testKeys(), testConfig().Eventing), testKeys(), testConfig().Eventing)
+		return resources.MakeReceiverTriggers(supervised, nil, resources.DeadLetterSink(supervised, testKeys(), testConfig().Eventing), testKeys(), testConfig().Eventing)
 	}
 	requests, outcomes := wanted()[0], wanted()[1]
 	first, firstBinding := working(supervised, wanted()[0])
@@ -212,6 +212,78 @@ func TestReconcileReceiverTriggers(t *testing.T) {
 		WantDeletes: []clientgotesting.DeleteActionImpl{goneTrigger(names[0]), goneTrigger(names[1]),
 			goneBinding(names[0] + "-dead-letters"), goneBinding(names[1] + "-dead-letters")},
 		WantEvents: events("Deleted", "Trigger", names[0], "Trigger", names[1], "Binding", names[0]+"-dead-letters", "Binding", names[1]+"-dead-letters"),
+	}}.Test(t, newReconciler)
+}
+
+// TestUnsupportedSubscriptions: a prefix, which the broker cannot filter by, delivers
+// nothing rather than too much, and the status says so.
+func TestUnsupportedSubscriptions(t *testing.T) {
+	speaks := func(e *v1alpha1.AgentEventing) {
+		e.Subscriptions = append(e.Subscriptions, v1alpha1.AgentSubscription{EventType: "rpg.speak", Source: "/agent/character/*"})
+	}
+	prefixes, both := eventful(subscribes("io.example.k8s.*"), speaks), eventful(subscribes("rpg.speak"), speaks)
+	plain := agent(both)
+	trigger, binding := working(plain, subscriptionOf(plain, "rpg.speak"))
+	unsupported := func(a *v1alpha1.LambdaAgent) {
+		a.Status.Routes = []v1alpha1.RouteStatus{
+			{Kind: v1alpha1.RouteSubscription, EventType: "io.example.k8s.*", Reason: v1alpha1.ReasonFilterNotSupported},
+			{Kind: v1alpha1.RouteSubscription, EventType: "rpg.speak", Reason: v1alpha1.ReasonFilterNotSupported},
+		}
+		a.Status.MarkRoutingReadyBut(v1alpha1.ReasonFilterNotSupported, "eventing.subscriptions[0] (eventType io.example.k8s.*) delivers no events: brokers of class RabbitMQBroker filter by exact attributes only. Name exact types and sources. The same holds for 1 more.")
+	}
+	ltesting.Table{{
+		Name: "prefixes of a type and of a source", Key: theKey,
+		Objects:           world(t, with(t, prefixes, flowing)),
+		WantStatusUpdates: status(with(t, prefixes, flowing, unsupported)),
+	}, {
+		Name: "a prefix of which an exact subscription delivers all", Key: theKey,
+		Objects: world(t, with(t, both, flowing, func(a *v1alpha1.LambdaAgent) {
+			a.Status.Routes = []v1alpha1.RouteStatus{{Kind: v1alpha1.RouteSubscription, EventType: "rpg.speak", Ready: true}}
+		}), trigger, binding),
+	}}.Test(t, newReconciler)
+}
+
+// TestRoutesToOtherNamespaces: a forward into another namespace is made only if the other
+// agent allows it, and the status is the same whether it does not or does not exist.
+func TestRoutesToOtherNamespaces(t *testing.T) {
+	sends := func(a *v1alpha1.LambdaAgent) {
+		eventful(forwards("z", "shop", false), func(e *v1alpha1.AgentEventing) {
+			e.EventSource, e.Forwards[0].TargetNamespace = "/bank", "other"
+		})(a)
+		a.Spec.Permissions = &v1alpha1.PermissionsSpec{DisableBrokerCreation: true, DisableTriggerCreation: true, DisableFunctionCreation: true, AllowedTargetNamespaces: []string{"*"}}
+		a.Status.Permissions = &v1alpha1.PermissionsStatus{}
+		a.Status.MarkPermissionsVerified()
+	}
+	there := func(change func(*v1alpha1.AgentEventing)) *v1alpha1.LambdaAgent {
+		a := peer("shop", change)
+		a.Namespace = "other"
+		return a
+	}
+	sender := agent(sends)
+	children := ltesting.Objects(resources.MakeRole(sender, nil), resources.MakeServiceAccount(sender), resources.MakeRoleBinding(sender))
+	notAllowed := func(a *v1alpha1.LambdaAgent) {
+		a.Status.Routes = []v1alpha1.RouteStatus{{Kind: v1alpha1.RouteForward, EventType: "z", Agent: "shop", Namespace: "other", Reason: v1alpha1.ReasonSourceNotAllowed}}
+		a.Status.MarkRoutingReadyBut(v1alpha1.ReasonSourceNotAllowed, `The route of z to agent other/shop is not made: the agent does not exist, has no broker, or does not list namespace "team" in its eventing.allowedSourceNamespaces, which its owner has to set.`)
+	}
+	allowing := there(func(e *v1alpha1.AgentEventing) { e.AllowedSourceNamespaces = []string{"team"} })
+	route, binding := working(sender, routeOf(sender, "z", allowing, false))
+	refused := func(name string, other ...*v1alpha1.LambdaAgent) ltesting.Table {
+		objects := world(t, with(t, sends, flowing), children...)
+		for _, o := range other {
+			objects = append(objects, o)
+		}
+		return ltesting.Table{{Name: name, Key: theKey, Objects: objects, WantStatusUpdates: status(with(t, sends, flowing, notAllowed))}}
+	}
+	refused("the agent is missing").Test(t, newReconciler)
+	refused("the agent does not allow it", there(func(*v1alpha1.AgentEventing) {})).Test(t, newReconciler)
+	refused("it subscribes to the source that the sender claims", there(func(e *v1alpha1.AgentEventing) {
+		e.Subscriptions = []v1alpha1.AgentSubscription{{EventType: "z", Source: "/bank"}}
+	})).Test(t, newReconciler)
+	ltesting.Table{{
+		Name: "it allows the sender's namespace", Key: theKey,
+		Objects: append(world(t, with(t, sends, flowing, func(a *v1alpha1.LambdaAgent) {
+			a.Status.Routes = []v1alpha1.RouteStatus{{Kind: v1alpha1.RouteForward, EventType: "z", Agent: "shop", Namespace: "other", Ready: true}}
+		}), children...), allowing, route, binding),
 	}}.Test(t, newReconciler)
 }
 

@@ -28,14 +28,16 @@ const maxRoutes = 256
 const maxRetirement = 24 * time.Hour
 
 // subscribe makes a Trigger for each set of attributes that the agent subscribes to,
-// unless another one takes these events already: they would come twice.
+// unless another one delivers these events already: they would arrive twice.
 func (e *eventing) subscribe(ctx context.Context) (current []*eventingv1.Trigger, err error) {
 	made := map[string]bool{}
 	for i := range e.Spec.Eventing.Subscriptions {
 		s := &e.Spec.Eventing.Subscriptions[i]
 		exact, rest := s.Split()
-		if len(rest) > 0 { // admission has refused it
-			e.Tell(&shared.Trouble{Reason: v1alpha1.ReasonFilterNotSupported, Failed: true, Message: fmt.Sprintf("eventing.subscriptions[%d].filters: the broker tells exact attributes only: use exact.", i)})
+		if len(rest) > 0 && !e.covered(exact) {
+			// A Trigger on the exact part would deliver more than is asked for.
+			e.unsupported = append(e.unsupported, i)
+			e.tell(v1alpha1.RouteStatus{Kind: v1alpha1.RouteSubscription, EventType: s.EventType, Reason: v1alpha1.ReasonFilterNotSupported})
 			continue
 		}
 		desired := resources.MakeSubscription(e.LambdaAgent, e.covering(exact), e.letters, e.Config)
@@ -56,20 +58,36 @@ func (e *eventing) subscribe(ctx context.Context) (current []*eventingv1.Trigger
 	return current, nil
 }
 
-// covering are the attributes of the agent's subscription to the most events that takes
-// all that have exact.
+// covered reports whether an exact subscription of the agent delivers all events that
+// have the attributes.
+func (e *eventing) covered(exact map[string]string) bool {
+	for i := range e.Spec.Eventing.Subscriptions {
+		if other, rest := e.Spec.Eventing.Subscriptions[i].Split(); len(rest) == 0 && includes(exact, other) {
+			return true
+		}
+	}
+	return false
+}
+
+// covering returns the attributes of the agent's exact subscription that delivers the
+// most events of those that have the attributes.
 func (e *eventing) covering(exact map[string]string) map[string]string {
 	for i := range e.Spec.Eventing.Subscriptions {
-		other, rest := e.Spec.Eventing.Subscriptions[i].Split()
-		covers := len(rest) == 0 && len(other) < len(exact)
-		for name, value := range other {
-			covers = covers && exact[name] == value
-		}
-		if covers {
+		if other, rest := e.Spec.Eventing.Subscriptions[i].Split(); len(rest) == 0 && len(other) < len(exact) && includes(exact, other) {
 			exact = other
 		}
 	}
 	return exact
+}
+
+// includes reports whether the attributes have all of the others.
+func includes(attributes, others map[string]string) bool {
+	for name, value := range others {
+		if attributes[name] != value {
+			return false
+		}
+	}
+	return true
 }
 
 // route makes a Trigger for each route that is to be: one where an intent and a forward

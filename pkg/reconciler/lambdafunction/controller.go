@@ -21,7 +21,6 @@ import (
 	"knative.dev/pkg/configmap"
 	"knative.dev/pkg/controller"
 	"knative.dev/pkg/logging"
-	pkgresolver "knative.dev/pkg/resolver"
 	"knative.dev/pkg/system"
 	servingclient "knative.dev/serving/pkg/client/injection/client"
 	serviceinformer "knative.dev/serving/pkg/client/injection/informers/serving/v1/service/filtered"
@@ -31,6 +30,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	agentinformer "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/informers/lambda/v1alpha1/lambdaagent"
 	functioninformer "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/informers/lambda/v1alpha1/lambdafunction"
 	functionreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdafunction"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/layer"
@@ -139,7 +139,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	go refusals.Informer().Run(ctx.Done())
 	// A pod is owned by a Job or by Knative's ReplicaSet; its label names the function.
 	pods.Informer().AddEventHandler(controller.HandleAll(impl.EnqueueLabelOfNamespaceScopedResource("", lambda.FunctionLabelKey)))
-	r.resolver = pkgresolver.NewURIResolverFromTracker(ctx, impl.Tracker)
+	r.resolver = newAddressables(ctx, impl.Tracker, agentinformer.Get(ctx).Lister())
 	tracked := func(kind schema.GroupVersionKind) cache.ResourceEventHandler {
 		return controller.HandleAll(controller.EnsureTypeMeta(impl.Tracker.OnChanged, kind))
 	}

@@ -3,10 +3,8 @@ package lambdafunction
 import (
 	"context"
 
-	apierrs "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
-	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 	"knative.dev/pkg/controller"
 	pkgreconciler "knative.dev/pkg/reconciler"
@@ -16,27 +14,6 @@ import (
 	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
 )
-
-// destinationResolver finds the URL of a destination and enqueues the parent when
-// it changes.
-type destinationResolver interface {
-	URIFromDestinationV1(ctx context.Context, dest duckv1.Destination, parent any) (*apis.URL, error)
-}
-
-// reconcileSink finds out where replies go, before a revision is made that sends
-// them there. The condition is the eventing phase's.
-func (r *Reconciler) reconcileSink(ctx context.Context, p *pass) pkgreconciler.Event {
-	e := p.Spec.ActiveEventing()
-	if e == nil || e.Sink == nil {
-		return nil
-	}
-	sink := *e.Sink.DeepCopy()
-	if sink.Ref != nil && sink.Ref.Namespace == "" {
-		sink.Ref.Namespace = p.Namespace
-	}
-	p.sink, p.sinkErr = r.resolver.URIFromDestinationV1(ctx, sink, p.LambdaFunction)
-	return nil
-}
 
 // reconcileEventing makes the broker, the dead letter queue and the triggers that
 // the spec asks for, and takes away those that it asks for no more. All of them
@@ -89,12 +66,9 @@ type eventing struct {
 }
 
 func (e *eventing) reconcile(ctx context.Context) error {
-	if err := e.sinkErr; err != nil {
-		message := "eventing.sink: " + err.Error()
-		if apierrs.IsNotFound(err) || apierrs.IsBadRequest(err) { // not there, or without an address: its changes enqueue
-			err = nil
-		}
-		e.Tell(&shared.Trouble{Reason: v1alpha1.ReasonSinkNotResolved, Message: message, Failed: true, Err: err})
+	if e.sinkErr != nil {
+		message, again := sinkTrouble("eventing.sink", e.sinkErr)
+		e.Tell(&shared.Trouble{Reason: v1alpha1.ReasonSinkNotResolved, Message: message, Failed: true, Err: again})
 	}
 	if err := e.reconcileBroker(ctx); err != nil {
 		return err

@@ -257,7 +257,7 @@ func TestEventingThatCannotBe(t *testing.T) {
 		f.Spec.Eventing.Sink = &duckv1.Destination{Ref: &duckv1.KReference{APIVersion: "v1", Kind: "Service", Name: "nobody"}}
 	}
 	unknownSink := func(f *v1alpha1.LambdaFunction) {
-		f.Spec.Eventing.Sink = &duckv1.Destination{Ref: &duckv1.KReference{APIVersion: "example.com/v1", Kind: "Well", Name: "nobody"}}
+		f.Spec.Eventing.Sink = &duckv1.Destination{Ref: &duckv1.KReference{APIVersion: "eventing.knative.dev/v1", Kind: "Broker", Name: "nobody"}}
 	}
 	withoutSinkAddress := func(f *v1alpha1.LambdaFunction) {
 		f.Status.MarkServiceWaiting(v1alpha1.ReasonSinkNotResolved, "The sink of the replies has no address yet. Revision greeter-00001 serves on.")
@@ -327,8 +327,8 @@ func TestEventingThatCannotBe(t *testing.T) {
 		Name: "a sink of which nothing is known", Key: theKey, Ctx: in(absent), WantErr: true,
 		Objects: ltesting.Objects(upAnd(enabled, unknownSink, flowing("default")), upService(enabled), broker("default"), queue, policy, triggerOf(f)),
 		WantStatusUpdates: status(upAnd(enabled, unknownSink, flowing("default"), withoutSinkAddress,
-			stuck(v1alpha1.ReasonSinkNotResolved, "eventing.sink: Well cannot be listed"))),
-		WantEvents: []string{ltesting.Warning("InternalError", "Well cannot be listed")},
+			stuck(v1alpha1.ReasonSinkNotResolved, "eventing.sink: Broker cannot be listed"))),
+		WantEvents: []string{ltesting.Warning("InternalError", "Broker cannot be listed")},
 	}}.Test(t, newReconciler)
 }
 

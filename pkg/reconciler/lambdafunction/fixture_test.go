@@ -99,12 +99,27 @@ func (answer) Lost(string)                                                {}
 type addresses struct{}
 
 func (addresses) URIFromDestinationV1(_ context.Context, dest duckv1.Destination, _ any) (*apis.URL, error) {
-	if dest.Ref != nil && dest.Ref.Kind == "Service" {
+	if dest.Ref != nil && dest.Ref.Name == "open" {
+		return apis.HTTP("open.test"), nil
+	} else if dest.Ref != nil && dest.Ref.Kind == "Service" {
 		return nil, apierrs.NewNotFound(corev1.Resource("services"), dest.Ref.Name)
 	} else if dest.Ref != nil {
 		return nil, fmt.Errorf("%s cannot be listed", dest.Ref.Kind)
 	}
 	return dest.URI, nil
+}
+
+// Allowed says that the Service "open" of any namespace allows that of the function.
+func (addresses) Allowed(_ context.Context, ref *duckv1.KReference, _ any) ([]string, error) {
+	switch {
+	case ref.Kind != "Service":
+		return nil, fmt.Errorf("%s cannot be listed", ref.Kind)
+	case ref.Name == "closed":
+		return []string{"data"}, nil
+	case ref.Name == "open":
+		return []string{"data", namespace}, nil
+	}
+	return nil, apierrs.NewNotFound(corev1.Resource("services"), ref.Name)
 }
 
 // said is what the sources say to whoever asks.

@@ -56,6 +56,13 @@ func (e *eventing) reconcileTrigger(ctx context.Context, s *resources.Subscripti
 			field(s, "filters"), s.Broker, config.RabbitMQBrokerClass)})
 		return nil, nil
 	}
+	if s.Delivery != nil {
+		if err := e.checkSink(ctx, e.LambdaFunction, field(s, "delivery.deadLetterSink"), s.Delivery.DeadLetterSink); err != nil {
+			message, again := sinkTrouble("", err)
+			e.Tell(&shared.Trouble{Reason: v1alpha1.ReasonSinkNotResolved, Message: message, Failed: true, Err: again})
+			return nil, nil
+		}
+	}
 	desired := resources.MakeTrigger(e.LambdaFunction, s, onRabbitMQ, deadLetters, e.Config)
 	subscribers(e.LambdaFunction, e.Keys.Keyring()).Sign(desired)
 	t, err := e.TriggerSet().Ensure(ctx, e.LambdaFunction, desired, sharedresources.MutateTrigger)

@@ -1,6 +1,7 @@
 package v1alpha1
 
 import (
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -21,7 +22,7 @@ func AgentBrokerURL(agent types.NamespacedName) *apis.URL {
 	return apis.HTTP(network.GetServiceHostname(agent.Name+brokerIngress, agent.Namespace))
 }
 
-// AnyNamespace in permissions.allowedTargetNamespaces is all of them.
+// AnyNamespace in a list of allowed namespaces is all of them.
 const AnyNamespace = "*"
 
 // ActiveEventing is the eventing of the spec where it is turned on, else nil.
@@ -37,18 +38,32 @@ func (a *LambdaAgent) EventSource() string {
 	if e := a.Spec.Eventing; e != nil && e.EventSource != "" {
 		return e.EventSource
 	}
-	return "/" + a.Namespace + "/" + a.Name
+	return DefaultEventSource(types.NamespacedName{Namespace: a.Namespace, Name: a.Name})
+}
+
+// DefaultEventSource is the CloudEvents source of an agent that names none.
+func DefaultEventSource(agent types.NamespacedName) string {
+	return "/" + agent.Namespace + "/" + agent.Name
 }
 
 // Split parts what the agent subscribes to into the attributes that an event must
-// have exactly, and filters that nobody can tell: the broker knows exact attributes
-// only, and a ready-made image has nothing of this project.
+// have exactly, and the filters that are left. Brokers of class RabbitMQBroker evaluate
+// exact attributes only, and an agent's image has no runtime of this project.
 func (s *AgentSubscription) Split() (exact map[string]string, rest []eventingv1.SubscriptionsAPIFilter) {
-	exact = map[string]string{"type": s.EventType}
-	if s.Source != "" && s.Source != "*" {
-		exact["source"] = s.Source
+	exact = map[string]string{}
+	prefixes := map[string]string{}
+	for name, value := range map[string]string{"type": s.EventType, "source": s.Source} {
+		switch prefix, isPrefix := strings.CutSuffix(value, "*"); {
+		case !isPrefix && value != "":
+			exact[name] = value
+		case prefix != "":
+			prefixes[name] = prefix
+		}
 	}
-	return exact, splitFilters(exact, s.Filters)
+	if len(prefixes) > 0 {
+		rest = append(rest, eventingv1.SubscriptionsAPIFilter{Prefix: prefixes})
+	}
+	return exact, append(rest, splitFilters(exact, s.Filters)...)
 }
 
 // Namespace of the agent that gets what is forwarded.
@@ -65,15 +80,12 @@ func (s *LambdaAgentSpec) AllowsTargetNamespace(own, target string) bool {
 	if own == target {
 		return true
 	}
-	if s.Permissions == nil {
-		return false
-	}
-	for _, n := range s.Permissions.AllowedTargetNamespaces {
-		if n == AnyNamespace || n == target {
-			return true
-		}
-	}
-	return false
+	return s.Permissions != nil && AllowsNamespace(s.Permissions.AllowedTargetNamespaces, target)
+}
+
+// AllowsNamespace reports whether a list of allowed namespaces has one.
+func AllowsNamespace(allowed []string, namespace string) bool {
+	return slices.Contains(allowed, AnyNamespace) || slices.Contains(allowed, namespace)
 }
 
 // MatchesIntent tells whether the intent is the event type, or a dotted suffix of it.

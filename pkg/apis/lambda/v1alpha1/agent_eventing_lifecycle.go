@@ -20,6 +20,10 @@ const (
 	// list the agent's namespace: of a forward, or of an agent that subscribes to
 	// this one's events by their source.
 	ReasonTargetNotAllowed = "TargetNotAllowed"
+	// ReasonSourceNotAllowed says that the agent of another namespace does not exist, has
+	// no broker, or does not list this agent's namespace in
+	// eventing.allowedSourceNamespaces. It does not hold up the agent.
+	ReasonSourceNotAllowed = "SourceNotAllowed"
 	// ReasonSameEventSource says that both agents emit with one eventSource, so that
 	// neither could tell its own events from the other's.
 	ReasonSameEventSource = "SameEventSource"

@@ -24,7 +24,7 @@ func (s *LambdaAgentSpec) validateEventing(ctx context.Context) (errs *apis.Fiel
 	if e.Enabled && len(agent.Name) > MaxBrokerName {
 		errs = errs.Also(apis.ErrGeneric(fmt.Sprintf("an agent with a broker has a name of at most %d characters", MaxBrokerName), "enabled"))
 	}
-	if !e.Enabled && (len(e.Subscriptions) > 0 || len(e.Intents) > 0 || len(e.Forwards) > 0 || e.DLQ != nil || e.RabbitMQ != nil) {
+	if !e.Enabled && (len(e.Subscriptions) > 0 || len(e.Intents) > 0 || len(e.Forwards) > 0 || e.DLQ != nil || e.RabbitMQ != nil || len(e.AllowedSourceNamespaces) > 0) {
 		errs = errs.Also(apis.ErrGeneric("is not true, so that nothing else of eventing does anything", "enabled").At(apis.WarningLevel))
 	}
 	if u, err := url.Parse(e.EventSource); err != nil || strings.ContainsAny(u.String(), " \t\n") {
@@ -46,16 +46,21 @@ func (s *LambdaAgentSpec) validateEventing(ctx context.Context) (errs *apis.Fiel
 		errs = errs.Also(e.Subscriptions[i].validate(e.Intents, own).ViaFieldIndex("subscriptions", i))
 	}
 	errs = errs.Also(s.validateForwards(agent.Namespace, agent.Name))
+	errs = errs.Also(validateNamespaces(e.AllowedSourceNamespaces).ViaField("allowedSourceNamespaces"))
 	errs = errs.Also(e.RabbitMQ.validate().ViaField("rabbitmq"))
 	return errs.Also(e.DLQ.validate().ViaField("dlq"))
 }
 
 func (s *AgentSubscription) validate(intents []string, own string) (errs *apis.FieldError) {
-	if !eventTypePattern.MatchString(s.EventType) {
-		errs = errs.Also(apis.ErrInvalidValue(s.EventType, "eventType", expectedEventType))
+	if eventType := strings.TrimSuffix(strings.TrimSuffix(s.EventType, "*"), "."); !eventTypePattern.MatchString(eventType) || eventType+"." == s.EventType {
+		errs = errs.Also(apis.ErrInvalidValue(s.EventType, "eventType", expectedEventType+", or a prefix of types such as io.example.*"))
 	}
-	if strings.Contains(s.Source, "*") && s.Source != "*" {
-		errs = errs.Also(apis.ErrInvalidValue(s.Source, "source", onlyExact+": expected one source, or * for any"))
+	if i := strings.Index(s.Source, "*"); i >= 0 && i < len(s.Source)-1 {
+		errs = errs.Also(apis.ErrInvalidValue(s.Source, "source", "expected one source, a prefix of sources such as /team/*, or * for any"))
+	}
+	prefix := s.prefixField()
+	if prefix != "" && errs == nil {
+		errs = errs.Also(apis.ErrGeneric("is a prefix, which brokers of class RabbitMQBroker do not support: the subscription delivers no events; name exact types and sources to get them", prefix).At(apis.WarningLevel))
 	}
 	for j := range s.Filters {
 		f := &s.Filters[j].SubscriptionsAPIFilter
@@ -65,12 +70,12 @@ func (s *AgentSubscription) validate(intents []string, own string) (errs *apis.F
 		}
 		so := *s
 		so.Filters = s.Filters[:j+1]
-		if _, rest := so.Split(); len(rest) > 0 && errs == nil {
+		if _, rest := so.Split(); len(rest) > 0 && errs == nil && prefix == "" {
 			errs = errs.Also(apis.ErrGeneric(notExact(f), apis.CurrentField).ViaFieldIndex("filters", j))
 		}
 	}
 	exact, _ := s.Split()
-	if source := exact["source"]; source != "" && source != own {
+	if source := exact["source"]; prefix != "" || source != "" && source != own {
 		return errs
 	}
 	for _, intent := range intents {
@@ -79,6 +84,17 @@ func (s *AgentSubscription) validate(intents []string, own string) (errs *apis.F
 		}
 	}
 	return errs
+}
+
+// prefixField is the field of the subscription that is a prefix; empty is none.
+func (s *AgentSubscription) prefixField() string {
+	switch {
+	case strings.HasSuffix(s.EventType, "*"):
+		return "eventType"
+	case strings.HasSuffix(s.Source, "*") && s.Source != "*":
+		return "source"
+	}
+	return ""
 }
 
 // notExact tells why a filter cannot become exact attributes.
@@ -135,17 +151,22 @@ func (f *AgentForward) validate() (errs *apis.FieldError) {
 	return errs
 }
 
-// validateTargets tells what is wrong with the namespaces that routes may lead to.
-func (p *PermissionsSpec) validateTargets() (errs *apis.FieldError) {
+// validateTargets checks the namespaces that routes may lead to.
+func (p *PermissionsSpec) validateTargets() *apis.FieldError {
 	if p == nil {
 		return nil
 	}
-	for i, n := range p.AllowedTargetNamespaces {
+	return validateNamespaces(p.AllowedTargetNamespaces).ViaField("allowedTargetNamespaces")
+}
+
+// validateNamespaces checks a list of allowed namespaces.
+func validateNamespaces(allowed []string) (errs *apis.FieldError) {
+	for i, n := range allowed {
 		switch {
 		case n != AnyNamespace && len(validation.IsDNS1123Label(n)) > 0:
-			errs = errs.Also(apis.ErrInvalidValue(n, apis.CurrentField, `expected the name of a namespace, or "*" for all`).ViaFieldIndex("allowedTargetNamespaces", i))
-		case slices.Contains(p.AllowedTargetNamespaces[:i], n):
-			errs = errs.Also(apis.ErrGeneric(fmt.Sprintf("%q is there twice", n), apis.CurrentField).ViaFieldIndex("allowedTargetNamespaces", i))
+			errs = errs.Also(apis.ErrInvalidValue(n, apis.CurrentField, `expected the name of a namespace, or "*" for all`).ViaIndex(i))
+		case slices.Contains(allowed[:i], n):
+			errs = errs.Also(apis.ErrGeneric(fmt.Sprintf("duplicate value %q", n), apis.CurrentField).ViaIndex(i))
 		}
 	}
 	return errs

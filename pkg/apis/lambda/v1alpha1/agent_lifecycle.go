@@ -18,7 +18,15 @@ const (
 	// AgentConditionModelAvailable tells whether the model answers. It informs
 	// and never blocks Ready.
 	AgentConditionModelAvailable apis.ConditionType = "ModelAvailable"
+	// AgentConditionPermissionsVerified says whether admission has verified that the
+	// users who gave the agent its permissions hold them. It informs and never blocks
+	// Ready.
+	AgentConditionPermissionsVerified apis.ConditionType = "PermissionsVerified"
 )
+
+// ReasonNotVerified says that admission has not verified who gave an agent its
+// permissions.
+const ReasonNotVerified = "NotVerified"
 
 // The reasons of agents that wait for what they refer to, and of models that have
 // not been asked.
@@ -83,6 +91,28 @@ func (s *LambdaAgentStatus) MarkModelUnknown(reason, message string) {
 // ClearModel says that nobody asks for a model.
 func (s *LambdaAgentStatus) ClearModel() error {
 	return agentConditions.Manage(s).ClearCondition(AgentConditionModelAvailable)
+}
+
+// MarkPermissionsVerified says that admission has verified who gave the permissions.
+func (s *LambdaAgentStatus) MarkPermissionsVerified() {
+	agentConditions.Manage(s).MarkTrue(AgentConditionPermissionsVerified)
+}
+
+// MarkPermissionsKept says that the agent keeps permissions that it has, although
+// admission has not verified who gave them.
+func (s *LambdaAgentStatus) MarkPermissionsKept(message string) {
+	agentConditions.Manage(s).MarkTrueWithReason(AgentConditionPermissionsVerified, ReasonNotVerified, "%s", message)
+}
+
+// MarkPermissionsNotVerified says which permissions the agent does not get, as admission
+// has not verified who gave them.
+func (s *LambdaAgentStatus) MarkPermissionsNotVerified(message string) {
+	agentConditions.Manage(s).MarkFalse(AgentConditionPermissionsVerified, ReasonNotVerified, "%s", message)
+}
+
+// ClearPermissions removes the condition of an agent without permissions.
+func (s *LambdaAgentStatus) ClearPermissions() error {
+	return agentConditions.Manage(s).ClearCondition(AgentConditionPermissionsVerified)
 }
 
 // PropagateService takes over what the Knative Service says of itself; its

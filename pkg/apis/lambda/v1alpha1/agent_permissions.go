@@ -92,6 +92,8 @@ type Withdrawals struct {
 	// Events are the keys of the last controls that were carried out, the newest
 	// last, so that none is carried out twice.
 	Events []string `json:"events,omitempty"`
+	// Signature of the record. Admission writes it.
+	Signature string `json:"signature,omitempty"`
 }
 
 // Withdrawals of the agent. The error says that the annotation cannot be read.

@@ -8,6 +8,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 )
 
@@ -96,16 +97,48 @@ func TestWithdrawals(t *testing.T) {
 }
 
 func TestControlsAllow(t *testing.T) {
-	c := &EventControls{ControlEventTypes: []string{"a.b", "c"}, AllowedControlSources: []string{"/guard", "/teams/*/guard", "urn:x*"}}
+	c := controlled(&EventControls{AllowEventDisable: true, ControlEventTypes: []string{"a.b", "c"}, AllowedControlSources: []string{"/guard", "/teams/*/guard", "urn:x*", "/team/bruno"}}).Controls(nil)
 	for _, tt := range []struct {
 		eventType, source string
 		want              bool
 	}{
-		{"a.b", "/guard", true}, {"c", "/teams/a/b/guard", true}, {"c", "urn:x", true}, {"c", "urn:x\ny", true},
+		{"a.b", "/guard", true}, {"c", "/teams/a/b/guard", true}, {"c", "urn:x", true}, {"c", "urn:x\ny", true}, {"c", "/team/bruno", true},
 		{"a.c", "/guard", false}, {"a.b", "/guards", false}, {"a.b", "x/guard", false}, {"a.b", "/teams/guard", false}, {"a.b", "/teams//guar", false}, {"a.b", "", false},
 	} {
 		if got := c.Allows(tt.eventType, tt.source); got != tt.want {
 			t.Errorf("Allows(%s, %s) = %v", tt.eventType, tt.source, got)
 		}
+	}
+}
+
+func controlled(c *EventControls) *LambdaAgent {
+	return &LambdaAgent{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "bruno"}, Spec: LambdaAgentSpec{Permissions: &PermissionsSpec{EventControls: c}}}
+}
+
+// TestDefaultControls: an agent that names no types and sources has those of the
+// configuration and of its namespace, and its own source is not among them.
+func TestDefaultControls(t *testing.T) {
+	if c := controlled(&EventControls{}).Controls(nil); c != nil {
+		t.Errorf("Controls() = %+v, want none where they are off", c)
+	}
+	cfg := &config.Events{DisableTypes: []string{"off"}, EnableTypes: []string{"on"}}
+	c := controlled(&EventControls{AllowEventDisable: true}).Controls(cfg)
+	for _, tt := range []struct {
+		eventType, source string
+		want              bool
+	}{
+		{"off", "/team/guard", true}, {"on", "/team/guard", true}, {"on", "io.knative.lambda/function/team/guard", true},
+		{"off", "/team/bruno", false}, {"off", "/other/guard", false}, {"off", "/teams/guard", false}, {"io.homelab.rbac.disable", "/team/guard", false},
+	} {
+		if got := c.Allows(tt.eventType, tt.source); got != tt.want {
+			t.Errorf("Allows(%s, %s) = %v", tt.eventType, tt.source, got)
+		}
+	}
+	if !c.Disables("off") || c.Disables("on") || !c.Enables("on") || c.Enables("off") {
+		t.Error("types mean something else than in the configuration")
+	}
+	shipped := controlled(&EventControls{AllowEventDisable: true}).Controls(nil)
+	if diff := cmp.Diff([]string{"io.homelab.rbac.disable", "io.homelab.rbac.enable"}, shipped.Types); diff != "" {
+		t.Error("types (-want, +got):", diff)
 	}
 }

@@ -76,6 +76,27 @@ type PermissionsStatus struct {
 	// Withdrawn is what events took away.
 	// +optional
 	Withdrawn []WithdrawnPermission `json:"withdrawn,omitempty"`
+
+	// VerifiedTime is when admission last verified that the users who gave the
+	// permissions hold them.
+	// +optional
+	VerifiedTime *metav1.Time `json:"verifiedTime,omitempty"`
+
+	// EventControls are the event types and sources that may withdraw and restore
+	// permissions, with the defaults of the cluster's configuration.
+	// +optional
+	EventControls *EventControlsStatus `json:"eventControls,omitempty"`
+}
+
+// EventControlsStatus are the event controls in force.
+type EventControlsStatus struct {
+	// Types of events.
+	// +optional
+	Types []string `json:"types,omitempty"`
+
+	// Sources of events, with * for any run of characters.
+	// +optional
+	Sources []string `json:"sources,omitempty"`
 }
 
 // WithdrawnPermission is a permission that an event took away.

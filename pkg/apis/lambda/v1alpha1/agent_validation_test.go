@@ -66,10 +66,14 @@ var invalidAgents = []struct{ name, spec, want string }{
 	{"user out of bounds", anImage + `securityContext: {runAsUser: -1}`, "expected 0 <= -1 <= 2147483647: spec.securityContext.runAsUser"},
 	{"group out of bounds", anImage + `securityContext: {runAsGroup: 2147483648}`, "expected 0 <= 2147483648 <= 2147483647: spec.securityContext.runAsGroup"},
 	{"controls without a broker", anImage + `permissions: {eventControls: {allowEventDisable: true, controlEventTypes: [a.b], allowedControlSources: [/a]}}`, "expected eventing.enabled to be true: spec.permissions.eventControls.allowEventDisable\ncontrols come through the agent's broker"},
-	{"controls of nothing from nowhere", anImage + `permissions: {eventControls: {allowEventDisable: true}}`, "expected eventing.enabled to be true: spec.permissions.eventControls.allowEventDisable\ncontrols come through the agent's broker\nmissing field(s): spec.permissions.eventControls.allowedControlSources, spec.permissions.eventControls.controlEventTypes"},
+	{"default controls without a broker", anImage + `permissions: {eventControls: {allowEventDisable: true}}`, "expected eventing.enabled to be true: spec.permissions.eventControls.allowEventDisable\ncontrols come through the agent's broker"},
 	{"controls of no event type", anImage + `permissions: {eventControls: {controlEventTypes: ['a b']}}`, "invalid value: a b: spec.permissions.eventControls.controlEventTypes[0]\nexpected an event type such as io.example.order.created"},
 	{"controls from everywhere", anImage + `permissions: {eventControls: {allowedControlSources: [/a, '**']}}`, "invalid value: **: spec.permissions.eventControls.allowedControlSources[1]\nexpected a source, with * for any run of characters; not all of them"},
-	{"subscription to no event type", anImage + `eventing: {enabled: true, subscriptions: [{eventType: a.b}, {eventType: 'a b'}]}`, "invalid value: a b: spec.eventing.subscriptions[1].eventType\nexpected an event type such as io.example.order.created"},
+	{"subscription to no event type", anImage + `eventing: {enabled: true, subscriptions: [{eventType: a.b}, {eventType: 'a b'}]}`, "invalid value: a b: spec.eventing.subscriptions[1].eventType\nexpected an event type such as io.example.order.created, or a prefix of types such as io.example.*"},
+	{"subscription to all types", anImage + `eventing: {enabled: true, subscriptions: [{eventType: '*'}]}`, "invalid value: *: spec.eventing.subscriptions[0].eventType\nexpected an event type such as io.example.order.created, or a prefix of types such as io.example.*"},
+	{"subscription to a prefix in the middle", anImage + `eventing: {enabled: true, subscriptions: [{eventType: a.*.b}]}`, "invalid value: a.*.b: spec.eventing.subscriptions[0].eventType\nexpected an event type such as io.example.order.created, or a prefix of types such as io.example.*"},
+	{"subscription to a type that ends in a dot", anImage + `eventing: {enabled: true, subscriptions: [{eventType: a.}]}`, "invalid value: a.: spec.eventing.subscriptions[0].eventType\nexpected an event type such as io.example.order.created, or a prefix of types such as io.example.*"},
+	{"source namespaces that are none", anImage + `eventing: {enabled: true, allowedSourceNamespaces: [data, 'a b', data]}`, "duplicate value \"data\": spec.eventing.allowedSourceNamespaces[2]\ninvalid value: a b: spec.eventing.allowedSourceNamespaces[1]\nexpected the name of a namespace, or \"*\" for all"},
 	{"intent that is no event type", anImage + `eventing: {enabled: true, intents: [a.b, '.c']}`, "invalid value: .c: spec.eventing.intents[1]\nexpected an event type such as io.example.order.created"},
 	{"more replicas at least than at most", anImage + `scaling: {minReplicas: 3, maxReplicas: 2}`, "invalid value: 3: spec.scaling.minReplicas\nmust be no more than maxReplicas (2)"},
 	{"environment PORT", anImage + `env: [{name: PORT, value: '1'}]`, "invalid value: PORT: spec.env[0].name\nthe platform sets PORT, K_* and LAMBDA_* itself: choose another name"},
@@ -78,10 +82,10 @@ var invalidAgents = []struct{ name, spec, want string }{
 	{"environment from nowhere", anImage + `envFrom: [{}]`, "expected exactly one of: spec.envFrom[0].configMapRef, spec.envFrom[0].secretRef"},
 	{"service account that is no name", anImage + `serviceAccountName: No_Name`, "invalid value: No_Name: spec.serviceAccountName\n" + notAName},
 	{"unknown log level", anImage + `observability: {logging: {level: loud}}`, "invalid value: loud: spec.observability.logging.level\nexpected debug, info, warning or error"},
-	{"namespaces that are none", anImage + `permissions: {allowedTargetNamespaces: [data, 'a b', data]}`, "\"data\" is there twice: spec.permissions.allowedTargetNamespaces[2]\ninvalid value: a b: spec.permissions.allowedTargetNamespaces[1]\nexpected the name of a namespace, or \"*\" for all"},
+	{"namespaces that are none", anImage + `permissions: {allowedTargetNamespaces: [data, 'a b', data]}`, "duplicate value \"data\": spec.permissions.allowedTargetNamespaces[2]\ninvalid value: a b: spec.permissions.allowedTargetNamespaces[1]\nexpected the name of a namespace, or \"*\" for all"},
 	{"source that is no URI", anImage + `eventing: {enabled: true, eventSource: ':a b'}`, "invalid value: :a b: spec.eventing.eventSource\nexpected a URI reference such as /team/agent"},
 	{"an intent twice", anImage + `eventing: {enabled: true, intents: [a.b, c, a.b]}`, "\"a.b\" is there twice: spec.eventing.intents[2]"},
-	{"sources by a pattern", anImage + `eventing: {enabled: true, subscriptions: [{eventType: a.b, source: '/team/*'}]}`, "invalid value: /team/*: spec.eventing.subscriptions[0].source\n" + onlyExact + ": expected one source, or * for any"},
+	{"sources by a pattern", anImage + `eventing: {enabled: true, subscriptions: [{eventType: a.b, source: '/team/*/x'}]}`, "invalid value: /team/*/x: spec.eventing.subscriptions[0].source\nexpected one source, a prefix of sources such as /team/*, or * for any"},
 	{"a filter that is not exact", anImage + `eventing: {enabled: true, subscriptions: [{eventType: a.b, filters: [{exact: {subject: x}}, {prefix: {subject: x}}]}]}`, onlyExact + ": expected exact, or all of exact: spec.eventing.subscriptions[0].filters[1]"},
 	{"a filter in all that is not exact", anImage + `eventing: {enabled: true, subscriptions: [{eventType: a.b, filters: [{all: [{exact: {subject: x}}, {not: {exact: {subject: w}}}]}]}]}`, onlyExact + ": expected exact, or all of exact: spec.eventing.subscriptions[0].filters[0]"},
 	{"a filter that contradicts", anImage + `eventing: {enabled: true, subscriptions: [{eventType: a.b, filters: [{exact: {type: a.c}}]}]}`, "contradicts eventType, source or a filter before it: no event has both: spec.eventing.subscriptions[0].filters[0]"},
@@ -138,6 +142,8 @@ var validAgents = []string{
 	anImage + "eventing: {enabled: true, subscriptions: [{eventType: a.b, source: /s, filters: [{exact: {subject: x}}, {all: [{exact: {type: a.b}}, {exact: {dataschema: d}}]}]}]}",
 	anImage + "eventing: {enabled: true, intents: [a.b, b, c], subscriptions: [{eventType: a.b, source: /other}, {eventType: xa.bx}], dlq: {enabled: false}, rabbitmq: {prefetchCount: 3}}",
 	anImage + "permissions: {allowedTargetNamespaces: ['*']}\neventing: {enabled: true, forwards: [{eventTypes: [a.b, c], targetAgent: b, targetNamespace: data}, {eventTypes: [a.b], targetAgent: bruno, targetNamespace: more, relay: true}]}",
+	anImage + "permissions: {eventControls: {allowEventDisable: true}}\neventing: {enabled: true, allowedSourceNamespaces: ['*', data]}",
+	anImage + "eventing: {enabled: true, intents: [k8s.pods.list], subscriptions: [{eventType: io.example.k8s.*}, {eventType: rpg.speak, source: '/agent/character/*'}, {eventType: io.exam*}]}",
 	anImage + "env: [{name: K_SINK, value: x}, {name: LLM_MODEL, value: x}]\nserviceAccountName: robot\noperationMode: agentic\nmemory: {enabled: false}",
 	anImage + "scaling: {minReplicas: 0, scaleToZeroGracePeriod: 0s}",
 	anImage + "permissions: {}",
@@ -171,6 +177,9 @@ func TestWarnings(t *testing.T) {
 		t.Error("refused:", got)
 	}
 	refused(t, forgetful, said.Filter(apis.WarningLevel), "memory is on and none of shortTerm, longTerm, workingMemory, userMemory is: the agent is told that it remembers nothing: spec.memory.enabled")
+	prefixes := defaulted(configured(), agentOf(t, anImage+"eventing: {enabled: true, subscriptions: [{eventType: a.b}, {eventType: io.example.k8s.*}, {eventType: a.b, source: '/agent/character/*'}]}"))
+	const noPrefix = "is a prefix, which brokers of class RabbitMQBroker do not support: the subscription delivers no events; name exact types and sources to get them: spec.eventing.subscriptions"
+	refused(t, prefixes, prefixes.Validate(configured()).Filter(apis.WarningLevel), noPrefix+"[1].eventType, spec.eventing.subscriptions[2].source")
 	refused(t, a, errs.Filter(apis.WarningLevel), "is not true, so that nothing else of eventing does anything: spec.eventing.enabled")
 }
 

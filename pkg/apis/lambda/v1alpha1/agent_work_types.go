@@ -99,6 +99,17 @@ type AgentEventing struct {
 	// +kubebuilder:validation:MaxItems=256
 	Forwards []AgentForward `json:"forwards,omitempty"`
 
+	// AllowedSourceNamespaces are the other namespaces whose agents may route events to
+	// this agent; "*" is all. Its own namespace is always allowed, and so are events of
+	// a subscription whose source is the default source of an agent,
+	// /<namespace>/<name>, from that agent.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:Pattern=`^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$`
+	AllowedSourceNamespaces []string `json:"allowedSourceNamespaces,omitempty"`
+
 	// DLQ is the agent's dead letter queue.
 	// +optional
 	DLQ *DeadLetterSpec `json:"dlq,omitempty"`
@@ -110,16 +121,19 @@ type AgentEventing struct {
 
 // AgentSubscription is what an agent receives.
 type AgentSubscription struct {
-	// EventType is the CloudEvents type.
+	// EventType is the CloudEvents type. With a trailing * it is a prefix of types. Brokers
+	// of class RabbitMQBroker do not support prefixes: such a subscription delivers
+	// nothing, and the status says so.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?)*$`
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?)*(\.?\*)?$`
 	EventType string `json:"eventType"`
 
-	// Source is the CloudEvents source, exactly; * or none is any.
+	// Source is the CloudEvents source, exactly, or a prefix with a trailing *, which
+	// brokers of class RabbitMQBroker do not support; * or none is any.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
-	// +kubebuilder:validation:XValidation:rule="!self.contains('*') || self == '*'",message="an agent's broker tells exact sources only: expected one source, or * for any"
+	// +kubebuilder:validation:XValidation:rule="!self.contains('*') || self.indexOf('*') == size(self) - 1",message="expected one source, a prefix of sources with a trailing *, or * for any"
 	Source string `json:"source,omitempty"`
 
 	// Filters are filters of the CloudEvents Subscriptions API; all must
@@ -194,15 +208,13 @@ type PermissionsSpec struct {
 }
 
 // EventControls let events withdraw and give back permissions.
-//
-// +kubebuilder:validation:XValidation:rule="!has(self.allowEventDisable) || !self.allowEventDisable || (has(self.controlEventTypes) && size(self.controlEventTypes) > 0)",message="controlEventTypes: missing; allowEventDisable needs them"
-// +kubebuilder:validation:XValidation:rule="!has(self.allowEventDisable) || !self.allowEventDisable || (has(self.allowedControlSources) && size(self.allowedControlSources) > 0)",message="allowedControlSources: missing; allowEventDisable needs them"
 type EventControls struct {
 	// AllowEventDisable turns this on.
 	// +optional
 	AllowEventDisable bool `json:"allowEventDisable,omitempty"`
 
-	// ControlEventTypes are the types of such events. Each costs a Trigger.
+	// ControlEventTypes are the types of such events. Each costs a Trigger. Default: those
+	// of config-events, io.homelab.rbac.disable and io.homelab.rbac.enable.
 	// +optional
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:MaxLength=253
@@ -210,7 +222,8 @@ type EventControls struct {
 	ControlEventTypes []string `json:"controlEventTypes,omitempty"`
 
 	// AllowedControlSources are the sources they may come from, with * for any run
-	// of characters.
+	// of characters. Default: the agents and functions of the namespace but the agent
+	// itself.
 	// +optional
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MaxLength=1024

@@ -2,7 +2,6 @@ package v1alpha1
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -104,12 +103,6 @@ func (p *PermissionsSpec) validate() (errs *apis.FieldError) {
 		return nil
 	}
 	c := p.EventControls
-	if c.AllowEventDisable && len(c.ControlEventTypes) == 0 {
-		errs = errs.Also(apis.ErrMissingField("controlEventTypes"))
-	}
-	if c.AllowEventDisable && len(c.AllowedControlSources) == 0 {
-		errs = errs.Also(apis.ErrMissingField("allowedControlSources"))
-	}
 	for i, t := range c.ControlEventTypes {
 		if !eventTypePattern.MatchString(t) {
 			errs = errs.Also(apis.ErrInvalidValue(t, apis.CurrentField, expectedEventType).ViaFieldIndex("controlEventTypes", i))
@@ -121,21 +114,4 @@ func (p *PermissionsSpec) validate() (errs *apis.FieldError) {
 		}
 	}
 	return errs.ViaField("eventControls")
-}
-
-// Allows tells whether controls of that type and source are carried out.
-func (c *EventControls) Allows(eventType, source string) bool {
-	return slices.Contains(c.ControlEventTypes, eventType) &&
-		slices.ContainsFunc(c.AllowedControlSources, func(pattern string) bool { return matchesSource(pattern, source) })
-}
-
-// matchesSource tells whether a source is as the pattern says, where * stands for
-// any run of characters.
-func matchesSource(pattern, source string) bool {
-	parts := strings.Split(pattern, "*")
-	for i := range parts {
-		parts[i] = regexp.QuoteMeta(parts[i])
-	}
-	matched, err := regexp.MatchString("^(?s:"+strings.Join(parts, ".*")+")$", source)
-	return err == nil && matched
 }

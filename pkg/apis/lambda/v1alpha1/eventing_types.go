@@ -27,8 +27,10 @@ type FunctionTrigger struct {
 	Filters []EventFilter `json:"filters,omitempty"`
 
 	// Delivery overrides how often and how fast a delivery is tried again, and
-	// where events go that cannot be delivered.
+	// where events go that cannot be delivered. In another namespace, the object of
+	// deadLetterSink.ref must allow this one.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="!has(self.deadLetterSink) || !has(self.deadLetterSink.ref) || has(self.deadLetterSink.ref.apiVersion) && (self.deadLetterSink.ref.apiVersion == 'v1' && self.deadLetterSink.ref.kind == 'Service' || self.deadLetterSink.ref.apiVersion == 'eventing.knative.dev/v1' && self.deadLetterSink.ref.kind == 'Broker' || self.deadLetterSink.ref.apiVersion == 'flows.knative.dev/v1' && self.deadLetterSink.ref.kind in ['Parallel', 'Sequence'] || self.deadLetterSink.ref.apiVersion == 'lambda.knative.io/v1alpha1' && self.deadLetterSink.ref.kind in ['LambdaAgent', 'LambdaFunction'] || self.deadLetterSink.ref.apiVersion == 'messaging.knative.dev/v1' && self.deadLetterSink.ref.kind in ['Channel', 'InMemoryChannel'] || self.deadLetterSink.ref.apiVersion == 'serving.knative.dev/v1' && self.deadLetterSink.ref.kind == 'Service')",message="deadLetterSink.ref.kind: expected Service (v1 or serving.knative.dev/v1), Broker (eventing.knative.dev/v1), Channel or InMemoryChannel (messaging.knative.dev/v1), Parallel or Sequence (flows.knative.dev/v1), LambdaAgent or LambdaFunction (lambda.knative.io/v1alpha1)"
 	Delivery *eventingduckv1.DeliverySpec `json:"delivery,omitempty"`
 }
 
@@ -54,8 +56,9 @@ type FunctionEventing struct {
 	DLQ *DeadLetterSpec `json:"dlq,omitempty"`
 
 	// Sink gets the function's replies; default the broker that the event came
-	// from.
+	// from. In another namespace, the object of ref must allow this one.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="!has(self.ref) || has(self.ref.apiVersion) && (self.ref.apiVersion == 'v1' && self.ref.kind == 'Service' || self.ref.apiVersion == 'eventing.knative.dev/v1' && self.ref.kind == 'Broker' || self.ref.apiVersion == 'flows.knative.dev/v1' && self.ref.kind in ['Parallel', 'Sequence'] || self.ref.apiVersion == 'lambda.knative.io/v1alpha1' && self.ref.kind in ['LambdaAgent', 'LambdaFunction'] || self.ref.apiVersion == 'messaging.knative.dev/v1' && self.ref.kind in ['Channel', 'InMemoryChannel'] || self.ref.apiVersion == 'serving.knative.dev/v1' && self.ref.kind == 'Service')",message="ref.kind: expected Service (v1 or serving.knative.dev/v1), Broker (eventing.knative.dev/v1), Channel or InMemoryChannel (messaging.knative.dev/v1), Parallel or Sequence (flows.knative.dev/v1), LambdaAgent or LambdaFunction (lambda.knative.io/v1alpha1)"
 	Sink *duckv1.Destination `json:"sink,omitempty"`
 }
 

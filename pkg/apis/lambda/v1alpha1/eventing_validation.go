@@ -100,7 +100,10 @@ func validateDestination(ctx context.Context, d *duckv1.Destination) *apis.Field
 	if d.Ref == nil && d.URI != nil && (!d.URI.URL().IsAbs() || d.URI.Host == "") {
 		return apis.ErrInvalidValue(d.URI.String(), "uri", "expected a URL that begins with http:// or https://, or a ref")
 	}
-	return d.Validate(apis.AllowDifferentNamespace(ctx))
+	if errs := d.Validate(apis.AllowDifferentNamespace(ctx)); errs != nil {
+		return errs
+	}
+	return validateSinkKind(d.Ref)
 }
 
 func (e *FunctionEventing) validate(ctx context.Context) (errs *apis.FieldError) {

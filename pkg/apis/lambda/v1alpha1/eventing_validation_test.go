@@ -46,6 +46,7 @@ func TestEventingIsAdmitted(t *testing.T) {
 		`{eventing: {enabled: true}}`,
 		`{eventing: {enabled: true, broker: shop, rabbitmq: {clusterName: main, namespace: data, queueType: classic, prefetchCount: 7}, dlq: {enabled: true, retryMaxAttempts: 0, retryBackoffDelay: 1s, backoffPolicy: linear, messageTTL: 24h, maxLength: 1, overflowPolicy: reject-publish}}}`,
 		`{eventing: {enabled: true, rabbitmq: {connectionSecret: {name: rabbit}}, sink: {ref: {apiVersion: v1, kind: Service, name: other}}}}`,
+		`{eventing: {enabled: true, sink: {ref: {apiVersion: flows.knative.dev/v1, kind: Sequence, name: other}}}, triggers: [{broker: shop, delivery: {deadLetterSink: {ref: {apiVersion: messaging.knative.dev/v1, kind: Channel, name: dead}}}}]}`,
 		`{traffic: [{revisionName: greeter-00001, percent: 90}, {latestRevision: true, percent: 10, tag: next}]}`,
 		`{traffic: [{percent: 100}, {tag: next}]}`,
 	} {
@@ -87,6 +88,10 @@ func TestEventingThatIsRefused(t *testing.T) {
 		`{eventing: {enabled: true, dlq: {messageTTL: 0s}}}`:                                                                           `spec.eventing.dlq.messageTTL`,
 		`{eventing: {enabled: true, dlq: {maxLength: 0}}}`:                                                                             `spec.eventing.dlq.maxLength`,
 		`{eventing: {enabled: true, dlq: {overflowPolicy: drop}}}`:                                                                     `spec.eventing.dlq.overflowPolicy`,
+		`{eventing: {enabled: true, sink: {ref: {apiVersion: v1, kind: Secret, name: s, namespace: other}}}}`:                          `invalid value: Secret (v1): spec.eventing.sink.ref.kind`,
+		`{eventing: {enabled: true, sink: {ref: {apiVersion: batch/v1, kind: Job, name: j}}}}`:                                         `expected Service (v1 or serving.knative.dev/v1), Broker (eventing.knative.dev/v1)`,
+		`{eventing: {enabled: true, sink: {ref: {apiVersion: v2, kind: Service, name: j}}}}`:                                           `spec.eventing.sink.ref.kind`,
+		`{triggers: [{broker: shop, delivery: {deadLetterSink: {ref: {apiVersion: v1, kind: Secret, name: s}}}}]}`:                     `invalid value: Secret (v1): spec.triggers[0].delivery.deadLetterSink.ref.kind`,
 		`{eventing: {enabled: true, sink: {}}}`:                                                                                        `spec.eventing.sink`,
 		`{eventing: {enabled: true, sink: {uri: /replies}}}`:                                                                           `spec.eventing.sink.uri`,
 		`{eventing: {enabled: true, sink: {ref: {apiVersion: lambda.knative.io/v1alpha1, kind: LambdaFunction, name: greeter}}}}`:      `is this function itself: it would be called with its own replies for ever: spec.eventing.sink.ref`,

@@ -1,8 +1,11 @@
 package resources
 
 import (
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/child"
@@ -36,6 +39,16 @@ func MakeRole(a *v1alpha1.LambdaAgent, allowed []v1alpha1.Permission) *rbacv1.Ro
 		role.Rules = append(role.Rules, p.Rules()...)
 	}
 	return role
+}
+
+// Gives reports whether the Role has all rules of the permission.
+func Gives(role *rbacv1.Role, p v1alpha1.Permission) bool {
+	for _, rule := range p.Rules() {
+		if !slices.ContainsFunc(role.Rules, func(has rbacv1.PolicyRule) bool { return equality.Semantic.DeepEqual(has, rule) }) {
+			return false
+		}
+	}
+	return true
 }
 
 // MutateRole sets on existing what this project owns of a Role.

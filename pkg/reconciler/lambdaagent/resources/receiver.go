@@ -21,17 +21,17 @@ import (
 // MakeReceiverTriggers makes the Triggers on the agent's own broker that lead to the
 // receiver and back: controls of its permissions, its requests for approval, and what
 // was decided of these. The paths at the receiver are signed with keys.
-func MakeReceiverTriggers(a *v1alpha1.LambdaAgent, deadLetters *duckv1.Destination, keys *keyring.Keyring, cfg *config.Eventing) []*eventingv1.Trigger {
+func MakeReceiverTriggers(a *v1alpha1.LambdaAgent, controls *v1alpha1.Controls, deadLetters *duckv1.Destination, keys *keyring.Keyring, cfg *config.Eventing) []*eventingv1.Trigger {
 	var all []*eventingv1.Trigger
 	add := func(attributes map[string]string, to duckv1.Destination) {
 		all = append(all, makeTrigger(a, names.Receiver(a, hash(attributes)), attributes, to, deadLetters, cfg))
 	}
-	if c := a.Spec.ActiveControls(); c != nil {
-		for _, eventType := range c.ControlEventTypes {
+	if controls != nil {
+		for _, eventType := range controls.Types {
 			attributes := map[string]string{"type": eventType}
-			// The receiver tells sources; the broker can tell one, and only exactly.
-			if len(c.AllowedControlSources) == 1 && !strings.Contains(c.AllowedControlSources[0], "*") {
-				attributes["source"] = c.AllowedControlSources[0]
+			// The receiver checks sources; the broker filters by one, and only exactly.
+			if len(controls.Sources) == 1 && !strings.Contains(controls.Sources[0], "*") {
+				attributes["source"] = controls.Sources[0]
 			}
 			add(attributes, atReceiver(at(a, receiverpath.Controls), keys, cfg))
 		}

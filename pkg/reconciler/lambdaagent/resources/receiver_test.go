@@ -46,7 +46,7 @@ func TestMakeReceiverTriggers(t *testing.T) {
 			})
 			var got []trigger
 			names := map[string]bool{}
-			for _, made := range MakeReceiverTriggers(a, nil, theKeys, eventingConfig()) {
+			for _, made := range MakeReceiverTriggers(a, a.Controls(nil), nil, theKeys, eventingConfig()) {
 				to := made.Spec.Subscriber.Ref.Kind + " " + made.Spec.Subscriber.Ref.Namespace + "/" + made.Spec.Subscriber.Ref.Name
 				if made.Spec.Subscriber.URI != nil {
 					to += made.Spec.Subscriber.URI.String()

@@ -25,8 +25,9 @@ type Agent struct {
 	Subscriptions []Subscription
 	// Forwards are written-out routes, one of each type and target.
 	Forwards []Forward
-	// Allowed are the other namespaces that its routes may lead to.
-	Allowed []string
+	// Allowed are the other namespaces that its routes may lead to, and Accepted those that
+	// routes to it may come from.
+	Allowed, Accepted []string
 }
 
 // Subscription to a type; an empty source is any.
@@ -45,9 +46,12 @@ func Of(a *v1alpha1.LambdaAgent) *Agent {
 	if e == nil || a.DeletionTimestamp != nil {
 		return nil
 	}
-	declared := &Agent{Key: types.NamespacedName{Namespace: a.Namespace, Name: a.Name}, Source: a.EventSource(), Intents: e.Intents}
+	declared := &Agent{Key: types.NamespacedName{Namespace: a.Namespace, Name: a.Name}, Source: a.EventSource(), Intents: e.Intents, Accepted: e.AllowedSourceNamespaces}
 	for i := range e.Subscriptions {
-		exact, _ := e.Subscriptions[i].Split()
+		exact, rest := e.Subscriptions[i].Split()
+		if len(rest) > 0 { // delivers nothing, so that nothing is to be routed
+			continue
+		}
 		declared.Subscriptions = append(declared.Subscriptions, Subscription{exact["type"], exact["source"]})
 	}
 	for i := range e.Forwards {
@@ -64,9 +68,36 @@ func Of(a *v1alpha1.LambdaAgent) *Agent {
 
 func (a *Agent) equal(b *Agent) bool { return equality.Semantic.DeepEqual(a, b) }
 
-// allows tells whether its routes may lead to a namespace.
+// allows reports whether its routes may lead to a namespace.
 func (a *Agent) allows(namespace string) bool {
-	return namespace == a.Key.Namespace || slices.Contains(a.Allowed, namespace) || slices.Contains(a.Allowed, v1alpha1.AnyNamespace)
+	return namespace == a.Key.Namespace || v1alpha1.AllowsNamespace(a.Allowed, namespace)
+}
+
+// accepts reports whether the agent consents to a route of another agent's own events of
+// a type: by the namespace, or by a subscription to them. That names the sender by its
+// default source, which the sender must use: any other source may be anybody's claim.
+func (a *Agent) accepts(sender *Agent, eventType string) bool {
+	if a.acceptsAll(sender) {
+		return true
+	}
+	source := v1alpha1.DefaultEventSource(sender.Key)
+	return sender.Source == source && slices.Contains(a.Subscriptions, Subscription{eventType, source})
+}
+
+// acceptsAll reports whether the agent consents to any route of another agent's, relays of
+// foreign events among them.
+func (a *Agent) acceptsAll(sender *Agent) bool {
+	return sender.Key.Namespace == a.Key.Namespace || v1alpha1.AllowsNamespace(a.Accepted, sender.Key.Namespace)
+}
+
+// typesFrom are the types to which it subscribes by the default source of another agent.
+func (a *Agent) typesFrom(sender types.NamespacedName) (all []string) {
+	for _, s := range a.Subscriptions {
+		if s.Source == v1alpha1.DefaultEventSource(sender) {
+			all = append(all, s.Type)
+		}
+	}
+	return all
 }
 
 // receives tells whether it subscribes to a type from a source.

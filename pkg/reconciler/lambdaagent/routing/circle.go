@@ -58,7 +58,7 @@ func (x *Index) steps(here step, eventType string) (next []step) {
 	}
 	for _, f := range a.Forwards {
 		target := x.agents[f.Target]
-		if f.Type != eventType || target == nil || target == a || !a.allows(f.Target.Namespace) {
+		if f.Type != eventType || target == nil || target == a || !x.consentToForward(a, target, f) {
 			continue
 		}
 		if f.Relay {

@@ -102,21 +102,21 @@ func (x *Index) affected(a, other *Agent, to keys) {
 	if a == nil {
 		return
 	}
-	whole := other == nil || other.Source != a.Source
+	whole := other == nil || other.Source != a.Source || !slices.Equal(other.Accepted, a.Accepted)
 	for _, s := range a.Subscriptions {
 		if !whole && slices.Contains(other.Subscriptions, s) {
 			continue
 		}
 		for _, suffix := range suffixes(s.Type) {
 			for k := range x.byIntent[suffix] {
-				if emitter := x.agents[k]; s.Source == emitter.Source || (s.Source == "" && emitter.allows(a.Key.Namespace)) {
+				if emitter := x.agents[k]; s.Source == emitter.Source || s.Source == "" && emitter.allows(a.Key.Namespace) {
 					to[k] = true
 				}
 			}
 		}
 	}
-	if whole {
-		for k := range x.byTarget[a.Key] {
+	for k := range x.byTarget[a.Key] {
+		if whole || k.Namespace != a.Key.Namespace && !slices.Equal(a.typesFrom(k), other.typesFrom(k)) {
 			to[k] = true
 		}
 	}
@@ -194,9 +194,9 @@ func (x *Index) Routes(key types.NamespacedName) (routes []Route) {
 }
 
 // intent is the route to a subscription of another agent's that an intent matches, if
-// there is one to tell of. Where the other side asks for the events of this agent, by
-// their source, it is told that this side does not consent; of others it is not, as
-// these may be anybody's.
+// there is one to report. An agent of another namespace that does not consent is not
+// reported: the sender's owner would learn what it subscribes to. One that subscribes to
+// this agent by its default source consents, and is reported if this side does not.
 func (x *Index) intent(a, target *Agent, s Subscription) (Route, bool) {
 	r := Route{Kind: v1alpha1.RouteIntent, Type: s.Type, Target: target.Key}
 	switch {
@@ -204,7 +204,7 @@ func (x *Index) intent(a, target *Agent, s Subscription) (Route, bool) {
 		if target.Source == a.Source {
 			r.Reason = v1alpha1.ReasonSameEventSource
 		}
-	case a != target && s.Source == a.Source:
+	case a != target && s.Source == a.Source && target.accepts(a, s.Type):
 		r.Reason = v1alpha1.ReasonTargetNotAllowed
 	default:
 		return r, false
@@ -214,15 +214,30 @@ func (x *Index) intent(a, target *Agent, s Subscription) (Route, bool) {
 
 // consent of both sides to a route by an intent.
 func (x *Index) consent(a, target *Agent, eventType string) bool {
-	return a != target && a.allows(target.Key.Namespace) && target.receives(eventType, a.Source)
+	return a != target && a.allows(target.Key.Namespace) && target.receives(eventType, a.Source) && target.accepts(a, eventType)
 }
 
+// consentToForward of both sides to a forward.
+func (x *Index) consentToForward(a, target *Agent, f Forward) bool {
+	if !a.allows(target.Key.Namespace) {
+		return false
+	}
+	if f.Relay { // which passes on the events of others
+		return target.acceptsAll(a)
+	}
+	return target.accepts(a, f.Type)
+}
+
+// forward is the route of a forward. Whether an agent of another namespace is missing or
+// does not consent is not reported: the sender's owner would learn that it exists.
 func (x *Index) forward(a *Agent, f Forward) Route {
 	r := Route{Kind: v1alpha1.RouteForward, Type: f.Type, Target: f.Target, Relay: f.Relay}
 	target := x.agents[f.Target]
 	switch {
 	case !a.allows(f.Target.Namespace):
 		r.Reason = v1alpha1.ReasonTargetNotAllowed
+	case f.Target.Namespace != a.Key.Namespace && (target == nil || !x.consentToForward(a, target, f)):
+		r.Reason = v1alpha1.ReasonSourceNotAllowed
 	case target == nil:
 		r.Reason = v1alpha1.ReasonTargetNotFound
 	case f.Relay:

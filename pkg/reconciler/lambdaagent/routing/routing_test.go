@@ -84,8 +84,24 @@ func TestRoutes(t *testing.T) {
 		{"a subscription to any source", map[string]string{"team/a": "eventing: {intents: [w]}", "team/b": "eventing: {subscriptions: [{eventType: w, source: '*'}]}"}, []string{"intent w to team/b"}},
 		{"another namespace without consent", map[string]string{"team/a": "eventing: {intents: [w]}", "data/b": "eventing: {subscriptions: [{eventType: w}]}"}, nil},
 		{"without consent to whom asks for its events", map[string]string{"team/a": "eventing: {intents: [w]}", "data/b": "eventing: {subscriptions: [{eventType: w}, {eventType: w, source: /team/a}]}"}, []string{"intent w to data/b: TargetNotAllowed"}},
-		{"with consent", map[string]string{"team/a": "permissions: {allowedTargetNamespaces: [data]}\neventing: {intents: [w]}", "data/b": "eventing: {subscriptions: [{eventType: w}]}", "more/b": "eventing: {subscriptions: [{eventType: w}]}"}, []string{"intent w to data/b"}},
-		{"with consent to all", map[string]string{"team/a": open + "eventing: {intents: [w]}", "data/b": "eventing: {subscriptions: [{eventType: w}]}", "more/b": "eventing: {subscriptions: [{eventType: w}]}"}, []string{"intent w to data/b", "intent w to more/b"}},
+		{"with consent of both sides", map[string]string{"team/a": "permissions: {allowedTargetNamespaces: [data]}\neventing: {intents: [w]}", "data/b": "eventing: {allowedSourceNamespaces: [team], subscriptions: [{eventType: w}]}", "more/b": "eventing: {allowedSourceNamespaces: [team], subscriptions: [{eventType: w}]}"}, []string{"intent w to data/b"}},
+		{"with consent of both sides to all", map[string]string{"team/a": open + "eventing: {intents: [w]}", "data/b": "eventing: {allowedSourceNamespaces: ['*'], subscriptions: [{eventType: w}]}", "more/b": "eventing: {allowedSourceNamespaces: [team], subscriptions: [{eventType: w}]}"}, []string{"intent w to data/b", "intent w to more/b"}},
+		{"without consent of the receiver, whose subscriptions are not reported", map[string]string{"team/a": open + "eventing: {intents: [w]}", "data/b": "eventing: {subscriptions: [{eventType: w}]}", "more/b": "eventing: {allowedSourceNamespaces: [data], subscriptions: [{eventType: w}]}"}, nil},
+		{"a receiver that names the sender", map[string]string{"team/a": open + "eventing: {intents: [w]}", "data/b": "eventing: {subscriptions: [{eventType: w, source: /team/a}]}"}, []string{"intent w to data/b"}},
+		{"a claimed source is no consent", map[string]string{"team/a": open + "eventing: {eventSource: /bank/teller, intents: [w], forwards: [{eventTypes: [w], targetAgent: b, targetNamespace: data}]}", "data/b": "eventing: {subscriptions: [{eventType: w, source: /bank/teller}]}"},
+			[]string{"forward w to data/b: SourceNotAllowed"}},
+		{"a claimed source of no agent", map[string]string{"team/a": open + "eventing: {eventSource: /bank, forwards: [{eventTypes: [z], targetAgent: b, targetNamespace: data}]}", "data/b": "eventing: {subscriptions: [{eventType: z, source: /bank}]}"},
+			[]string{"forward z to data/b: SourceNotAllowed"}},
+		{"an agent that says it is another one", map[string]string{"team/a": open + "eventing: {eventSource: /other/x, forwards: [{eventTypes: [z], targetAgent: b, targetNamespace: data}]}", "data/b": "eventing: {subscriptions: [{eventType: z, source: /team/a}]}"},
+			[]string{"forward z to data/b: SourceNotAllowed"}},
+		{"a forward to a namespace that names the sender", map[string]string{"team/a": open + "eventing: {forwards: [{eventTypes: [v, z], targetAgent: b, targetNamespace: data}]}", "data/b": "eventing: {subscriptions: [{eventType: z, source: /team/a}]}"},
+			[]string{"forward v to data/b: SourceNotAllowed", "forward z to data/b"}},
+		{"a relay to a namespace that names the sender only", map[string]string{"team/a": open + "eventing: {forwards: [{eventTypes: [z], targetAgent: b, targetNamespace: data, relay: true}]}", "data/b": "eventing: {subscriptions: [{eventType: z, source: /team/a}]}"},
+			[]string{"forward z to data/b, relayed: SourceNotAllowed"}},
+		{"a forward to a namespace that allows it", map[string]string{"team/a": open + "eventing: {forwards: [{eventTypes: [z], targetAgent: b, targetNamespace: data, relay: true}]}", "data/b": "eventing: {allowedSourceNamespaces: [team]}"}, []string{"forward z to data/b, relayed"}},
+		{"a missing agent of another namespace", map[string]string{"team/a": open + "eventing: {forwards: [{eventTypes: [z], targetAgent: b, targetNamespace: data}]}"}, []string{"forward z to data/b: SourceNotAllowed"}},
+		{"one without a broker", map[string]string{"team/a": open + "eventing: {forwards: [{eventTypes: [z], targetAgent: b, targetNamespace: data}]}", "data/b": "{}"}, []string{"forward z to data/b: SourceNotAllowed"}},
+		{"a prefix of types and of sources", map[string]string{"team/a": "eventing: {intents: [w]}", "team/b": "eventing: {subscriptions: [{eventType: w*}, {eventType: w, source: '/team/*'}]}"}, nil},
 		{"one source of two agents", map[string]string{"team/a": "eventing: {eventSource: /s, intents: [w], forwards: [{eventTypes: [z], targetAgent: b}]}", "team/b": "eventing: {eventSource: /s, subscriptions: [{eventType: w}]}"},
 			[]string{"intent w to team/b: SameEventSource", "forward z to team/b: SameEventSource"}},
 		{"a forward without a subscription", map[string]string{"team/a": "eventing: {forwards: [{eventTypes: [z, w], targetAgent: b}]}", "team/b": "eventing: {}"}, []string{"forward w to team/b", "forward z to team/b"}},
@@ -124,9 +140,13 @@ func TestCircles(t *testing.T) {
 		{"own events over a relay of others", map[string]string{
 			"team/a": relay("b"), "team/b": "eventing: {forwards: [{eventTypes: [z], targetAgent: c}]}", "team/c": relay("a")},
 			[]string{"forward z to team/b, relayed: RelayCircle a b c"}},
+		{"over a namespace that does not consent", map[string]string{
+			"team/a": "permissions: {allowedTargetNamespaces: [data]}\neventing: {forwards: [{eventTypes: [z], targetAgent: b, targetNamespace: data, relay: true}]}",
+			"data/b": "permissions: {allowedTargetNamespaces: [team]}\neventing: {allowedSourceNamespaces: [team], forwards: [{eventTypes: [z], targetAgent: a, targetNamespace: team, relay: true}]}"},
+			[]string{"forward z to data/b, relayed"}},
 		{"over a namespace that is not allowed", map[string]string{
 			"team/a": "permissions: {allowedTargetNamespaces: [data]}\neventing: {forwards: [{eventTypes: [z], targetAgent: b, targetNamespace: data, relay: true}]}",
-			"data/b": "eventing: {forwards: [{eventTypes: [z], targetAgent: a, targetNamespace: team, relay: true}]}"},
+			"data/b": "eventing: {allowedSourceNamespaces: [team], forwards: [{eventTypes: [z], targetAgent: a, targetNamespace: team, relay: true}]}"},
 			[]string{"forward z to data/b, relayed"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -145,17 +165,21 @@ func TestAffected(t *testing.T) {
 		"data/stranger":  "eventing: {intents: [order.created]}",
 		"data/friend":    "permissions: {allowedTargetNamespaces: [team]}\neventing: {intents: [created]}",
 		"team/forwarder": "eventing: {forwards: [{eventTypes: [z], targetAgent: b}]}",
+		"data/sender":    "permissions: {allowedTargetNamespaces: [team]}\neventing: {forwards: [{eventTypes: [z], targetAgent: b, targetNamespace: team}]}",
 		"team/relay":     "eventing: {forwards: [{eventTypes: [q], targetAgent: emitter, relay: true}]}",
 	}
 	const subscribes = "eventing: {subscriptions: [{eventType: shop.order.created}]}"
 	for _, tt := range []struct{ name, before, now, want string }{
-		{"it comes", "{}", subscribes, "data/friend team/emitter team/forwarder"},
-		{"it goes", subscribes, "{}", "data/friend team/emitter team/forwarder"},
+		{"it comes", "{}", subscribes, "data/friend data/sender team/emitter team/forwarder"},
+		{"it goes", subscribes, "{}", "data/friend data/sender team/emitter team/forwarder"},
+		{"consent to a namespace", subscribes, "eventing: {allowedSourceNamespaces: [data], subscriptions: [{eventType: shop.order.created}]}", "data/friend data/sender team/emitter team/forwarder"},
+		{"consent to an agent", "eventing: {}", "eventing: {subscriptions: [{eventType: z, source: /data/sender}]}", "data/sender"},
+		{"no consent any more", "eventing: {subscriptions: [{eventType: z, source: /data/sender}]}", "eventing: {}", "data/sender"},
 		{"nothing that matters", subscribes, "behavior: {systemPrompt: x}\n" + subscribes, ""},
 		{"one subscription more", subscribes, "eventing: {subscriptions: [{eventType: shop.order.created}, {eventType: order.paid}]}", "team/other"},
 		{"one less", "eventing: {subscriptions: [{eventType: shop.order.created}, {eventType: order.paid}]}", subscribes, "team/other"},
 		{"its own intents", subscribes, "eventing: {intents: [new], subscriptions: [{eventType: shop.order.created}]}", ""},
-		{"another source", subscribes, "eventing: {eventSource: /new, subscriptions: [{eventType: shop.order.created}]}", "data/friend team/emitter team/forwarder"},
+		{"another source", subscribes, "eventing: {eventSource: /new, subscriptions: [{eventType: shop.order.created}]}", "data/friend data/sender team/emitter team/forwarder"},
 		{"a subscription to one source", "eventing: {}", "eventing: {subscriptions: [{eventType: order.created, source: /team/emitter}]}", "team/emitter"},
 		{"what a relay passes on", "eventing: {}", "eventing: {intents: [q]}", "team/relay"},
 	} {
@@ -184,7 +208,7 @@ func naive(all map[types.NamespacedName]*Agent, a *Agent) (lines []string) {
 		}
 		types := map[string]bool{}
 		for _, s := range b.Subscriptions {
-			types[s.Type] = types[s.Type] || (a.emits(s.Type) && (s.Source == "" || s.Source == a.Source))
+			types[s.Type] = types[s.Type] || (a.emits(s.Type) && (s.Source == "" || s.Source == a.Source) && consents(b, a, s.Type, false))
 		}
 		for eventType, yes := range types {
 			if yes && b.Source != a.Source {
@@ -193,12 +217,25 @@ func naive(all map[types.NamespacedName]*Agent, a *Agent) (lines []string) {
 		}
 	}
 	for _, f := range a.Forwards {
-		if b := all[f.Target]; b != nil && f.Target != a.Key && a.allows(f.Target.Namespace) && (f.Relay || b.Source != a.Source) {
+		if b := all[f.Target]; b != nil && f.Target != a.Key && a.allows(f.Target.Namespace) && (f.Relay || b.Source != a.Source) && consents(b, a, f.Type, f.Relay) {
 			lines = append(lines, fmt.Sprintf("forward %s to %s %t", f.Type, f.Target, f.Relay))
 		}
 	}
 	slices.Sort(lines)
 	return lines
+}
+
+// consents is the consent of an agent to a route from another, written out.
+func consents(target, sender *Agent, eventType string, relay bool) bool {
+	if target.Key.Namespace == sender.Key.Namespace || slices.Contains(target.Accepted, "*") || slices.Contains(target.Accepted, sender.Key.Namespace) {
+		return true
+	}
+	for _, s := range target.Subscriptions {
+		if !relay && s.Type == eventType && s.Source == sender.Source && s.Source == "/"+sender.Key.Namespace+"/"+sender.Key.Name {
+			return true
+		}
+	}
+	return false
 }
 
 func made(routes []Route, circles bool) (lines []string) {
@@ -323,6 +360,12 @@ func someAgent(random *rand.Rand) *Agent {
 		a.Allowed = []string{"*"}
 	case 1:
 		a.Allowed = []string{pick(namespaces)}
+	}
+	switch random.Intn(3) {
+	case 0:
+		a.Accepted = []string{"*"}
+	case 1:
+		a.Accepted = []string{pick(namespaces)}
 	}
 	return a
 }

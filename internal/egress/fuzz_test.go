@@ -1,4 +1,4 @@
-package guard
+package egress
 
 import (
 	"net/netip"
