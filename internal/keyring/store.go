@@ -19,7 +19,7 @@ import (
 
 // SecretName of the keyring, in the operator's namespace. It is shipped empty; the
 // first process that starts fills it.
-const SecretName = "knative-lambda-keyring" //nolint:gosec // a name
+const SecretName = "knative-lambda-keyring"
 
 // Store holds the keyring as the Secret has it now.
 type Store struct{ newest atomic.Pointer[Keyring] }
@@ -44,7 +44,7 @@ func Open(ctx context.Context, kube kubernetes.Interface, namespace string, chan
 	}
 	first, err := New(data)
 	if err != nil {
-		return nil, fmt.Errorf("Secret %s/%s: %w", namespace, SecretName, err)
+		return nil, fmt.Errorf("reading Secret %s/%s: %w", namespace, SecretName, err)
 	}
 	s := Static(first)
 	err = Watch(ctx, kube, namespace, SecretName, func(data map[string][]byte) error {

@@ -12,7 +12,7 @@ import (
 
 // SecretName of the keys, in the operator's namespace. It is shipped empty; the
 // controller fills it at its first start.
-const SecretName = "knative-lambda-signing" //nolint:gosec // a name
+const SecretName = "knative-lambda-signing"
 
 // Store holds the keys as the Secret has them now.
 type Store struct{ newest atomic.Pointer[Keys] }
@@ -36,7 +36,7 @@ func Open(ctx context.Context, kube kubernetes.Interface, namespace string) (*St
 	}
 	first, err := New(data)
 	if err != nil {
-		return nil, fmt.Errorf("Secret %s/%s: %w", namespace, SecretName, err)
+		return nil, fmt.Errorf("reading Secret %s/%s: %w", namespace, SecretName, err)
 	}
 	s := Static(first)
 	return s, keyring.Watch(ctx, kube, namespace, SecretName, func(data map[string][]byte) error {
