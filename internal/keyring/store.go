@@ -19,7 +19,7 @@ import (
 
 // SecretName of the keyring, in the operator's namespace. It is shipped empty; the
 // first process that starts fills it.
-const SecretName = "knative-lambda-keyring" //nolint:gosec // a name
+const SecretName = "knative-lambda-keyring"
 
 // Store holds the keyring as the Secret has it now.
 type Store struct{ newest atomic.Pointer[Keyring] }
@@ -44,34 +44,48 @@ func Open(ctx context.Context, kube kubernetes.Interface, namespace string, chan
 	}
 	first, err := New(data)
 	if err != nil {
-		return nil, fmt.Errorf("Secret %s/%s: %w", namespace, SecretName, err)
+		return nil, fmt.Errorf("reading Secret %s/%s: %w", namespace, SecretName, err)
 	}
 	s := Static(first)
-	factory := informers.NewSharedInformerFactoryWithOptions(kube, 0, informers.WithNamespace(namespace),
-		informers.WithTweakListOptions(func(o *metav1.ListOptions) {
-			o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, SecretName).String()
-		}))
-	update := func(obj any) {
-		secret, ok := obj.(*corev1.Secret)
-		if !ok || secret.Name != SecretName {
-			return
-		}
-		k, err := New(secret.Data)
+	err = Watch(ctx, kube, namespace, SecretName, func(data map[string][]byte) error {
+		k, err := New(data)
 		if err != nil {
-			logging.FromContext(ctx).Errorw("Invalid Secret; keeping the last valid keyring", "secret", SecretName, "error", err)
-			return
+			return err
 		}
 		if old := s.newest.Swap(k); !old.equal(k) && changed != nil {
 			changed()
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Watch calls apply with the data of a Secret after each change, until ctx ends. It logs
+// the error of data that apply refuses.
+func Watch(ctx context.Context, kube kubernetes.Interface, namespace, name string, apply func(map[string][]byte) error) error {
+	factory := informers.NewSharedInformerFactoryWithOptions(kube, 0, informers.WithNamespace(namespace),
+		informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+			o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()
+		}))
+	update := func(obj any) {
+		secret, ok := obj.(*corev1.Secret)
+		if !ok || secret.Name != name {
+			return
+		}
+		if err := apply(secret.Data); err != nil {
+			logging.FromContext(ctx).Errorw("Invalid Secret; keeping the last valid keys", "secret", name, "error", err)
 		}
 	}
 	if _, err := factory.Core().V1().Secrets().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: update, UpdateFunc: func(_, obj any) { update(obj) },
 	}); err != nil {
-		return nil, err
+		return err
 	}
 	factory.Start(ctx.Done())
-	return s, nil
+	return nil
 }
 
 func (k *Keyring) equal(other *Keyring) bool {

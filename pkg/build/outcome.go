@@ -38,6 +38,10 @@ const (
 	ReasonImagePull           = "BuilderImageUnavailable"
 	ReasonBuildFailed         = "BuildFailed"
 	ReasonSecretNotFound      = "SecretNotFound"
+	// ReasonImageNotConfirmed says that the registry does not have what a build reports.
+	ReasonImageNotConfirmed = "ImageNotConfirmed"
+	// ReasonBuildPodChanged says that a build pod does not run what its Job asks for.
+	ReasonBuildPodChanged = "BuildPodChanged"
 )
 
 // What to do about failures, whichever strategy met them.

@@ -45,7 +45,7 @@ func (m *Maker) credentials(ctx context.Context, r *Request) (*credentials, erro
 			return nil, &secretError{r.Namespace, name}
 		case apierrs.IsForbidden(err):
 			return nil, &source.InvalidError{Reason: source.ReasonAccessDenied,
-				Message: fmt.Sprintf("The operator may not read Secret %s in namespace %s: allow it to, or set spec.build.strategy to kaniko, whose pod reads it itself", name, r.Namespace)}
+				Message: fmt.Sprintf("The operator may not get Secret %s in namespace %s, with which it pushes and signs the image: give its ServiceAccount that right", name, r.Namespace)}
 		case err != nil:
 			return nil, fmt.Errorf("secret %s: %w", name, err)
 		}

@@ -27,6 +27,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
+	"github.com/brunovlucena/knative-lambda-operator/internal/signing"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
 )
 
@@ -202,8 +203,21 @@ func newMaker(s secrets) *Maker {
 			return &egress.ForbiddenError{Host: hostPort, Address: address, Reason: "not on the public Internet"}
 		}
 		return nil
-	}))
+	}), func() *signing.Keys { return keys })
 }
+
+// keys of the operator in these tests.
+var keys = func() *signing.Keys {
+	data, err := signing.Generate()
+	if err != nil {
+		panic(err)
+	}
+	k, err := signing.New(data)
+	if err != nil {
+		panic(err)
+	}
+	return k
+}()
 
 // makes makes the image, which has to be made and not found.
 func (w *world) makes(m *Maker, r *Request) v1.Hash {

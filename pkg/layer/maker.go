@@ -18,9 +18,11 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"golang.org/x/sync/errgroup"
 	"k8s.io/utils/clock"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
+	"github.com/brunovlucena/knative-lambda-operator/internal/signing"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
 )
 
@@ -57,6 +59,8 @@ type Request struct {
 type Maker struct {
 	secret    GetSecret
 	transport http.RoundTripper
+	// keys with which images are signed, as they are now.
+	keys func() *signing.Keys
 	// sessions with registries, by credentials.
 	sessions *cache[*session]
 	// images that others are made from, by credentials and reference.
@@ -81,11 +85,11 @@ const (
 	prepareTimeout = 2 * time.Minute
 )
 
-// NewMaker returns a Maker that reads credentials with secret and reaches registries
-// with dial.
-func NewMaker(secret GetSecret, clock clock.PassiveClock, dial egress.Dial) *Maker {
+// NewMaker returns a Maker that reads credentials with secret, reaches registries with
+// dial and signs with keys.
+func NewMaker(secret GetSecret, clock clock.PassiveClock, dial egress.Dial, keys func() *signing.Keys) *Maker {
 	return &Maker{
-		secret: secret, transport: egress.Transport(dial),
+		secret: secret, transport: egress.Transport(dial), keys: keys,
 		sessions: newCache[*session](clock, mostSession), images: newCache[*pulled](clock, mostImages),
 		layers: newCache[*layer](clock, mostLayers), places: newCache[name.Repository](clock, mostPlaces),
 	}
@@ -114,8 +118,8 @@ func (m *Maker) session(c *credentials) (*session, error) {
 	})
 }
 
-// Make makes the image and pushes it, unless the registry has it, which found
-// tells.
+// Make makes the image, pushes it and signs it. It does nothing, and returns found, if the
+// registry has the image with a signature of the operator for the namespace.
 func (m *Maker) Make(ctx context.Context, r *Request) (o build.Outcome, found bool) {
 	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
@@ -179,7 +183,10 @@ func (w *work) run(ctx context.Context) (v1.Hash, bool, error) {
 	var answered *transport.Error
 	switch d, err := w.puller.Head(ctx, ref); {
 	case err == nil:
-		return d.Digest, true, nil
+		// A tag alone proves nothing: somebody else may have pushed it.
+		if signed, err := w.signed(ctx, ref, d.Digest); signed || err != nil {
+			return d.Digest, signed, in(build.StepPush, err)
+		}
 	case !errors.As(err, &answered):
 		return v1.Hash{}, false, in(build.StepPush, err) // nobody there to push to
 	}
@@ -193,7 +200,11 @@ func (w *work) run(ctx context.Context) (v1.Hash, bool, error) {
 		return v1.Hash{}, false, in(build.StepBuild, err)
 	}
 	image := together(variants)
-	if err := w.pusher.Push(ctx, ref, image); err != nil {
+	digest, err := image.Digest()
+	if err != nil {
+		return v1.Hash{}, false, in(build.StepBuild, err)
+	}
+	if err := w.push(ctx, ref, image, digest); err != nil {
 		return v1.Hash{}, false, in(build.StepPush, err)
 	}
 	for _, v := range variants {
@@ -201,8 +212,16 @@ func (w *work) run(ctx context.Context) (v1.Hash, bool, error) {
 			return v1.Hash{}, false, err
 		}
 	}
-	digest, err := image.Digest()
-	return digest, false, err
+	return digest, false, nil
+}
+
+// push the image and its signature, at once: what the signature states is true before the
+// registry has the image.
+func (w *work) push(ctx context.Context, ref name.Reference, image pushable, digest v1.Hash) error {
+	group, pushing := errgroup.WithContext(ctx)
+	group.Go(func() error { return w.pusher.Push(pushing, ref, image) })
+	group.Go(func() error { return w.sign(pushing, ref, digest) })
+	return group.Wait()
 }
 
 func (w *work) parse(reference string) (name.Reference, error) {

@@ -105,8 +105,10 @@ func TestWhatIsPushed(t *testing.T) {
 		uploads, mounted int
 		from             string
 	}{
-		{"team", "1", 3, 1, "from=base"},           // the runtime, the code, the configuration; the base is mounted
-		{"other", "2", 2, 2, "from=team%2Fpython"}, // the runtime is in a repository of this registry by now
+		// The runtime, the code, the configuration, and the two blobs of the signature; the
+		// base is mounted.
+		{"team", "1", 5, 1, "from=base"},
+		{"other", "2", 4, 2, "from=team%2Fpython"}, // the runtime is in a repository of this registry by now
 	} {
 		nowhere(tt.namespace)
 		w.makes(m, w.request(tt.namespace, tt.tag))
@@ -127,7 +129,8 @@ func TestWhatIsPushed(t *testing.T) {
 			t.Errorf("%s for another image in the same repository, want what is known not asked again", a)
 		}
 	}
-	if len(w.asked) > 11 {
+	const forImage, forSignature = 11, 10
+	if len(w.asked) > forImage+forSignature {
 		t.Errorf("%d requests for another image in the same repository:\n%s", len(w.asked), strings.Join(w.asked, "\n"))
 	}
 }
@@ -160,8 +163,8 @@ func TestFound(t *testing.T) {
 	if !found || o.Digest != digest.String() {
 		t.Errorf("Make() = %+v, found %t, want %s found", o, found, digest)
 	}
-	if n := w.requests("/v2/team/"); n != 1 {
-		t.Errorf("%d requests for an image that is there, want one", n)
+	if n := w.requests("/v2/team/"); n != 2 {
+		t.Errorf("%d requests for an image that is there, want one for it and one for its signature", n)
 	}
 }
 

@@ -43,8 +43,12 @@ func outcome(err error) build.Outcome {
 		missing  *missingError
 		answered *transport.Error
 		guarded  *egress.ForbiddenError
+
+		unconfirmed *unconfirmedError
 	)
 	switch {
+	case errors.As(err, &unconfirmed):
+		o.Reason, o.Message = build.ReasonImageNotConfirmed, unconfirmed.Error()
 	case errors.As(err, &secret):
 		o.Reason, o.Message = build.ReasonSecretNotFound, secret.Error()
 	case errors.Is(err, errNeedsPod):
@@ -58,7 +62,7 @@ func outcome(err error) build.Outcome {
 	case o.Step == build.StepSource:
 		o.Reason, o.Message = source.ReasonUnreachable, err.Error()
 	case errors.As(err, &answered):
-		refused(&o, answered)
+		refused(&o, answered, err)
 	case errors.Is(err, context.DeadlineExceeded):
 		o.Message = "A registry did not answer within the build's timeout: " + err.Error()
 	}
@@ -66,7 +70,7 @@ func outcome(err error) build.Outcome {
 }
 
 // refused is what a registry's answer means for the step.
-func refused(o *build.Outcome, answered *transport.Error) {
+func refused(o *build.Outcome, answered *transport.Error, err error) {
 	push := o.Step == build.StepPush
 	var advice string
 	switch status := answered.StatusCode; {
@@ -84,5 +88,5 @@ func refused(o *build.Outcome, answered *transport.Error) {
 	default:
 		o.Reason, advice = build.ReasonBuildFailed, "The registry refused the image."
 	}
-	o.Message = advice + " " + answered.Error()
+	o.Message = advice + " " + err.Error()
 }

@@ -1,175 +1,275 @@
-// Package registry tells which images a registry has, in the background: a
-// reconcile never waits for one.
+// Package registry asks registries about images in the background: a reconcile never
+// waits for one.
 package registry
 
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net/http"
+	"maps"
 	"sync"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
-	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/fair"
 )
 
-// Checker tells whether registries have images.
+// Image is an image in a registry, as one namespace sees it.
+type Image struct {
+	// Namespace that asks.
+	Namespace string
+	// Reference of the image: a tag that is made from its content, or a digest.
+	Reference string
+	// PushSecret and PullSecret name Secrets of the namespace with credentials; empty is
+	// none.
+	PushSecret, PullSecret string
+	// Insecure registries speak plain HTTP.
+	Insecure bool
+}
+
+// Checker answers questions about images. The first time it only starts to ask and
+// returns ErrPending; the key is enqueued when the answer is there. What is known of an
+// image is known to the namespace that asked with these credentials, and to no other.
 type Checker interface {
-	// Check tells whether the registry has the reference, and its digest
-	// (sha256:…). The first time it only starts to find out and returns
-	// ErrPending; the key is enqueued when the answer is there. A reference
-	// that the registry does not have, or that could not be looked up, is
-	// ErrNotFound or wraps ErrUnavailable.
-	Check(key types.NamespacedName, reference string, insecure bool) (digest string, err error)
-	// Remember that the registry has the reference by now: who asks next need not
-	// wait.
-	Remember(reference, digest string)
-	// Forget that the registry did not have the reference: it may by now.
+	// Find returns the digest (sha256:…) of the image if the registry has it with a
+	// signature of the operator for this reference and namespace. Otherwise it returns
+	// ErrNotFound, or an error that wraps ErrUnavailable.
+	Find(key types.NamespacedName, image Image) (digest string, err error)
+	// Confirm makes sure that the reference has the digest that a build has reported, and
+	// signs it. The error is ErrPending or nil.
+	Confirm(key types.NamespacedName, image Image, digest string) (build.Outcome, error)
+	// Exists returns nil if the registry has the image, signed or not. Otherwise it
+	// returns the errors of Find.
+	Exists(key types.NamespacedName, image Image) error
+	// Forget drops the answer that the registry does not have the reference.
 	Forget(reference string)
-	// Lost says that the registry does not have the reference any more.
+	// Lost drops all answers on a reference that the registry does not have any more.
 	Lost(reference string)
 }
 
-// Errors of Check.
+// Asker asks registries, and waits for their answers. Its methods are those of Checker.
+type Asker interface {
+	Find(ctx context.Context, image Image) (digest string, err error)
+	Confirm(ctx context.Context, image Image, digest string) build.Outcome
+	Exists(ctx context.Context, image Image) error
+}
+
+// Errors of Find and Exists.
 var (
 	ErrPending     = errors.New("the registry is being asked")
-	ErrNotFound    = errors.New("the registry does not have the image")
+	ErrNotFound    = errors.New("the registry does not have the image with a signature of the operator")
 	ErrUnavailable = errors.New("the registry could not be asked")
 )
 
 // How long an answer is good for. An image by content never changes, but may be
-// deleted.
+// deleted. A build that could not be confirmed is asked about again after less than the
+// shortest delay between two attempts.
 const (
-	foundFor    = 10 * time.Minute
-	notFoundFor = 30 * time.Second
-	timeout     = 10 * time.Second
-	parallel    = 16
+	foundFor       = 10 * time.Minute
+	notFoundFor    = 30 * time.Second
+	unconfirmedFor = time.Second
 )
 
-// Resolver is a Checker over HTTP.
+// How long one question may take, and how many are asked at once.
+const (
+	timeout              = 10 * time.Second
+	confirmTimeout       = 30 * time.Second
+	parallel             = 16
+	parallelPerNamespace = 4
+)
+
+type kind int
+
+const (
+	find kind = iota
+	confirm
+	exists
+)
+
+// question is what makes two questions one.
+type question struct {
+	kind
+	Image
+	digest string // of confirm
+}
+
+type answer struct {
+	digest  string
+	outcome build.Outcome
+	err     error
+}
+
+// Resolver is a Checker.
 type Resolver struct {
 	enqueue func(types.NamespacedName)
 	clock   clock.PassiveClock
-	slots   chan struct{}
-	reach   http.RoundTripper
+	asker   Asker
 
 	mu      sync.Mutex
-	results map[string]*result
+	results map[question]*result
+	// confirming are the images that are being confirmed: who looks for one waits.
+	confirming map[Image]*result
+	line       fair.Line[question]
+	running    map[string]int // by namespace
+	total      int
 }
 
 type result struct {
+	answer
 	pending bool
-	digest  string
-	err     error
 	expires time.Time
 	waiting map[types.NamespacedName]struct{}
 }
 
-// NewResolver returns a Resolver that calls enqueue when an answer is there, and reaches
-// registries with dial.
-func NewResolver(enqueue func(types.NamespacedName), clock clock.PassiveClock, dial egress.Dial) *Resolver {
-	return &Resolver{enqueue: enqueue, clock: clock, slots: make(chan struct{}, parallel), reach: egress.Transport(dial), results: map[string]*result{}}
+// NewResolver returns a Resolver that calls enqueue when an answer is there.
+func NewResolver(asker Asker, enqueue func(types.NamespacedName), clock clock.PassiveClock) *Resolver {
+	return &Resolver{enqueue: enqueue, clock: clock, asker: asker,
+		results: map[question]*result{}, confirming: map[Image]*result{}, running: map[string]int{}}
 }
 
-// Check implements Checker.
-func (r *Resolver) Check(key types.NamespacedName, reference string, insecure bool) (string, error) {
+// Find implements Checker.
+func (r *Resolver) Find(key types.NamespacedName, image Image) (string, error) {
+	a, err := r.ask(key, question{kind: find, Image: image})
+	if err != nil {
+		return "", err
+	}
+	return a.digest, a.err
+}
+
+// Confirm implements Checker.
+func (r *Resolver) Confirm(key types.NamespacedName, image Image, digest string) (build.Outcome, error) {
+	a, err := r.ask(key, question{kind: confirm, Image: image, digest: digest})
+	return a.outcome, err
+}
+
+// Exists implements Checker.
+func (r *Resolver) Exists(key types.NamespacedName, image Image) error {
+	a, err := r.ask(key, question{kind: exists, Image: image})
+	if err != nil {
+		return err
+	}
+	return a.err
+}
+
+// ask returns the answer, or ErrPending.
+func (r *Resolver) ask(key types.NamespacedName, q question) (answer, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	known := r.results[reference]
+	known := r.results[q]
+	if now := r.confirming[q.Image]; now != nil && q.kind == find {
+		known = now
+	}
 	switch {
 	case known != nil && known.pending:
 		known.waiting[key] = struct{}{}
-		return "", ErrPending
+		return answer{}, ErrPending
 	case known != nil && r.clock.Now().Before(known.expires):
-		return known.digest, known.err
+		return known.answer, nil
 	}
 	r.expire()
 	fresh := &result{pending: true, waiting: map[types.NamespacedName]struct{}{key: {}}}
-	r.results[reference] = fresh
-	go r.resolve(reference, insecure, fresh)
-	return "", ErrPending
+	r.results[q] = fresh
+	if q.kind == confirm {
+		r.confirming[q.Image] = fresh
+	}
+	r.line.Join(q, q.Namespace)
+	r.start()
+	return answer{}, ErrPending
 }
 
-// Remember implements Checker. An answer that is on its way is of before.
-func (r *Resolver) Remember(reference, digest string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.results[reference] = &result{digest: digest, expires: r.clock.Now().Add(foundFor)}
+// start asks the questions of those whose turn it is.
+func (r *Resolver) start() {
+	for r.total < parallel {
+		q, ok := r.line.Next(r.running, parallelPerNamespace)
+		if !ok {
+			return
+		}
+		r.total++
+		r.running[q.Namespace]++
+		go r.resolve(q, r.results[q])
+	}
 }
 
 // Forget implements Checker.
 func (r *Resolver) Forget(reference string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if known := r.results[reference]; known != nil && !known.pending && known.err != nil {
-		delete(r.results, reference)
-	}
+	r.drop(func(q question, known *result) bool { return q.Reference == reference && known.err != nil })
 }
 
 // Lost implements Checker.
 func (r *Resolver) Lost(reference string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if known := r.results[reference]; known != nil && !known.pending {
-		delete(r.results, reference)
-	}
+	r.drop(func(q question, _ *result) bool { return q.Reference == reference })
 }
 
-// expire drops answers that are no longer good, so that the map stays as small
-// as what is asked.
+// expire drops answers that are no longer good, so that the map stays as small as what is
+// asked.
 func (r *Resolver) expire() {
 	now := r.clock.Now()
-	for reference, known := range r.results {
-		if !known.pending && now.After(known.expires) {
-			delete(r.results, reference)
-		}
-	}
+	maps.DeleteFunc(r.results, func(_ question, known *result) bool { return !known.pending && now.After(known.expires) })
 }
 
-func (r *Resolver) resolve(reference string, insecure bool, to *result) {
-	r.slots <- struct{}{}
-	defer func() { <-r.slots }()
-	digest, err := r.head(reference, insecure)
+func (r *Resolver) drop(chosen func(question, *result) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	maps.DeleteFunc(r.results, func(q question, known *result) bool { return !known.pending && chosen(q, known) })
+}
+
+func (r *Resolver) resolve(q question, to *result) {
+	a, goodFor := r.answer(q)
 
 	r.mu.Lock()
-	to.pending, to.digest, to.err = false, digest, err
-	to.expires = r.clock.Now().Add(foundFor)
-	if err != nil {
-		to.expires = r.clock.Now().Add(notFoundFor)
+	to.answer, to.pending, to.expires = a, false, r.clock.Now().Add(goodFor)
+	if q.kind == confirm {
+		delete(r.confirming, q.Image)
+		if a.outcome.Succeeded() {
+			// Who looks for it next need not ask. An answer that is on its way is of before.
+			r.found(q.Image, a.outcome.Digest)
+		}
 	}
 	waiting := to.waiting
 	to.waiting = nil
+	r.total--
+	if r.running[q.Namespace]--; r.running[q.Namespace] == 0 {
+		delete(r.running, q.Namespace)
+	}
+	r.start()
 	r.mu.Unlock()
 	for key := range waiting {
 		r.enqueue(key)
 	}
 }
 
-func (r *Resolver) head(reference string, insecure bool) (string, error) {
-	var options []name.Option
-	if insecure {
-		options = append(options, name.Insecure)
+// found notes that the registry has the image. Who waits for an older question is
+// enqueued by its answer.
+func (r *Resolver) found(image Image, digest string) {
+	q := question{kind: find, Image: image}
+	if known := r.results[q]; known == nil || !known.pending {
+		r.results[q] = &result{answer: answer{digest: digest}, expires: r.clock.Now().Add(foundFor)}
 	}
-	ref, err := name.ParseReference(reference, options...)
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// answer asks the registry, and says how long its answer is good for.
+func (r *Resolver) answer(q question) (answer, time.Duration) {
+	within := timeout
+	if q.kind == confirm {
+		within = confirmTimeout
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
-	descriptor, err := remote.Head(ref, remote.WithContext(ctx), remote.WithTransport(r.reach), remote.WithAuthFromKeychain(authn.DefaultKeychain))
-	var answered *transport.Error
-	switch {
-	case errors.As(err, &answered) && answered.StatusCode == http.StatusNotFound:
-		return "", ErrNotFound
-	case err != nil:
-		return "", fmt.Errorf("%w: %w", ErrUnavailable, err)
+	var a answer
+	switch q.kind {
+	case confirm:
+		if a.outcome = r.asker.Confirm(ctx, q.Image, q.digest); !a.outcome.Succeeded() {
+			return a, unconfirmedFor
+		}
+	case exists:
+		a.err = r.asker.Exists(ctx, q.Image)
+	default:
+		a.digest, a.err = r.asker.Find(ctx, q.Image)
 	}
-	return descriptor.Digest.String(), nil
+	if a.err != nil {
+		return a, notFoundFor
+	}
+	return a, foundFor
 }

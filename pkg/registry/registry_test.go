@@ -1,84 +1,84 @@
 package registry
 
 import (
+	"context"
 	"errors"
-	"io"
-	"log"
-	"net"
-	"net/http"
-	"net/http/httptest"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"testing"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/registry"
-	"github.com/google/go-containerregistry/pkg/v1/random"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
 )
 
 var (
 	one = types.NamespacedName{Namespace: "n", Name: "one"}
 	two = types.NamespacedName{Namespace: "n", Name: "two"}
+
+	image = Image{Namespace: "n", Reference: "r.test/n/python:1"}
 )
 
-// server is a registry that counts questions for manifests; hold, if not nil,
-// keeps them waiting until it is closed.
-type server struct {
-	*httptest.Server
-	asked atomic.Int32
+// asker is a registry that answers when the test lets it.
+type asker struct {
+	mu sync.Mutex
+	// images by namespace, credentials and reference.
+	images  map[Image]string
+	outcome build.Outcome
+	asked   map[string]int // by namespace
+	// hold keeps questions waiting until it is closed.
+	hold chan struct{}
 }
 
-func newServer(t *testing.T, hold chan struct{}, status int) (s *server, host string) {
-	t.Helper()
-	s = &server{}
-	actual := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
-	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodHead && strings.Contains(r.URL.Path, "/manifests/") {
-			s.asked.Add(1)
-			if hold != nil {
-				<-hold
-			}
-			if status != 0 {
-				w.WriteHeader(status)
-				return
-			}
-		}
-		actual.ServeHTTP(w, r)
-	}))
-	t.Cleanup(s.Close)
-	return s, strings.TrimPrefix(s.URL, "http://")
+func (a *asker) Find(_ context.Context, i Image) (string, error) {
+	a.wait(i)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	digest, ok := a.images[i]
+	if !ok {
+		return "", ErrNotFound
+	}
+	return digest, nil
 }
 
-// push makes a random image there and returns its digest.
-func push(t *testing.T, reference string) string {
-	t.Helper()
-	image, err := random.Image(64, 1)
-	if err != nil {
-		t.Fatal(err)
+func (a *asker) Exists(ctx context.Context, i Image) error {
+	_, err := a.Find(ctx, i)
+	return err
+}
+
+func (a *asker) Confirm(_ context.Context, i Image, _ string) build.Outcome {
+	a.wait(i)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.outcome
+}
+
+func (a *asker) wait(i Image) {
+	a.mu.Lock()
+	if a.asked == nil {
+		a.asked = map[string]int{}
 	}
-	ref, err := name.ParseReference(reference, name.Insecure)
-	if err != nil {
-		t.Fatal(err)
+	a.asked[i.Namespace]++
+	hold := a.hold
+	a.mu.Unlock()
+	if hold != nil {
+		<-hold
 	}
-	if err := remote.Write(ref, image); err != nil {
-		t.Fatal(err)
-	}
-	digest, err := image.Digest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return digest.String()
+}
+
+func (a *asker) count(namespace string) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.asked[namespace]
 }
 
 // resolver whose answers arrive in the channel.
-func resolver() (*Resolver, chan types.NamespacedName, *clocktesting.FakePassiveClock) {
-	answers := make(chan types.NamespacedName, 10)
+func resolver(a *asker) (*Resolver, chan types.NamespacedName, *clocktesting.FakePassiveClock) {
+	answers := make(chan types.NamespacedName, 100)
 	clock := clocktesting.NewFakePassiveClock(time.Unix(1000, 0))
-	return NewResolver(func(k types.NamespacedName) { answers <- k }, clock, (&net.Dialer{}).DialContext), answers, clock
+	return NewResolver(a, func(k types.NamespacedName) { answers <- k }, clock), answers, clock
 }
 
 func await(t *testing.T, answers chan types.NamespacedName) types.NamespacedName {
@@ -87,114 +87,161 @@ func await(t *testing.T, answers chan types.NamespacedName) types.NamespacedName
 	case k := <-answers:
 		return k
 	case <-time.After(time.Minute):
-		t.Fatal("nobody was told of an answer")
+		t.Fatal("no key was enqueued")
 		return types.NamespacedName{}
 	}
 }
 
-func TestCheck(t *testing.T) {
-	_, host := newServer(t, nil, 0)
-	_, refusing := newServer(t, nil, http.StatusUnauthorized)
-	_, broken := newServer(t, nil, http.StatusForbidden)
-	gone, goneHost := newServer(t, nil, 0)
-	gone.Close()
-	digest := push(t, host+"/team/python:here")
-	for _, tt := range []struct {
-		reference string
-		digest    string
-		err       error
-	}{
-		{host + "/team/python:here", digest, nil},
-		{host + "/team/python:elsewhere", "", ErrNotFound},
-		{host + "/nobody/python:here", "", ErrNotFound},
-		{refusing + "/team/python:here", "", ErrUnavailable},
-		{broken + "/team/python:here", "", ErrUnavailable},
-		{goneHost + "/team/python:here", "", ErrUnavailable},
-		{"NO REFERENCE", "", ErrUnavailable},
-	} {
-		r, answers, _ := resolver()
-		if _, err := r.Check(one, tt.reference, true); !errors.Is(err, ErrPending) {
-			t.Errorf("%s: the first answer is %v, want that it is pending", tt.reference, err)
-		}
-		if k := await(t, answers); k != one {
-			t.Errorf("%s: %s is told, want %s", tt.reference, k, one)
-		}
-		if got, err := r.Check(one, tt.reference, true); got != tt.digest || !errors.Is(err, tt.err) {
-			t.Errorf("Check(%s) = %q, %v, want %q, %v", tt.reference, got, err, tt.digest, tt.err)
-		}
+func pending(t *testing.T, err error) {
+	t.Helper()
+	if !errors.Is(err, ErrPending) {
+		t.Fatalf("%v, want that the registry is being asked", err)
 	}
 }
 
-// TestAskedOnce: whoever asks meanwhile waits for the same answer, and it is good
-// for some time.
+// TestAskedOnce: whoever asks meanwhile waits for the same answer, and it is good for
+// some time.
 func TestAskedOnce(t *testing.T) {
-	hold := make(chan struct{})
-	s, host := newServer(t, hold, 0)
-	reference := host + "/team/python:absent"
-	r, answers, clock := resolver()
+	a := &asker{hold: make(chan struct{})}
+	r, answers, clock := resolver(a)
 	for _, k := range []types.NamespacedName{one, two, one} {
-		if _, err := r.Check(k, reference, true); !errors.Is(err, ErrPending) {
-			t.Errorf("Check() = %v, want that it is pending", err)
-		}
+		_, err := r.Find(k, image)
+		pending(t, err)
 	}
-	close(hold)
-	told := map[types.NamespacedName]bool{await(t, answers): true, await(t, answers): true}
-	if !told[one] || !told[two] {
-		t.Errorf("told of the answer: %v, want both that have asked", told)
+	close(a.hold)
+	enqueued := map[types.NamespacedName]bool{await(t, answers): true, await(t, answers): true}
+	if !enqueued[one] || !enqueued[two] {
+		t.Errorf("enqueued %v, want both that have asked", enqueued)
 	}
 	clock.SetTime(clock.Now().Add(notFoundFor - time.Second))
-	if _, err := r.Check(two, reference, true); !errors.Is(err, ErrNotFound) {
-		t.Errorf("Check() = %v before the answer has expired", err)
+	if _, err := r.Find(two, image); !errors.Is(err, ErrNotFound) {
+		t.Errorf("Find() = %v before the answer has expired", err)
 	}
-	if n := s.asked.Load(); n != 1 {
+	if n := a.count("n"); n != 1 {
 		t.Errorf("the registry was asked %d times, want once", n)
 	}
 	clock.SetTime(clock.Now().Add(2 * time.Second))
-	if _, err := r.Check(two, reference, true); !errors.Is(err, ErrPending) {
-		t.Errorf("Check() = %v after the answer has expired, want that it is asked again", err)
-	}
+	_, err := r.Find(two, image)
+	pending(t, err)
 	await(t, answers)
-	if n := s.asked.Load(); n != 2 {
-		t.Errorf("the registry was asked %d times, want twice", n)
+	if n := a.count("n"); n != 2 {
+		t.Errorf("the registry was asked %d times, want again after the answer has expired", n)
 	}
 }
 
-func TestForgetAndRemember(t *testing.T) {
-	s, host := newServer(t, nil, 0)
-	reference := host + "/team/python:later"
-	r, answers, _ := resolver()
+// TestKnownToWhoAsked: what one namespace knows of an image, with its credentials, no
+// other knows.
+func TestKnownToWhoAsked(t *testing.T) {
+	confirmed := Image{Namespace: "n", Reference: "r.test/shared:1", PushSecret: "push"}
+	a := &asker{outcome: build.Outcome{Digest: "sha256:1"}}
+	r, answers, _ := resolver(a)
+	_, err := r.Confirm(one, confirmed, "sha256:1")
+	pending(t, err)
+	await(t, answers)
+	if digest, err := r.Find(two, confirmed); err != nil || digest != "sha256:1" {
+		t.Errorf("Find() = %q, %v, want what the same namespace has confirmed", digest, err)
+	}
+	for name, change := range map[string]func(*Image){
+		"another namespace":   func(i *Image) { i.Namespace = "other" },
+		"another push Secret": func(i *Image) { i.PushSecret = "mine" },
+		"no push Secret":      func(i *Image) { i.PushSecret = "" },
+		"a pull Secret":       func(i *Image) { i.PullSecret = "pull" },
+	} {
+		other := confirmed
+		change(&other)
+		k := types.NamespacedName{Namespace: other.Namespace, Name: "f"}
+		if _, err := r.Find(k, other); !errors.Is(err, ErrPending) {
+			t.Errorf("%s: Find() = %v, want that the registry is asked", name, err)
+		}
+		await(t, answers)
+		if _, err := r.Find(k, other); !errors.Is(err, ErrNotFound) {
+			t.Errorf("%s: Find() = %v, want what the registry says", name, err)
+		}
+	}
+}
+
+// TestConfirm: another digest is another question, a failure is asked again soon, and
+// who looks for an image that is being confirmed waits for that.
+func TestConfirm(t *testing.T) {
+	a := &asker{outcome: build.Outcome{Reason: build.ReasonRegistryUnreachable}, hold: make(chan struct{})}
+	r, answers, clock := resolver(a)
+	_, err := r.Confirm(one, image, "sha256:1")
+	pending(t, err)
+	_, err = r.Find(two, image)
+	pending(t, err)
+	close(a.hold)
+	if first, second := await(t, answers), await(t, answers); first == second {
+		t.Errorf("%s was enqueued twice, want both", first)
+	}
+	if o, err := r.Confirm(one, image, "sha256:1"); err != nil || o.Reason != build.ReasonRegistryUnreachable {
+		t.Errorf("Confirm() = %+v, %v, want the failure", o, err)
+	}
+	clock.SetTime(clock.Now().Add(unconfirmedFor))
+	a.mu.Lock()
+	a.outcome = build.Outcome{Digest: "sha256:1"}
+	a.mu.Unlock()
+	_, err = r.Confirm(one, image, "sha256:1")
+	pending(t, err)
+	await(t, answers)
+	if o, err := r.Confirm(one, image, "sha256:1"); err != nil || o.Digest != "sha256:1" {
+		t.Errorf("Confirm() = %+v, %v, want it confirmed", o, err)
+	}
+	_, err = r.Confirm(one, image, "sha256:2")
+	pending(t, err)
+	await(t, answers)
+}
+
+func TestForgetAndLost(t *testing.T) {
+	a := &asker{images: map[Image]string{}}
+	r, answers, _ := resolver(a)
 	ask := func() {
 		t.Helper()
-		if _, err := r.Check(one, reference, true); !errors.Is(err, ErrPending) {
-			t.Fatalf("Check() = %v, want that it is asked", err)
-		}
+		_, err := r.Find(one, image)
+		pending(t, err)
 		await(t, answers)
 	}
 	ask()
-	digest := push(t, reference)
-	s.asked.Store(1) // pushing asks too
-	if _, err := r.Check(one, reference, true); !errors.Is(err, ErrNotFound) {
-		t.Errorf("Check() = %v, want the answer of before", err)
+	a.images[image] = "sha256:1"
+	if _, err := r.Find(one, image); !errors.Is(err, ErrNotFound) {
+		t.Errorf("Find() = %v, want the answer of before", err)
 	}
-	r.Forget(reference)
+	r.Forget(image.Reference)
 	ask()
-	r.Forget(reference) // what is there is not forgotten, unless it is lost
-	if got, err := r.Check(one, reference, true); got != digest || err != nil {
-		t.Errorf("Check() = %q, %v, want %q", got, err, digest)
+	r.Forget(image.Reference) // what is there is not forgotten, unless it is lost
+	if got, err := r.Find(one, image); got != "sha256:1" || err != nil {
+		t.Errorf("Find() = %q, %v, want what is there", got, err)
 	}
-
-	r.Lost(reference)
+	r.Lost(image.Reference)
 	ask()
-	if n := s.asked.Load(); n != 3 {
-		t.Errorf("the registry was asked %d times, want again after what it had was lost", n)
+	pending(t, r.Exists(one, image)) // another question
+	await(t, answers)
+	if err := r.Exists(one, image); err != nil {
+		t.Errorf("Exists() = %v, want that it is there", err)
 	}
+}
 
-	other := host + "/team/python:built"
-	r.Remember(other, "sha256:abc")
-	if got, err := r.Check(two, other, true); got != "sha256:abc" || err != nil {
-		t.Errorf("Check() = %q, %v, want what is remembered", got, err)
+// TestQuestionsAreFair: a namespace whose registry does not answer leaves room for
+// others.
+func TestQuestionsAreFair(t *testing.T) {
+	a := &asker{hold: make(chan struct{})}
+	r, answers, _ := resolver(a)
+	for n := range 3 * parallel {
+		_, err := r.Find(types.NamespacedName{Namespace: "crowd", Name: "f"}, Image{Namespace: "crowd", Reference: strings.Repeat("x", n+1)})
+		pending(t, err)
 	}
-	if n := s.asked.Load(); n != 3 {
-		t.Errorf("the registry was asked %d times, want not for what is remembered", n)
+	_, err := r.Find(one, image)
+	pending(t, err)
+	for deadline := time.Now().Add(time.Minute); a.count("n") == 0; {
+		if time.Now().After(deadline) {
+			t.Fatal("one namespace's registry keeps all others waiting")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if n := a.count("crowd"); n > parallelPerNamespace {
+		t.Errorf("%d questions of one namespace at once, want at most %d", n, parallelPerNamespace)
+	}
+	close(a.hold)
+	for range 3*parallel + 1 {
+		await(t, answers)
 	}
 }

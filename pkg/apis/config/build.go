@@ -45,6 +45,9 @@ type Build struct {
 	RetryDelay time.Duration
 	// InsecureRegistries speak plain HTTP, host[:port] each.
 	InsecureRegistries sets.Set[string]
+	// RegistryAliases are registries, host[:port] each, by other names that functions may
+	// call them.
+	RegistryAliases Aliases
 	// PushSecret names a Secret of type kubernetes.io/dockerconfigjson in the
 	// function's namespace with which images are pushed, unless the function
 	// names one.
@@ -124,6 +127,9 @@ func NewBuildFromConfigMap(cm *corev1.ConfigMap) (*Build, error) {
 	p.integer("max-attempts", &b.MaxAttempts, 1, 20)
 	p.duration("retry-delay", &b.RetryDelay, time.Second, time.Hour)
 	p.list("insecure-registries", &insecure, registryHost)
+	var aliases []string
+	p.list("registry-aliases", &aliases, b.parseAlias)
+	p.fail("registry-aliases", b.checkAliases())
 	p.text("push-secret", &b.PushSecret, secretName)
 	p.text("kueue-queue", &b.KueueQueue, queueName)
 	p.duration("failed-build-ttl", &b.FailedBuildTTL, 0, 7*24*time.Hour)

@@ -8,6 +8,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/approval"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
@@ -56,16 +57,17 @@ func FuzzControl(f *testing.F) {
 	agent := &v1alpha1.LambdaAgent{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "bruno"}}
 	agent.Spec.Permissions = &v1alpha1.PermissionsSpec{EventControls: &v1alpha1.EventControls{AllowEventDisable: true,
 		ControlEventTypes: []string{"io.example.alarm"}, AllowedControlSources: []string{"/guard", "/guards/*"}}}
+	h := &Handler{Config: config.DefaultEvents}
 	f.Fuzz(func(t *testing.T, eventType, source string, data []byte) {
 		start := time.Now()
-		c, err := controlled(agent, posted(eventType, source, "", data))
+		c, err := h.controlled(agent, posted(eventType, source, "", data))
 		if took := time.Since(start); took > maxTime {
 			t.Errorf("it takes %s", took)
 		}
 		if err != nil {
 			return
 		}
-		if !agent.Spec.ActiveControls().Allows(eventType, source) {
+		if !agent.Controls(config.DefaultEvents()).Allows(eventType, source) {
 			t.Errorf("an event of type %q from %q is let in", eventType, source)
 		}
 		if d, err := time.ParseDuration(c.Duration); c.Duration != "" && (err != nil || d <= 0 || d > maxWithdrawal || c.Action != events.PermissionWithdraw) {

@@ -34,7 +34,12 @@ func (r *Reconciler) reconcileBuild(ctx context.Context, p *pass) pkgreconciler.
 		return r.cancelBuilds(ctx, p, "")
 	}
 	b, err := desiredBuild(p)
-	if err != nil {
+	var notAllowed *v1alpha1.RepositoryNotAllowedError
+	switch {
+	case errors.As(err, &notAllowed):
+		p.Status.MarkBuildFailed(v1alpha1.ReasonRepositoryNotAllowed, "spec.build: "+err.Error())
+		return r.cancelBuilds(ctx, p, "")
+	case err != nil:
 		p.Status.MarkBuildFailed(v1alpha1.ReasonInvalidConfiguration, err.Error())
 		return controller.NewPermanentError(err)
 	}
@@ -77,10 +82,16 @@ func (r *Reconciler) cancelBuild(ctx context.Context, p *pass) pkgreconciler.Eve
 	return r.cancelBuilds(ctx, p, "")
 }
 
-// findOrStart asks the registry for the image and builds it where it is not
-// there, unless another function does just now.
+// registryImage is the image of a build, as the function's namespace sees it.
+func registryImage(p *pass, b *resources.Build) registry.Image {
+	return registry.Image{Namespace: p.Namespace, Reference: b.Reference, Insecure: p.cfg.Build.Insecure(b.Registry),
+		PushSecret: resources.PushSecret(p.LambdaFunction, p.cfg.Build), PullSecret: p.Spec.Build.ImagePullSecret}
+}
+
+// findOrStart asks the registry for the image, signed by the operator, and builds it
+// where it is not there, unless another function does just now.
 func (r *kaniko) findOrStart(ctx context.Context, p *pass, b *resources.Build) pkgreconciler.Event {
-	switch digest, err := r.registry.Check(key(p), b.Reference, p.cfg.Build.Insecure(b.Registry)); {
+	switch digest, err := r.registry.Find(key(p), registryImage(p, b)); {
 	case errors.Is(err, registry.ErrPending):
 		p.Status.MarkBuildPending(v1alpha1.ReasonCheckingRegistry, "Asking the registry whether it has "+b.Reference+".")
 		return nil // the answer enqueues

@@ -27,6 +27,7 @@ import (
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
 	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
+	"github.com/brunovlucena/knative-lambda-operator/internal/signing"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
@@ -84,7 +85,11 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	dial := egress.Dialer(func(hostPort string, address netip.Addr) error {
 		return permitRegistry(store.Load(), hostPort, address)
 	})
-	maker := layer.NewMaker(secretReader(r.kube), r.clock, dial)
+	signer, err := signing.Open(ctx, r.kube, system.Namespace())
+	if err != nil {
+		logging.FromContext(ctx).Fatalw("Failed to open the signing keys", "error", err)
+	}
+	maker := layer.NewMaker(secretReader(r.kube), r.clock, dial, signer.Keys)
 	resync = func(name string, _ any) {
 		impl.FilteredGlobalResync(concerns(name), functions.Informer())
 		if name != config.DefaultsConfigName {
@@ -108,7 +113,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	r.sources = sources
 	go sources.Run(ctx)
 	layers := layer.NewBackground(maker, impl.EnqueueKey, r.clock)
-	resolver := registry.NewResolver(impl.EnqueueKey, r.clock, dial)
+	resolver := registry.NewResolver(maker, impl.EnqueueKey, r.clock)
 	r.layers, r.registry, r.tracker = layers, resolver, impl.Tracker
 	r.slots = newSlots(impl.EnqueueKey, func() ([]*batchv1.Job, error) { return activeJobs(r.jobs) }, r.clock)
 	if err := measureLines(r.slots, layers); err != nil {

@@ -18,17 +18,11 @@ import (
 
 // desiredBuild is the build of the newest spec.
 func desiredBuild(p *pass) (*resources.Build, error) {
-	cfg, spec := p.cfg.Build, &p.Spec
-	b := &resources.Build{Registry: spec.Build.Registry, Repository: spec.Build.Repository, Language: p.language, Files: p.files, Source: p.resolved}
-	if b.Registry == "" {
-		b.Registry = cfg.Registry
+	to, err := p.Spec.Build.Destination(p.cfg.Build, config.RepositoryData{Namespace: p.Namespace, Name: p.Name, Language: p.Spec.Runtime.Language})
+	if err != nil {
+		return nil, err
 	}
-	if b.Repository == "" {
-		var err error
-		if b.Repository, err = cfg.Repository(config.RepositoryData{Namespace: p.Namespace, Name: p.Name, Language: spec.Runtime.Language}); err != nil {
-			return nil, err
-		}
-	}
+	b := &resources.Build{Registry: to.Registry, Repository: to.Repository, Language: p.language, Files: p.files, Source: p.resolved}
 	if err := desiredInput(p, b); err != nil {
 		return nil, err
 	}

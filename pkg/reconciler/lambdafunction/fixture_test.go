@@ -85,14 +85,23 @@ func (s configStore) ToContext(ctx context.Context) context.Context {
 
 // answer is what the registry says to whoever asks.
 type answer struct {
-	digest string
-	err    error
+	digest    string
+	err       error
+	confirmed func() (build.Outcome, error)
 }
 
-func (a answer) Check(types.NamespacedName, string, bool) (string, error) { return a.digest, a.err }
-func (answer) Remember(string, string)                                    {}
-func (answer) Forget(string)                                              {}
-func (answer) Lost(string)                                                {}
+func (a answer) Find(types.NamespacedName, registry.Image) (string, error) { return a.digest, a.err }
+func (a answer) Exists(types.NamespacedName, registry.Image) error         { return a.err }
+func (answer) Forget(string)                                               {}
+func (answer) Lost(string)                                                 {}
+
+// Confirm says what the registry has of what a build has pushed: by default, that.
+func (a answer) Confirm(_ types.NamespacedName, _ registry.Image, digest string) (build.Outcome, error) {
+	if a.confirmed == nil {
+		return build.Outcome{Digest: digest}, nil
+	}
+	return a.confirmed()
+}
 
 // addresses resolves URLs only: there is no Service, and of other kinds nothing is
 // known.
@@ -361,6 +370,7 @@ func pod(j *batchv1.Job, phase corev1.PodPhase, kaniko *corev1.ContainerStateTer
 	p := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: j.Namespace, Name: j.Name + "-x", Labels: map[string]string{batchv1.JobNameLabel: j.Name},
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(j, batchv1.SchemeGroupVersion.WithKind("Job"))}},
+		Spec:   *j.Spec.Template.Spec.DeepCopy(),
 		Status: corev1.PodStatus{Phase: phase},
 	}
 	if kaniko != nil {

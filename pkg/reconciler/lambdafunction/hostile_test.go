@@ -142,7 +142,11 @@ func valid(ctx context.Context, t *testing.T, what string, f *v1alpha1.LambdaFun
 func written(t *testing.T, f *v1alpha1.LambdaFunction) (all []clientgotesting.Action) {
 	t.Helper()
 	brokers := []runtime.Object{broker("default"), broker(ltesting.Marker)}
-	for registry, there := range map[answer][]runtime.Object{absent: nil, present: brokers} {
+	for found, there := range map[bool][]runtime.Object{false: nil, true: brokers} {
+		registry := absent
+		if found {
+			registry = present
+		}
 		ctx := in(registry, func(s *rowSettings) { s.sources = anything{} })
 		w := ltesting.NewWorld(ctx, t, newReconciler, append(there, f.DeepCopy())...)
 		for range 3 {

@@ -2,6 +2,7 @@ package lambdafunction
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,6 +24,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/child"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/registry"
 )
 
 func (r *Reconciler) jobSet(namespace string) child.Set[*batchv1.Job] {
@@ -56,7 +58,7 @@ func (r *kaniko) reconcile(ctx context.Context, p *pass, b *resources.Build) pkg
 	if err != nil {
 		return err
 	}
-	outcome, ended := r.outcome(job, pod)
+	outcome, ended := r.outcome(p, b, job, pod)
 	if suspended(job) {
 		// Kueue has not let it begin, or has taken it back: its pod says nothing.
 		p.Status.MarkBuildPending(v1alpha1.ReasonQueued, fmt.Sprintf("Kueue's queue %q has not admitted Job %s.", job.Labels[lambda.KueueQueueLabelKey], b.Name))
@@ -68,10 +70,24 @@ func (r *kaniko) reconcile(ctx context.Context, p *pass, b *resources.Build) pkg
 		}
 		return r.cancelBuilds(ctx, p, b.Name)
 	}
+	if outcome.Succeeded() {
+		confirmed, err := r.registry.Confirm(key(p), registryImage(p, b), outcome.Digest)
+		switch {
+		case errors.Is(err, registry.ErrPending):
+			p.Status.MarkBuildPending(v1alpha1.ReasonConfirmingImage, "Asking the registry whether "+b.Reference+" is what the build has pushed, and signing it.")
+			return r.cancelBuilds(ctx, p, b.Name) // the answer enqueues
+		case err != nil:
+			return err
+		case confirmed.Fault == build.InfrastructureFault && confirmed.Reason != build.ReasonImageNotConfirmed:
+			// The image is there: only the question or the signature has to be repeated.
+			p.Status.MarkBuildPending(v1alpha1.ReasonRetrying, "The image is built, but it cannot be confirmed and signed yet: "+confirmed.Message)
+			return controller.NewRequeueAfter(p.cfg.Build.RetryDelay)
+		}
+		outcome = confirmed
+	}
 	p.Status.Build.CompletionTime = r.now()
 	r.builds.ended(p, resultOf(outcome), r.sinceStart(p.Status.Build))
 	if outcome.Succeeded() {
-		r.registry.Remember(b.Reference, outcome.Digest)
 		return r.built(ctx, p, b, outcome.Digest)
 	}
 	r.registry.Forget(b.Reference)
@@ -95,10 +111,16 @@ func (r *kaniko) markBuilding(p *pass, job *batchv1.Job, pod *corev1.Pod) error 
 	return nil
 }
 
-// outcome of a Job: its pod's, or its own where the pod is gone.
-func (r *kaniko) outcome(job *batchv1.Job, pod *corev1.Pod) (build.Outcome, bool) {
+// outcome of a Job: its pod's, or its own where the pod is gone. Whoever may write Jobs
+// and pods in the namespace can make some that look like a build's.
+func (r *kaniko) outcome(p *pass, b *resources.Build, job *batchv1.Job, pod *corev1.Pod) (build.Outcome, bool) {
 	if pod != nil {
 		if o, ended := build.Read(pod); ended {
+			wanted := resources.MakeBuildJob(p.LambdaFunction, b, p.cfg.Build).Spec.Template.Spec
+			if difference := build.Differs(wanted, pod.Spec); difference != "" {
+				return build.Outcome{Step: build.StepBuild, Reason: build.ReasonBuildPodChanged, Fault: build.InfrastructureFault,
+					Message: fmt.Sprintf("The result of pod %s does not count: %s.", pod.Name, difference)}, true
+			}
 			return o, true
 		}
 	}
@@ -110,7 +132,7 @@ func (r *kaniko) outcome(job *batchv1.Job, pod *corev1.Pod) (build.Outcome, bool
 		return build.Timeout(), true
 	}
 	return build.Outcome{Step: build.StepBuild, Reason: build.ReasonBuildFailed, Fault: build.InfrastructureFault,
-		Message: "The build pod is gone before it could be asked: " + end.Message}, true
+		Message: "The build pod was deleted before its result was read: " + end.Message}, true
 }
 
 // startBuild makes the Job when there is a slot for it and nobody builds the

@@ -36,6 +36,11 @@ func namesRegistry(cfg *config.Config, hostPort string) bool {
 			return true
 		}
 	}
+	for _, registry := range cfg.Build.RegistryAliases {
+		if is(registry) {
+			return true
+		}
+	}
 	if cfg.Runtimes == nil {
 		return false
 	}

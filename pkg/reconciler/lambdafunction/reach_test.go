@@ -15,6 +15,7 @@ func TestMayReach(t *testing.T) {
 	cfg := &config.Config{
 		Build: &config.Build{
 			Registry: "registry.test", RuntimeImage: "ko.test:5000/runtime@" + digest, InsecureRegistries: sets.New("plain.test:5000"),
+			RegistryAliases:         config.Aliases{"localhost:5001": "mirror.test"},
 			EgressDeniedNetworks:    []netip.Prefix{netip.MustParsePrefix("192.168.20.9/32"), netip.MustParsePrefix("93.184.217.0/24"), netip.MustParsePrefix("10.0.0.0/8")},
 			RegistryAllowedNetworks: []netip.Prefix{netip.MustParsePrefix("192.168.20.0/24")},
 		},
@@ -23,7 +24,7 @@ func TestMayReach(t *testing.T) {
 	private := netip.MustParseAddr("10.0.0.1")
 	for hostPort, want := range map[string]bool{
 		"registry.test:443": true, "registry.test:80": true, "registry.test:5000": false,
-		"ko.test:5000": true, "ko.test:443": false, "plain.test:5000": true, "base.test:443": true, "run.test:443": true,
+		"ko.test:5000": true, "ko.test:443": false, "plain.test:5000": true, "mirror.test:443": true, "localhost:5001": false, "base.test:443": true, "run.test:443": true,
 		"kubernetes.default.svc:443": false, "10.0.0.1:443": false, "index.docker.io:443": false,
 	} {
 		if got := permitRegistry(cfg, hostPort, private) == nil; got != want {

@@ -70,7 +70,8 @@ func (r *Reconciler) imageLost(p *pass, service *servingv1.Service) (bool, error
 		return false, err
 	}
 	host, _, _ := strings.Cut(p.image, "/")
-	_, err = r.registry.Check(key(p), p.image, p.cfg.Build.Insecure(host))
+	err = r.registry.Exists(key(p), registry.Image{Namespace: p.Namespace, Reference: p.image, Insecure: p.cfg.Build.Insecure(host),
+		PushSecret: resources.PushSecret(p.LambdaFunction, p.cfg.Build), PullSecret: p.Spec.Build.ImagePullSecret})
 	return errors.Is(err, registry.ErrNotFound), nil
 }
 

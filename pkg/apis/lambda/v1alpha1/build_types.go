@@ -30,26 +30,32 @@ type BuildSpec struct {
 	// +optional
 	Timeout *Duration `json:"timeout,omitempty"`
 
-	// Registry that the image is pushed to, host[:port]; default from
-	// config-build.
+	// Registry that the image is pushed to, host[:port][/path]; default from
+	// config-build. The path begins the repository. The cluster may know the registry by
+	// another name (config-build, registry-aliases), and it replaces a local registry that
+	// its configuration does not name by its own: status.build.reference has the one that
+	// is used.
 	// +optional
-	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="!self.contains('/') && !self.contains('@')",message="expected a registry as host or host:port",messageExpression="'expected a registry as host or host:port, not ' + self"
+	// +kubebuilder:validation:MaxLength=509
+	// +kubebuilder:validation:XValidation:rule="self == \"\" || self.matches('^([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[[][0-9A-Fa-f:.]+[]])(:[0-9]{1,5})?(/[a-z0-9._-]+)*/?$')",message="expected a registry as host[:port][/path], without a scheme, such as ghcr.io/owner",messageExpression="'expected a registry as host[:port][/path], without a scheme, such as ghcr.io/owner, not ' + self"
 	Registry string `json:"registry,omitempty"`
 
-	// Repository in the registry; default from config-build.
+	// Repository in the registry; default from config-build. In a registry that the
+	// cluster's configuration names, it begins with the namespace's own path, unless
+	// pushSecretRef is set.
 	// +optional
 	// +kubebuilder:validation:MaxLength=255
 	Repository string `json:"repository,omitempty"`
 
-	// RegistryType is accepted for older manifests. What it says must agree
-	// with the cluster's configuration.
+	// RegistryType is accepted for older manifests. local says that the registry is one
+	// beside a local cluster; all others have no effect.
 	// +optional
 	// +kubebuilder:validation:MaxLength=63
 	RegistryType string `json:"registryType,omitempty"`
 
-	// Insecure is accepted for older manifests: config-build alone decides
-	// which registries may be plain HTTP, and what this says must agree.
+	// Insecure is accepted for older manifests. config-build alone decides which
+	// registries speak plain HTTP; true says that the registry is one beside a local
+	// cluster.
 	// +optional
 	Insecure *bool `json:"insecure,omitempty"`
 
@@ -81,7 +87,7 @@ type BuildSpec struct {
 	Dockerfile string `json:"dockerfile,omitempty"`
 
 	// Cache tells whether layers are cached in the registry; default from
-	// config-build.
+	// config-build. It takes a Secret to push with: pushSecretRef or the cluster's.
 	// +optional
 	Cache *bool `json:"cache,omitempty"`
 }

@@ -47,6 +47,12 @@ const (
 	ReasonSharedBuild = "WaitingForSharedBuild"
 	// ReasonBuilding says that the build runs.
 	ReasonBuilding = "Building"
+	// ReasonConfirmingImage says that the registry is being asked for what a build has
+	// pushed, and the image is signed.
+	ReasonConfirmingImage = "ConfirmingImage"
+	// ReasonRepositoryNotAllowed says that the image would go to a repository that is
+	// not of the function's namespace.
+	ReasonRepositoryNotAllowed = "RepositoryNotAllowed"
 	// ReasonWaitingForSecret says that a Secret with the registry's credentials is
 	// not there yet.
 	ReasonWaitingForSecret = "WaitingForSecret"

@@ -39,6 +39,9 @@ func (s *LambdaFunctionSpec) Validate(ctx context.Context) *apis.FieldError {
 	errs := s.Source.validate(cfg).ViaField("source")
 	errs = errs.Also(s.validateRuntime(cfg))
 	errs = errs.Also(s.validateBuild(cfg).ViaField("build"))
+	if s.Source.Image == nil && s.Build.validateRepository() == nil {
+		errs = errs.Also(s.Build.validateDestination(ctx, s.Runtime.Language).ViaField("build"))
+	}
 	errs = errs.Also(s.Scaling.validate().ViaField("scaling"))
 	errs = errs.Also(s.validatePod())
 	errs = errs.Also(s.validateTriggers(ctx))

@@ -30,7 +30,10 @@ var invalidFunctions = []struct{ name, spec, want string }{
 	{"several bad paths", "source: {inline: {files: {/a: x, main.py: x, ../b: x}}}\nruntime: {language: python}", "invalid key name \"../b\": spec.source.inline.files\nexpected a path inside the source without '.', '..' and double '/'\ninvalid key name \"/a\": spec.source.inline.files\nexpected a relative path"},
 	{"image without a repository", `source: {image: {tag: v1}}`, "missing field(s): spec.source.image.repository"},
 	{"image by tag and digest", `source: {image: {repository: r.test/own, tag: v1, digest: 'sha256:0000000000000000000000000000000000000000000000000000000000000000'}}`, "expected exactly one, got both: spec.source.image.digest, spec.source.image.tag"},
-	{"image's tag in its repository", `source: {image: {repository: 'r.test/own:v1'}}`, "invalid value: r.test/own:v1: spec.source.image.repository\nexpected an image's repository without tag or digest"},
+	{"image's tag in its repository", `source: {image: {repository: 'r.test/own:v1'}}`, "invalid value: r.test/own:v1: spec.source.image.repository\nexpected an image's repository without tag or digest: they have fields of their own"},
+	{"image's repository too short", `source: {image: {repository: 'r.test/a'}}`, "invalid value: r.test/a: spec.source.image.repository\nexpected a path of 2 to 255 characters after the registry, got 1"},
+	{"image's repository of a letter", `source: {image: {repository: a}}`, "invalid value: a: spec.source.image.repository\nexpected a path of 2 to 255 characters after the registry, got 1"},
+	{"image's repository in capitals", `source: {image: {repository: r.test/Own}}`, "invalid value: r.test/Own: spec.source.image.repository\nexpected an image's repository such as ghcr.io/owner/name, of lower-case letters, digits, '.', '_', '-' and '/'"},
 	{"image with a bad tag", `source: {image: {repository: r.test/own, tag: 'v 1'}}`, "invalid value: v 1: spec.source.image.tag\nexpected a tag of letters, digits, '.', '_' and '-'"},
 	{"image with a bad digest", `source: {image: {repository: r.test/own, digest: 'sha256:1'}}`, "invalid value: sha256:1: spec.source.image.digest\nexpected sha256:<64 hexadecimal digits>"},
 	{"image's port too high", `source: {image: {repository: r.test/own, port: 65536}}`, "expected 1 <= 65536 <= 65535: spec.source.image.port"},
@@ -54,12 +57,17 @@ var invalidFunctions = []struct{ name, spec, want string }{
 	{"strategy that cannot be asked for", python + `build: {strategy: layer}`, "invalid value: layer: spec.build.strategy\nexpected auto or kaniko"},
 	{"Dockerfile outside of the source", python + `build: {dockerfile: ../Dockerfile}`, "invalid value: ../Dockerfile: spec.build.dockerfile\nexpected a path inside the source without '.', '..' and double '/'"},
 	{"absolute Dockerfile", python + `build: {dockerfile: /Dockerfile}`, "invalid value: /Dockerfile: spec.build.dockerfile\nexpected a relative path"},
-	{"registry with a path", python + `build: {registry: r.test/team}`, "invalid value: r.test/team: spec.build.registry\nexpected a registry as host or host:port"},
-	{"registry with a scheme", python + `build: {registry: 'https://r.test'}`, "invalid value: https://r.test: spec.build.registry\nexpected a registry as host or host:port"},
+	{"registry with a path in capitals", python + `build: {registry: r.test/Team}`, "invalid value: r.test/Team: spec.build.registry\n" + aRegistry},
+	{"registry with a path that is none", python + `build: {registry: r.test/-a}`, "invalid value: r.test/-a: spec.build.registry\nafter the host: expected a path of lower-case letters, digits, '.', '_', '-' and '/'"},
+	{"registry with a login", python + `build: {registry: 'me@r.test'}`, "invalid value: me@r.test: spec.build.registry\n" + aRegistry},
+	{"registry of an address without brackets", python + `build: {registry: 'fd00::1'}`, "invalid value: fd00::1: spec.build.registry\n" + aRegistry},
+	{"repository of another namespace", python + `build: {repository: other/python}`, "invalid value: other/python: spec.build.repository\n" + notOwn},
+	{"repository whose name only begins like the namespace", python + `build: {repository: team-b/python}`, "invalid value: team-b/python: spec.build.repository\n" + notOwn},
+	{"path of another namespace", python + `build: {registry: 'r.test:5000/other'}`, "invalid value: other/team/python: spec.build.registry\n" + notOwn},
+	{"another spelling of the registry", python + `build: {registry: 'R.TEST:5000', repository: other/python}`, "invalid value: other/python: spec.build.repository\n" + notOwn},
+	{"registry with a scheme", python + `build: {registry: 'https://r.test'}`, "invalid value: https://r.test: spec.build.registry\n" + aRegistry},
 	{"repository in capitals", python + `build: {repository: Team/Functions}`, "invalid value: Team/Functions: spec.build.repository\nexpected a path of lower-case letters, digits, '.', '_', '-' and '/'"},
 	{"repository with a tag", python + `build: {repository: 'team/f:v1'}`, "invalid value: team/f:v1: spec.build.repository\nexpected a path of lower-case letters, digits, '.', '_', '-' and '/'"},
-	{"insecure, which the configuration is not", python + `build: {registry: other.test, insecure: true}`, "invalid value: true: spec.build.insecure\nconfig-build says false of registry \"other.test\": leave it out, or ask the cluster's administrator to change insecure-registries"},
-	{"secure, which the configuration is not", python + `build: {insecure: false}`, "invalid value: false: spec.build.insecure\nconfig-build says true of registry \"r.test:5000\": leave it out, or ask the cluster's administrator to change insecure-registries"},
 	{"argument that is no name", python + `build: {args: [{name: A, value: '1'}, {name: A-B}]}`, "invalid value: A-B: spec.build.args[1].name\nexpected a name of letters, digits and '_'"},
 	{"argument twice", python + `build: {args: [{name: A, value: '1'}, {name: A, value: '2'}]}`, "\"A\" is there twice: spec.build.args[1].name"},
 	{"pull secret that is no name", python + `build: {imagePullSecret: No_Name}`, "invalid value: No_Name: spec.build.imagePullSecret\n" + notAName},
@@ -105,6 +113,11 @@ var invalidFunctions = []struct{ name, spec, want string }{
 	{"several at once", "source: {inline: {code: x}}\nruntime: {language: cobol, timeout: soon}\nbuild: {strategy: magic}\nscaling: {minReplicas: -1, window: soon}", "expected 0 <= -1 <= 10000: spec.scaling.minReplicas\ninvalid value: cobol: spec.runtime.language\nexpected one of python, shell\ninvalid value: magic: spec.build.strategy\nexpected auto or kaniko\ninvalid value: soon: spec.runtime.timeout, spec.scaling.window\nexpected a duration such as 90s or 5m"},
 }
 
+const (
+	aRegistry = "expected a registry as host[:port][/path], without a scheme, such as ghcr.io/owner"
+	notOwn    = `in registry r.test:5000, expected a repository that begins with "team/", or build.pushSecretRef with credentials of your own`
+)
+
 func TestInvalidFunctions(t *testing.T) {
 	for _, tt := range invalidFunctions {
 		t.Run(tt.name, func(t *testing.T) {
@@ -126,6 +139,12 @@ var validFunctions = []string{
 	python + "build: {timeout: 30m, strategy: kaniko, registry: 'r.test:5000', repository: team/functions, insecure: true, args: [{name: A_1, value: ''}, {name: _}]}",
 	python + "build: {dockerfile: docker/Dockerfile, args: [{name: BASE_IMAGE, value: mine}]}",
 	python + "build: {registry: other.test, insecure: false, imagePullSecret: pull.secret, pushSecretRef: {name: push}}",
+	python + "build: {registry: ghcr.io/owner}",
+	python + "build: {registry: ghcr.io/owner/, repository: functions/hello}",
+	python + "build: {registry: '[fd00::1]:5000', repository: functions}",
+	python + "build: {registry: 'r.test:5000', repository: other/python, pushSecretRef: {name: push}}",
+	python + "build: {repository: team}",
+	"source: {image: {repository: 'localhost/ab'}}",
 	python + "volumes: [{name: a, configMap: {name: c}}, {name: b, secret: {secretName: s}}, {name: c, projected: {}}]\nvolumeMounts: [{name: a, mountPath: /lambdas}, {name: b, mountPath: /b}]\nserviceAccountName: robot",
 	python + "observability: {tracing: {enabled: true, samplingRate: '1', endpoint: 'https://otel'}, metrics: {enabled: false}, logging: {level: debug, format: text}}",
 	"source: {inline: {files: {main.py: x, lib/..hidden.py: x, .env: ''}, dependencies: requests}}\nruntime: {language: python, version: '3.9', handler: lib/main.handler, timeout: 1s}",

@@ -76,9 +76,8 @@ func (i *ImageReference) validate() (errs *apis.FieldError) {
 	if i.Tag != "" && i.Digest != "" {
 		errs = errs.Also(apis.ErrMultipleOneOf("tag", "digest"))
 	}
-	_, err := name.NewRepository(i.Repository, name.WeakValidation)
-	if named, strict := reference.ParseNormalizedNamed(i.Repository); err != nil || strict != nil || !reference.IsNameOnly(named) {
-		return errs.Also(apis.ErrInvalidValue(i.Repository, "repository", "expected an image's repository without tag or digest"))
+	if why := checkRepository(i.Repository); why != "" {
+		return errs.Also(apis.ErrInvalidValue(i.Repository, "repository", why))
 	}
 	if _, err := name.ParseReference(i.Reference()); err != nil {
 		if i.Digest != "" {
@@ -94,6 +93,33 @@ func (i *ImageReference) validate() (errs *apis.FieldError) {
 		errs = errs.Also(apis.ErrInvalidValue(i.Port, "port", "Knative Serving listens there itself: choose another port"))
 	}
 	return errs
+}
+
+// Bounds of a repository's path, without its registry, in Knative's parser.
+const (
+	minRepository = 2
+	maxRepository = 255
+)
+
+// checkRepository says why an image's repository cannot be one; empty if it can.
+func checkRepository(repository string) string {
+	named, strict := reference.ParseNormalizedNamed(repository)
+	if strict == nil && !reference.IsNameOnly(named) {
+		return "expected an image's repository without tag or digest: they have fields of their own"
+	}
+	if strict == nil {
+		path := repository
+		if host, rest, ok := strings.Cut(repository, "/"); ok && (strings.ContainsAny(host, ".:") || host == "localhost") {
+			path = rest
+		}
+		if len(path) < minRepository || len(path) > maxRepository {
+			return fmt.Sprintf("expected a path of %d to %d characters after the registry, got %d", minRepository, maxRepository, len(path))
+		}
+	}
+	if _, err := name.NewRepository(repository, name.WeakValidation); err != nil || strict != nil {
+		return "expected an image's repository such as ghcr.io/owner/name, of lower-case letters, digits, '.', '_', '-' and '/'"
+	}
+	return ""
 }
 
 func (s *ScalingSpec) validate() (errs *apis.FieldError) {

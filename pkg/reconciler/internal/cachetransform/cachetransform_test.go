@@ -15,9 +15,15 @@ func TestStrip(t *testing.T) {
 	kept := metav1.ObjectMeta{Name: "x", Labels: map[string]string{"a": "b"}}
 	pod := corev1.PodSpec{NodeName: "node", Containers: []corev1.Container{{Name: "c", Image: "i"}}}
 	status := corev1.PodStatus{Phase: corev1.PodFailed}
+	ofJob := metav1.ObjectMeta{Name: "x", Labels: map[string]string{"batch.kubernetes.io/job-name": "b"}}
+	program := corev1.Container{Name: "c", Image: "i", Command: []string{"run"}, Args: []string{"-v"}}
+	whole := program
+	whole.Env, whole.VolumeMounts = []corev1.EnvVar{{Name: "A"}}, []corev1.VolumeMount{{Name: "v"}}
 	spec := servingv1.ServiceSpec{ConfigurationSpec: servingv1.ConfigurationSpec{Template: servingv1.RevisionTemplateSpec{Spec: servingv1.RevisionSpec{PodSpec: pod}}}}
 	for _, tt := range []struct{ in, want any }{
 		{&corev1.Pod{ObjectMeta: full, Spec: pod, Status: status}, &corev1.Pod{ObjectMeta: kept, Spec: corev1.PodSpec{NodeName: "node"}, Status: status}},
+		{&corev1.Pod{ObjectMeta: ofJob, Spec: corev1.PodSpec{NodeName: "node", InitContainers: []corev1.Container{whole}, Containers: []corev1.Container{whole}, Volumes: []corev1.Volume{{Name: "v"}}}, Status: status},
+			&corev1.Pod{ObjectMeta: ofJob, Spec: corev1.PodSpec{NodeName: "node", InitContainers: []corev1.Container{program}, Containers: []corev1.Container{program}}, Status: status}},
 		{&corev1.ConfigMap{ObjectMeta: full, Data: map[string]string{"k": "v"}, BinaryData: map[string][]byte{"k": {1}}}, &corev1.ConfigMap{ObjectMeta: kept}},
 		{&servingv1.Service{ObjectMeta: full, Spec: spec}, &servingv1.Service{ObjectMeta: kept, Spec: spec}},
 		{&metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: "x", UID: "u", ResourceVersion: "1", Labels: full.Labels, ManagedFields: full.ManagedFields,

@@ -248,5 +248,8 @@ func kanikoOptions(f *v1alpha1.LambdaFunction, b *Build, cfg *config.Build) buil
 	if c := f.Spec.Build.Cache; c != nil {
 		o.Cache = *c
 	}
+	// Kaniko believes what is cached. Where pushing takes no credentials, anybody can
+	// change that.
+	o.Cache = o.Cache && PushSecret(f, cfg) != ""
 	return o
 }

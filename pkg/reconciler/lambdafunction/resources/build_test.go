@@ -1,6 +1,7 @@
 package resources
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -196,5 +197,39 @@ func TestInlineFiles(t *testing.T) {
 		{v1alpha1.InlineSource{Files: map[string]string{"a.py": "a", "b/c.py": "c"}}, map[string]string{"a.py": "a", "b/c.py": "c"}},
 	} {
 		same(t, "files", tt.want, InlineFiles(&tt.inline, language))
+	}
+}
+
+// TestCacheTakesCredentials: without them, anybody can write what Kaniko would believe.
+func TestCacheTakesCredentials(t *testing.T) {
+	for name, tt := range map[string]struct {
+		cluster, function bool
+		change            func(*v1alpha1.LambdaFunction)
+		secret            string
+		want              bool
+	}{
+		"asked for by the function":                {function: true},
+		"asked for by the cluster":                 {cluster: true},
+		"with the cluster's Secret":                {function: true, secret: "push", want: true},
+		"of the cluster, with its Secret":          {cluster: true, secret: "push", want: true},
+		"not asked for, with the cluster's Secret": {secret: "push"},
+		"with the function's Secret": {function: true, want: true, change: func(f *v1alpha1.LambdaFunction) {
+			f.Spec.Build.PushSecretRef = &corev1.LocalObjectReference{Name: "own"}
+		}},
+	} {
+		cfg := buildConfig()
+		cfg.Cache, cfg.PushSecret = tt.cluster, tt.secret
+		f := function(func(f *v1alpha1.LambdaFunction) {
+			if tt.function {
+				f.Spec.Build.Cache = ptr.Bool(true)
+			}
+			if tt.change != nil {
+				tt.change(f)
+			}
+		})
+		args := MakeBuildJob(f, wanted(), cfg).Spec.Template.Spec.Containers[0].Args
+		if got := slices.Contains(args, "--cache=true"); got != tt.want {
+			t.Errorf("%s: the cache is used: %t, want %t", name, got, tt.want)
+		}
 	}
 }
