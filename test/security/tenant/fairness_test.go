@@ -35,7 +35,7 @@ func (s *approver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusAccepted)
 }
 
-// TestSlowApprovers: approvals that nobody answers hold up neither another tenant's
+// TestSlowApprovers: approvals that are not answered delay neither another tenant's
 // question nor its deadline.
 func TestSlowApprovers(t *testing.T) {
 	ctx := within(t, 3*time.Minute) // not in parallel: it measures what others would slow down
@@ -93,7 +93,7 @@ func drain(ch chan time.Time) {
 	}
 }
 
-// deadline waits until a request that nobody answers is decided by its deadline.
+// deadline waits until a request without an answer is decided by its deadline.
 func deadline(ctx context.Context, t *testing.T, a *test.Tenant, path string, of *v1alpha1.LambdaAgent) {
 	t.Helper()
 	if _, err := request(ctx, t, path, of, "hasty-1"); err != nil {

@@ -90,7 +90,7 @@ func TestHostileFilters(t *testing.T) {
 	}
 }
 
-// TestFiltersOfCallers: who calls a function does not tell it what to filter by.
+// TestFiltersOfCallers: the caller of a function cannot make it filter events.
 func TestFiltersOfCallers(t *testing.T) {
 	t.Parallel()
 	ctx := within(t, 2*time.Minute)

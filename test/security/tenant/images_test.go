@@ -65,7 +65,7 @@ func TestRepositoriesOfOthers(t *testing.T) {
 	}
 }
 
-// TestImagesPushedBeforehand: a tag that somebody else has pushed is never run, even where
+// TestImagesPushedBeforehand: a tag that another user has pushed is never run, even where
 // it is the one that the operator would give to the function's image.
 func TestImagesPushedBeforehand(t *testing.T) {
 	t.Parallel()
@@ -166,4 +166,3 @@ func forgedPod(job *batchv1.Job, image, digest string) *corev1.Pod {
 		}}},
 	}
 }
-

@@ -65,7 +65,7 @@ func opens(rule networkingv1.NetworkPolicyIngressRule, port int32) bool {
 	return len(rule.Ports) == 0
 }
 
-// lets tells whether a rule lets pods in that have no labels, of a namespace with these.
+// lets reports whether a rule admits pods that have no labels, of a namespace with these.
 func lets(t *testing.T, rule networkingv1.NetworkPolicyIngressRule, namespace map[string]string) bool {
 	t.Helper()
 	for _, from := range rule.From {

@@ -17,7 +17,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/test"
 )
 
-// outpostCode sends what it is told from a tenant's own pod. A request is sent once and
+// outpostCode sends requests from a tenant's own pod. A request is sent once and
 // its answer returned; with "hold", so many connections send the beginning of a request
 // and stay open, and the answer is how many of them still were at the end.
 const outpostCode = `import select, socket, time, urllib.error, urllib.parse, urllib.request

@@ -107,7 +107,7 @@ func logins(data map[string][]byte) (all []string) {
 	return all
 }
 
-// trespass tells what a login may do with another namespace's queue. What it does it
+// trespass returns what a login may do with another namespace's queue. What it does it
 // undoes, but one message.
 func trespass(ctx context.Context, t *testing.T, login, queue string) (did []string) {
 	t.Helper()

@@ -34,8 +34,8 @@ def handler(event, context):
     raise PermanentError("no such article")
 `
 
-// letters waits until a function has so many dead letters, and returns them.
-func letters(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction, n int) []events.DeadLetter {
+// deadLetters waits until a function has so many dead letters, and returns them.
+func deadLetters(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction, n int) []events.DeadLetter {
 	t.Helper()
 	var list api.List
 	var said string
@@ -106,7 +106,7 @@ func owner(ctx context.Context, t *testing.T, a *test.Tenant) *v1alpha1.LambdaFu
 		s.Eventing = &v1alpha1.FunctionEventing{Enabled: true, DLQ: &v1alpha1.DeadLetterSpec{MaxLength: ptr.Int64(3), RetryMaxAttempts: ptr.Int32(0)}}
 	}))
 	publishTo(ctx, t, a, f, orderEvent("real-1"), orderEvent("real-2"), orderEvent("real-3"))
-	letters(ctx, t, f, 3)
+	deadLetters(ctx, t, f, 3)
 	return f
 }
 
@@ -114,7 +114,7 @@ func orderEvent(id string) event.Event {
 	return newEvent(id, events.InvokeAsync, "/shop", map[string]string{"of": id})
 }
 
-// TestForgedDeadLetters: nobody puts a dead letter into another namespace's queue, and so
+// TestForgedDeadLetters: no tenant puts a dead letter into another namespace's queue, and so
 // pushes none out of it.
 func TestForgedDeadLetters(t *testing.T) {
 	t.Parallel()
@@ -141,7 +141,7 @@ func TestForgedDeadLetters(t *testing.T) {
 			t.Errorf("POST %s = %d %s, want it refused", path, got.Status, got.Body)
 		}
 	}
-	got := letters(ctx, t, f, 3)
+	got := deadLetters(ctx, t, f, 3)
 	if i := slices.IndexFunc(got, func(l events.DeadLetter) bool { return !strings.HasPrefix(l.ID, "real-") }); i >= 0 {
 		t.Errorf("among the victim's dead letters is %+v", got[i])
 	}
@@ -156,7 +156,7 @@ func supervised(endpoint string) func(*v1alpha1.LambdaAgentSpec) {
 	}
 }
 
-// TestForgedApprovals: nobody asks for an approval in another namespace's agent's name,
+// TestForgedApprovals: no tenant asks for an approval on behalf of another namespace's agent,
 // reads what was decided, or changes what the agent may do.
 func TestForgedApprovals(t *testing.T) {
 	t.Parallel()
@@ -255,8 +255,10 @@ func TestSlowSenders(t *testing.T) {
 	f := ready(ctx, t, victim, python(victim, "orders", failing, brokered))
 	own := ready(ctx, t, attacker, python(attacker, "orders", failing, brokered))
 	attack, send := outpost(ctx, t, attacker), outpost(ctx, t, victim)
-	letter := func(id string) report { return send(ctx, posted(t, receiverURL+sinkOf(ctx, t, victim, f), orderEvent(id))) }
-	before := letter("before")
+	post := func(id string) report {
+		return send(ctx, posted(t, receiverURL+sinkOf(ctx, t, victim, f), orderEvent(id)))
+	}
+	before := post("before")
 	if before.Status != http.StatusAccepted {
 		t.Fatalf("a dead letter is answered %d %s, want 202", before.Status, before.Body)
 	}
@@ -266,9 +268,9 @@ func TestSlowSenders(t *testing.T) {
 			"Content-Type": event.ApplicationCloudEventsJSON, "Content-Length": "100",
 		}})
 	}()
-	time.Sleep(2 * time.Second) // until they are open: nothing tells
+	time.Sleep(2 * time.Second) // until they are open, which cannot be observed
 	for i := range 3 {
-		during := letter(fmt.Sprintf("during-%d", i))
+		during := post(fmt.Sprintf("during-%d", i))
 		t.Logf("a dead letter took %.2f s before, %.2f s while 40 connections were open", before.Seconds, during.Seconds)
 		if during.Status != http.StatusAccepted || during.Seconds > patience.Seconds() {
 			t.Errorf("another tenant's dead letter is answered %d %s after %.2f s, want 202 within %v", during.Status, during.Body, during.Seconds, patience)

@@ -39,7 +39,7 @@ func TestReplaysGoHome(t *testing.T) {
 	server := admin.ServeHost(t, inside)
 	brokers := a.Eventing.EventingV1().Brokers(a.Namespace)
 	_, err := brokers.Create(ctx, &eventingv1.Broker{ObjectMeta: metav1.ObjectMeta{
-		Namespace: a.Namespace, Name: "rogue", Annotations: map[string]string{eventingv1.BrokerClassAnnotationKey: "nobody.example.com"},
+		Namespace: a.Namespace, Name: "rogue", Annotations: map[string]string{eventingv1.BrokerClassAnnotationKey: "unreconciled.example.com"},
 	}}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -69,11 +69,11 @@ func TestReplaysGoHome(t *testing.T) {
 	if err != nil {
 		t.Fatal("a dead letter of the tenant's own:", err)
 	}
-	letters(ctx, t, f, 1)
+	deadLetters(ctx, t, f, 1)
 	said, err := kubectlLambda(ctx, a.Namespace, "dlq", "replay", f.Name, "own-1")
 	t.Logf("dlq replay: %v: %s", err, said)
 	if strings.Contains(said, trapSecret) || strings.Contains(said, fmt.Sprint(http.StatusTeapot)) {
-		t.Errorf("the replay tells what a server in the cluster answers: %s", said)
+		t.Errorf("the replay discloses what a server in the cluster answers: %s", said)
 	}
 	inside.untouched(ctx, t, "the receiver")
 }

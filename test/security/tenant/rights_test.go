@@ -118,7 +118,7 @@ func TestWithdrawalsOfTheOperator(t *testing.T) {
 }
 
 // TestNamespaceWithoutAdmission: where admission is switched off for a namespace the
-// controller itself gives no agent rights that nobody has checked.
+// controller itself gives an agent no rights that were not checked.
 func TestNamespaceWithoutAdmission(t *testing.T) {
 	t.Parallel()
 	ctx := within(t, 2*time.Minute)

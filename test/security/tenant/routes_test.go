@@ -15,9 +15,9 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/test"
 )
 
-// TestRoutesThatNobodyAsksFor: an agent takes events of another namespace's only where it
+// TestRoutesWithoutConsent: an agent takes events of another namespace's only where it
 // says so, whatever source that one gives itself.
-func TestRoutesThatNobodyAsksFor(t *testing.T) {
+func TestRoutesWithoutConsent(t *testing.T) {
 	t.Parallel()
 	ctx := within(t, 2*time.Minute)
 	needsRabbitMQ(t)

@@ -13,7 +13,7 @@ import (
 )
 
 // TestTerminals: what senders and functions write into dead letters does nothing to the
-// terminal of whoever lists them.
+// terminal of the user who lists them.
 func TestTerminals(t *testing.T) {
 	t.Parallel()
 	ctx := within(t, 3*time.Minute)
@@ -28,7 +28,7 @@ def handler(event, context):
 		s.Eventing = &v1alpha1.FunctionEventing{Enabled: true, DLQ: &v1alpha1.DeadLetterSpec{RetryMaxAttempts: ptr.Int32(0)}}
 	}))
 	publishTo(ctx, t, a, f, orderEvent("plain"))
-	letters(ctx, t, f, 1)
+	deadLetters(ctx, t, f, 1)
 	for _, args := range [][]string{{"dlq", "list", f.Name}, {"dlq", "show", f.Name, "plain"}, {"dlq", "list", f.Name, "-o", "yaml"}, {"logs", f.Name}} {
 		said, err := kubectlLambda(ctx, a.Namespace, args...)
 		if err != nil {

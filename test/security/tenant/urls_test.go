@@ -13,7 +13,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/test"
 )
 
-// urlFields are the fields of specs that hold a URL which somebody dials, with a spec
+// urlFields are the fields of specs that hold a URL that is dialled, with a spec
 // that has it there.
 var urlFields = []struct {
 	kind, field string
@@ -78,9 +78,9 @@ func TestURLsWithMoreThanAPlace(t *testing.T) {
 	}
 }
 
-// TestModelProbesTellLittle: whether a model's server answers is told, and neither what nor
-// with which status: the status of a server in the cluster is nobody else's.
-func TestModelProbesTellLittle(t *testing.T) {
+// TestModelProbesHideStatus: a probe discloses whether a model's server answers, and neither
+// what nor with which status.
+func TestModelProbesHideStatus(t *testing.T) {
 	t.Parallel()
 	ctx := within(t, 2*time.Minute)
 	a := admin.Tenant(ctx, t, "attacker")
@@ -99,12 +99,12 @@ func TestModelProbesTellLittle(t *testing.T) {
 		}
 		c := seen.Status.GetCondition(v1alpha1.AgentConditionModelAvailable)
 		if strings.Contains(c.Message, fmt.Sprint(status)) || strings.Contains(c.Message, http.StatusText(status)) || strings.Contains(c.Message, trapSecret) {
-			t.Errorf("the condition tells what the server answers: %s", c.Message)
+			t.Errorf("the condition discloses what the server answers: %s", c.Message)
 		}
 		verdict := fmt.Sprintf("%s %s %s", c.Status, c.Reason, strings.ReplaceAll(c.Message, strings.TrimPrefix(server.URL, "http://"), "SERVER"))
 		said[verdict] = append(said[verdict], fmt.Sprint(status))
 	}
 	if len(said) > 1 {
-		t.Errorf("the condition tells statuses apart: %v", said)
+		t.Errorf("the condition differs by status: %v", said)
 	}
 }
