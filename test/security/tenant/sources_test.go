@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -63,7 +64,7 @@ func stored(ctx context.Context, t *testing.T, a *test.Tenant, name, key string,
 	}))
 }
 
-// rejected waits until a function's source is refused, with those words.
+// rejected waits until a function's source is refused, with one of those words.
 func rejected(ctx context.Context, t *testing.T, a *test.Tenant, f *v1alpha1.LambdaFunction, words ...string) {
 	t.Helper()
 	var said string
@@ -78,8 +79,8 @@ func rejected(ctx context.Context, t *testing.T, a *test.Tenant, f *v1alpha1.Lam
 		t.Error(err)
 	case said == "":
 		t.Errorf("%s is Ready, want its source refused", f.Name)
-	default:
-		test.Contains(t, "the condition of "+f.Name, said, words...)
+	case !slices.ContainsFunc(words, func(w string) bool { return strings.Contains(said, w) }):
+		t.Errorf("the condition of %s has none of %q: %s", f.Name, words, said)
 	}
 }
 
@@ -91,7 +92,7 @@ func TestObjectsThatAreLonger(t *testing.T) {
 	a := admin.Tenant(ctx, t, "attacker")
 	s := &store{object: []byte(greeting("hello")), claimed: 1 << 20, padding: 240 << 20}
 	f := stored(ctx, t, a, "longer", "main.py", s)
-	rejected(ctx, t, a, f)
+	rejected(ctx, t, a, f, "large", "long", "MiB", "size", "changed")
 	const most = 32 << 20
 	if sent := s.sent.Load(); sent > most {
 		t.Errorf("the operator has read %d MiB of an object of 1 MiB, want at most %d", sent>>20, most>>20)
@@ -157,7 +158,7 @@ func TestArchivesOfFolders(t *testing.T) {
 		"long": stored(ctx, t, a, "long", "long.zip", &store{object: long.Bytes()}),
 	}
 	for _, f := range of {
-		rejected(ctx, t, a, f, "archive")
+		rejected(ctx, t, a, f, "path", "folder", "deep", "entries")
 	}
 }
 
