@@ -10,14 +10,16 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/test"
@@ -26,10 +28,37 @@ import (
 // store is an object store with one object, which may be longer than it claims.
 type store struct {
 	object []byte
-	// claimed is the length in its answers to HEAD, and sent what has been sent of more
-	// zeros in answers to GET.
+	// claimed is the length in answers to HEAD, and padding how many zeros follow the
+	// object in answers to GET.
 	claimed, padding int64
-	sent             atomic.Int64
+
+	mu   sync.Mutex
+	sent map[string]int64 // bytes by the address that has read them
+}
+
+func (s *store) count(r *http.Request, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sent == nil {
+		s.sent = map[string]int64{}
+	}
+	address, _, _ := net.SplitHostPort(r.RemoteAddr)
+	s.sent[address] += int64(n)
+}
+
+// sentTo is how many bytes the pods of a component of the operator have read.
+func (s *store) sentTo(ctx context.Context, t *testing.T, component string) (sum int64) {
+	t.Helper()
+	pods, err := admin.Kube.CoreV1().Pods(operatorNamespace).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=" + component})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range pods.Items {
+		sum += s.sent[p.Status.PodIP]
+	}
+	return sum
 }
 
 func (s *store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -44,11 +73,11 @@ func (s *store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	n, err := w.Write(s.object)
-	s.sent.Add(int64(n))
+	s.count(r, n)
 	zeros := make([]byte, 64<<10)
 	for left := s.padding; left > 0 && err == nil; left -= int64(n) {
 		n, err = w.Write(zeros)
-		s.sent.Add(int64(n))
+		s.count(r, n)
 	}
 }
 
@@ -94,10 +123,13 @@ func TestObjectsThatAreLonger(t *testing.T) {
 	f := stored(ctx, t, a, "longer", "main.py", s)
 	rejected(ctx, t, a, f, "large", "long", "MiB", "size", "changed")
 	const most = 32 << 20
-	if sent := s.sent.Load(); sent > most {
-		t.Errorf("the operator has read %d MiB of an object of 1 MiB, want at most %d", sent>>20, most>>20)
-	} else {
-		t.Logf("the operator has read %d KiB", sent>>10)
+	switch sent := s.sentTo(ctx, t, "controller"); {
+	case sent == 0:
+		t.Errorf("the controller has read nothing: the attack has not begun; by address: %v", s.sent)
+	case sent > most:
+		t.Errorf("the controller has read %d MiB of an object of 1 MiB, want at most %d", sent>>20, most>>20)
+	default:
+		t.Logf("the controller has read %d KiB", sent>>10)
 	}
 }
 
