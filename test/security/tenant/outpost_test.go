@@ -60,6 +60,9 @@ def handler(event, context):
     return hold(event) if "hold" in event else send(event)
 `
 
+// outpostName is the name of the function.
+const outpostName = "outpost"
+
 // order to an outpost.
 type order struct {
 	URL     string            `json:"url"`
@@ -83,12 +86,12 @@ type report struct {
 }
 
 // outpost is a function of the tenant's that attacks from its pod.
-func outpost(ctx context.Context, t *testing.T, a *test.Tenant) func(context.Context, order) report {
+func outpost(ctx context.Context, t *testing.T, a *test.Tenant, change ...func(*v1alpha1.LambdaFunctionSpec)) func(context.Context, order) report {
 	t.Helper()
-	f := ready(ctx, t, a, python(a, "outpost", outpostCode, func(s *v1alpha1.LambdaFunctionSpec) {
+	f := ready(ctx, t, a, python(a, outpostName, outpostCode, append(change, func(s *v1alpha1.LambdaFunctionSpec) {
 		s.Runtime.Timeout = v1alpha1.NewDuration(time.Minute)
 		s.Scaling.MinReplicas = ptr.Int32(1)
-	}))
+	})...))
 	return func(ctx context.Context, o order) (r report) {
 		t.Helper()
 		body, err := json.Marshal(o)

@@ -87,14 +87,14 @@ func triggersOf(ctx context.Context, t *testing.T, a *test.Tenant, label, name s
 
 // sinkOf is the path at the receiver that the operator has given a function's broker for
 // what it cannot deliver.
-func sinkOf(ctx context.Context, t *testing.T, a *test.Tenant, f *v1alpha1.LambdaFunction) string {
+func sinkOf(ctx context.Context, t *testing.T, a *test.Tenant, function string) string {
 	t.Helper()
-	for _, trigger := range triggersOf(ctx, t, a, lambda.FunctionLabelKey, f.Name) {
+	for _, trigger := range triggersOf(ctx, t, a, lambda.FunctionLabelKey, function) {
 		if d := trigger.Spec.Delivery; d != nil && d.DeadLetterSink != nil && d.DeadLetterSink.URI != nil {
 			return d.DeadLetterSink.URI.Path
 		}
 	}
-	t.Fatalf("function %s has no dead letter sink", f.Name)
+	t.Fatalf("function %s has no dead letter sink", function)
 	return ""
 }
 
@@ -122,12 +122,10 @@ func TestForgedDeadLetters(t *testing.T) {
 	needsRabbitMQ(t)
 	victim, attacker := admin.Tenant(ctx, t, "victim"), admin.Tenant(ctx, t, "attacker")
 	f := owner(ctx, t, victim)
-	attack := outpost(ctx, t, attacker)
-	code := sinkOf(ctx, t, victim, f)
+	attack := outpost(ctx, t, attacker, brokered)
+	code := sinkOf(ctx, t, victim, f.Name)
 	code = code[strings.LastIndexByte(code, '/')+1:]
-	own := python(attacker, "orders", failing, brokered)
-	own = ready(ctx, t, attacker, own)
-	stolen := sinkOf(ctx, t, attacker, own)
+	stolen := sinkOf(ctx, t, attacker, outpostName)
 	base := "/dead-letters/" + victim.Namespace + "/" + f.Name
 	for i, path := range []string{
 		base,
@@ -247,24 +245,21 @@ func knows(ctx context.Context, t *testing.T, a *test.Tenant, of *v1alpha1.Lambd
 	}
 }
 
-// TestSlowSenders: connections that send nothing more hold up nobody else's dead letters.
-func TestSlowSenders(t *testing.T) {
+// TestSlowConnections: connections that send nothing more hold up nobody else's dead letters.
+func TestSlowConnections(t *testing.T) {
 	ctx := within(t, 2*time.Minute) // not in parallel: it measures what others would slow down
 	needsRabbitMQ(t)
 	victim, attacker := admin.Tenant(ctx, t, "victim"), admin.Tenant(ctx, t, "attacker")
-	f := ready(ctx, t, victim, python(victim, "orders", failing, brokered))
-	own := ready(ctx, t, attacker, python(attacker, "orders", failing, brokered))
-	attack, send := outpost(ctx, t, attacker), outpost(ctx, t, victim)
-	post := func(id string) report {
-		return send(ctx, posted(t, receiverURL+sinkOf(ctx, t, victim, f), orderEvent(id)))
-	}
+	attack, send := outpost(ctx, t, attacker, brokered), outpost(ctx, t, victim, brokered)
+	sink := receiverURL + sinkOf(ctx, t, victim, outpostName)
+	post := func(id string) report { return send(ctx, posted(t, sink, orderEvent(id))) }
 	before := post("before")
 	if before.Status != http.StatusAccepted {
 		t.Fatalf("a dead letter is answered %d %s, want 202", before.Status, before.Body)
 	}
 	held := make(chan report, 1)
 	go func() {
-		held <- attack(ctx, order{URL: receiverURL + sinkOf(ctx, t, attacker, own), Hold: 40, Begin: 1, Seconds: 12, Headers: map[string]string{
+		held <- attack(ctx, order{URL: receiverURL + sinkOf(ctx, t, attacker, outpostName), Hold: 40, Begin: 1, Seconds: 12, Headers: map[string]string{
 			"Content-Type": event.ApplicationCloudEventsJSON, "Content-Length": "100",
 		}})
 	}()

@@ -44,7 +44,8 @@ func TestReplaysGoHome(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	status := fmt.Sprintf(`{"status":{"observedGeneration":1,"address":{"url":%q},"conditions":[{"type":"Ready","status":"True"},{"type":"Addressable","status":"True"}]}}`, server.URL+"/internal")
+	status := fmt.Sprintf(`{"status":{"observedGeneration":1,"address":{"url":%[1]q},"conditions":[{"type":"Ready","status":"True","lastTransitionTime":%[2]q},{"type":"Addressable","status":"True","lastTransitionTime":%[2]q}]}}`,
+		server.URL+"/internal", time.Now().UTC().Format(time.RFC3339))
 	if _, err := brokers.Patch(ctx, "rogue", types.MergePatchType, []byte(status), metav1.PatchOptions{}, "status"); err != nil {
 		t.Skipf("a tenant cannot write the status of a Broker: %v", err)
 	}
@@ -57,7 +58,7 @@ func TestReplaysGoHome(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := sinkOf(ctx, t, a, f)
+	path := sinkOf(ctx, t, a, f.Name)
 	body, err := json.Marshal(orderEvent("own-1"))
 	if err != nil {
 		t.Fatal(err)

@@ -121,7 +121,7 @@ func TestObjectsThatAreLonger(t *testing.T) {
 	a := admin.Tenant(ctx, t, "attacker")
 	s := &store{object: []byte(greeting("hello")), claimed: 1 << 20, padding: 240 << 20}
 	f := stored(ctx, t, a, "longer", "main.py", s)
-	rejected(ctx, t, a, f, "large", "long", "MiB", "size", "changed")
+	rejected(ctx, t, a, f, "large", "longer", "MiB", "size", "changed", "bytes")
 	const most = 32 << 20
 	switch sent := s.sentTo(ctx, t, "controller"); {
 	case sent == 0:

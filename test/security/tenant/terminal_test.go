@@ -3,13 +3,19 @@
 package tenant
 
 import (
+	"context"
+	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 	"unicode"
 
+	"github.com/cloudevents/sdk-go/v2/event"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"knative.dev/pkg/ptr"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	"github.com/brunovlucena/knative-lambda-operator/test"
 )
 
 // TestTerminals: what senders and functions write into dead letters does nothing to the
@@ -29,7 +35,8 @@ def handler(event, context):
 	}))
 	publishTo(ctx, t, a, f, orderEvent("plain"))
 	deadLetters(ctx, t, f, 1)
-	for _, args := range [][]string{{"dlq", "list", f.Name}, {"dlq", "show", f.Name, "plain"}, {"dlq", "list", f.Name, "-o", "yaml"}, {"logs", f.Name}} {
+	structured(ctx, t, a, f)
+	for _, args := range [][]string{{"dlq", "list", f.Name}, {"dlq", "show", f.Name, "plain"}, {"dlq", "list", f.Name, "-o", "yaml"}} {
 		said, err := kubectlLambda(ctx, a.Namespace, args...)
 		if err != nil {
 			t.Errorf("%v: %v: %s", args, err, said)
@@ -41,4 +48,29 @@ def handler(event, context):
 			}
 		}
 	}
+}
+
+// structured publishes an event whose attributes have escape sequences, which only the
+// structured mode can carry, and waits for it to be a dead letter, if it becomes one.
+func structured(ctx context.Context, t *testing.T, a *test.Tenant, f *v1alpha1.LambdaFunction) {
+	t.Helper()
+	hostile := orderEvent("h\x1b[2K\x1b]0;owned\x07")
+	hostile.SetSubject(f.Namespace + "/" + f.Name)
+	hostile.SetExtension("note", "\x1b[31m")
+	body, err := json.Marshal(hostile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status := 0
+	err = a.Kube.CoreV1().RESTClient().Post().Namespace(a.Namespace).Resource("services").Name("http:default-broker-ingress:80").SubResource("proxy").
+		SetHeader("Content-Type", event.ApplicationCloudEventsJSON).Body(body).Do(ctx).StatusCode(&status).Error()
+	if err != nil {
+		t.Logf("the broker refuses escape sequences: %d %v", status, err)
+		return
+	}
+	err = wait.PollUntilContextTimeout(ctx, time.Second, window, true, func(ctx context.Context) (bool, error) {
+		said, err := kubectlLambda(ctx, a.Namespace, "dlq", "list", f.Name, "-o", "json")
+		return err == nil && strings.Count(said, `"id"`) == 2, nil
+	})
+	t.Logf("an event with escape sequences is a dead letter: %t", err == nil)
 }

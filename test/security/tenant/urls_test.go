@@ -17,29 +17,31 @@ import (
 // that has it there.
 var urlFields = []struct {
 	kind, field string
-	spec        func(url string) map[string]any
+	// path of a URL that is right.
+	path string
+	spec func(url string) map[string]any
 }{
-	{"LambdaAgent", "ai.endpoint", func(url string) map[string]any {
+	{"LambdaAgent", "ai.endpoint", "/path", func(url string) map[string]any {
 		return map[string]any{"ai": map[string]any{"provider": "openai-compatible", "endpoint": url, "model": "m"}}
 	}},
-	{"LambdaAgent", "fallbacks", func(url string) map[string]any {
+	{"LambdaAgent", "fallbacks", "/path", func(url string) map[string]any {
 		return map[string]any{"ai": map[string]any{"provider": "ollama", "endpoint": "http://models.example.com", "model": "m", "fallbacks": []any{
 			map[string]any{"provider": "openai-compatible", "endpoint": url, "model": "m"},
 		}}}
 	}},
-	{"LambdaAgent", "approval.custom.endpoint", func(url string) map[string]any {
+	{"LambdaAgent", "approval.custom.endpoint", "/path", func(url string) map[string]any {
 		return map[string]any{"operationMode": "supervised", "eventing": map[string]any{"enabled": true}, "approval": map[string]any{"custom": map[string]any{"endpoint": url}}}
 	}},
-	{"LambdaAgent", "observability.tracing.endpoint", func(url string) map[string]any {
+	{"LambdaAgent", "observability.tracing.endpoint", "/path", func(url string) map[string]any {
 		return map[string]any{"observability": map[string]any{"tracing": map[string]any{"enabled": true, "endpoint": url}}}
 	}},
-	{"LambdaFunction", "source.minio.endpoint", func(url string) map[string]any {
-		return map[string]any{"source": map[string]any{"minio": map[string]any{"bucket": "b", "key": "k.zip", "endpoint": url}}}
+	{"LambdaFunction", "source.minio.endpoint", "", func(url string) map[string]any {
+		return map[string]any{"source": map[string]any{"minio": map[string]any{"bucket": "bucket", "key": "k.zip", "endpoint": url}}}
 	}},
-	{"LambdaFunction", "source.s3.endpoint", func(url string) map[string]any {
-		return map[string]any{"source": map[string]any{"s3": map[string]any{"bucket": "b", "key": "k.zip", "endpoint": url}}}
+	{"LambdaFunction", "source.s3.endpoint", "", func(url string) map[string]any {
+		return map[string]any{"source": map[string]any{"s3": map[string]any{"bucket": "bucket", "key": "k.zip", "endpoint": url}}}
 	}},
-	{"LambdaFunction", "source.git.url", func(url string) map[string]any {
+	{"LambdaFunction", "source.git.url", "/path", func(url string) map[string]any {
 		return map[string]any{"source": map[string]any{"git": map[string]any{"url": strings.Replace(url, "http:", "https:", 1)}}}
 	}},
 }
@@ -61,13 +63,13 @@ func TestURLsWithMoreThanAPlace(t *testing.T) {
 	ctx := within(t, 2*time.Minute)
 	a := admin.Tenant(ctx, t, "attacker")
 	for _, f := range urlFields {
-		if _, err := a.Admit(ctx, manifest(a, f.kind, "good", complete(f.kind, f.spec("http://server.example.com/path")))); err != nil {
+		if _, err := a.Admit(ctx, manifest(a, f.kind, "good", complete(f.kind, f.spec("http://server.example.com"+f.path)))); err != nil {
 			t.Errorf("%s with a plain URL: %v", f.field, err)
 		}
 		for what, url := range map[string]string{
-			"credentials": "http://admin:hunter2@server.example.com/path",
-			"a query":     "http://server.example.com/delete-everything?x=",
-			"a fragment":  "http://server.example.com/delete-everything#",
+			"credentials": "http://admin:hunter2@server.example.com" + f.path,
+			"a query":     "http://server.example.com" + f.path + "?x=",
+			"a fragment":  "http://server.example.com" + f.path + "#x",
 		} {
 			_, err := a.Admit(ctx, manifest(a, f.kind, "bad", complete(f.kind, f.spec(url))))
 			refused(t, f.field+" with "+what, err, f.field)
