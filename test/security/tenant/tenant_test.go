@@ -178,8 +178,8 @@ func refused(t *testing.T, what string, err error, words ...string) {
 func never(ctx context.Context, t *testing.T, looks func(context.Context) (happened string, err error)) string {
 	t.Helper()
 	var seen string
-	err := wait.PollUntilContextTimeout(ctx, interval, window, true, func(ctx context.Context) (bool, error) {
-		happened, err := looks(ctx)
+	err := wait.PollUntilContextTimeout(ctx, interval, window, true, func(context.Context) (bool, error) {
+		happened, err := looks(ctx) // the last look may end after the window
 		seen = happened
 		return happened != "", err
 	})
