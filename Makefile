@@ -132,8 +132,12 @@ release: ## Build what is released as VERSION says into release/, for PLATFORMS
 	hack/release.sh
 
 .PHONY: e2e
-e2e: ## Run conformance and end-to-end tests against an installed operator
+e2e: ## Run conformance, end-to-end and tenants' attacks against an installed operator
 	hack/e2e.sh
+
+.PHONY: attack
+attack: ## Attack an installed operator as a tenant would, without the other tests
+	hack/e2e.sh security/tenant
 
 .PHONY: fault
 fault: ## Break what the installed operator stands on, on the local cluster, and tell how long each took to settle

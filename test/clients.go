@@ -53,6 +53,11 @@ func NewClients() (*Clients, error) {
 	if err != nil {
 		return nil, fmt.Errorf("KUBECONFIG: %w", err)
 	}
+	return newClients(cfg)
+}
+
+// newClients makes the clients of the user that the configuration authenticates.
+func newClients(cfg *rest.Config) (*Clients, error) {
 	cfg.QPS, cfg.Burst = 100, 200
 	cfg.WarningHandler = rest.NoWarnings{} // of kinds that Inventory lists
 	c := &Clients{Config: cfg, HTTP: newHTTPClient(os.Getenv("LAMBDA_INGRESS"))}

@@ -29,9 +29,13 @@ var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
 func (c *Clients) Namespace(ctx context.Context, t *testing.T) string {
 	t.Helper()
 	words := strings.Trim(notInNames.ReplaceAllString(strings.ToLower(strings.TrimPrefix(t.Name(), "Test")), "-"), "-")
-	ns, err := c.Kube.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
-		GenerateName: "e2e-" + words[:min(len(words), 30)] + "-",
-	}}, metav1.CreateOptions{})
+	return c.namespace(ctx, t, "e2e-"+words[:min(len(words), 30)]+"-")
+}
+
+// namespace makes a namespace whose name begins with the prefix.
+func (c *Clients) namespace(ctx context.Context, t *testing.T, prefix string) string {
+	t.Helper()
+	ns, err := c.Kube.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: prefix}}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

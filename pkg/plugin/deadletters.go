@@ -121,7 +121,7 @@ func write(out io.Writer, format string, what any) error {
 		if text, err = yaml.JSONToYAML([]byte(escapeJSON(string(text)))); err != nil {
 			return err
 		}
-		_, err = out.Write(text)
+		_, err = io.WriteString(out, block(string(text))) // YAML leaves format characters as they are
 		return err
 	}
 	return fmt.Errorf("--output: expected json or yaml, got %q", format)

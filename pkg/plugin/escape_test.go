@@ -31,12 +31,12 @@ func TestEscape(t *testing.T) {
 }
 
 // hostile is text that would write to the terminal of those who read it.
-const hostile = "x\x1b[2K\r\u009b31m\nforged line\x07"
+const hostile = "x\x1b[2K\r\u009b31m\nforged line\x07\u202e"
 
 // quiet fails if the output has control characters of others, and returns its lines.
 func quiet(t *testing.T, output string) []string {
 	t.Helper()
-	if strings.ContainsAny(output, "\x1b\r\x07\u009b") {
+	if strings.ContainsAny(output, "\x1b\r\x07\u009b\u202e") {
 		t.Errorf("the output writes to the terminal: %q", output)
 	}
 	return strings.Split(strings.TrimSpace(output), "\n")

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -63,14 +62,8 @@ const (
 // proxyModel is a model server, with a model of that name, that pods reach.
 func proxyModel(t *testing.T, name string) (*modelserver.Server, *httptest.Server) {
 	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", net.JoinHostPort(hostIP(t), "0"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	m := &modelserver.Server{Gate: make(chan struct{}), Model: name}
-	h := &httptest.Server{Listener: listener, Config: &http.Server{Handler: m, ReadHeaderTimeout: time.Minute}}
-	h.Start()
-	t.Cleanup(h.Close)
+	h := clients.ServeHost(t, m)
 	return m, h
 }
 

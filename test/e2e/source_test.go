@@ -5,10 +5,8 @@ package e2e
 import (
 	"archive/zip"
 	"bytes"
-	"cmp"
 	"context"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"strings"
@@ -215,24 +213,10 @@ func gitServer(t *testing.T) *gitserver.Server {
 	return gitserver.Start(t, hostIP(t))
 }
 
-// hostIP is where the pods of the cluster reach this process: the address from which
-// this machine reaches the API server.
+// hostIP is where the pods of the cluster reach this process.
 func hostIP(t *testing.T) string {
 	t.Helper()
-	server, err := url.Parse(clients.Config.Host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := (&net.Dialer{}).DialContext(t.Context(), "udp", net.JoinHostPort(server.Hostname(), cmp.Or(server.Port(), "443"))) // sends nothing
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	own := conn.LocalAddr().(*net.UDPAddr).IP
-	if own.IsLoopback() {
-		t.Skipf("the API server is at %s: pods do not reach this process there", server.Host)
-	}
-	return own.String()
+	return clients.HostIP(t)
 }
 
 // TestGitSources: over https and ssh, a commit that comes and a branch that goes.

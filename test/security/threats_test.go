@@ -70,3 +70,27 @@ func TestThreats(t *testing.T) {
 		}
 	}
 }
+
+// TestAttacksAreDocumented: docs/security.md names each test of the suite that attacks a
+// cluster, beside the promise that it shows.
+func TestAttacksAreDocumented(t *testing.T) {
+	text, err := os.ReadFile(root + "docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("tenant/*_test.go")
+	if err != nil || len(files) == 0 {
+		t.Fatal("there is no suite of attacks:", err)
+	}
+	for _, file := range files {
+		code, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range testFunc.FindAllStringSubmatch(string(code), -1) {
+			if m[1] != "TestMain" && !strings.Contains(string(text), "`"+m[1]+"`") {
+				t.Errorf("docs/security.md does not name %s of %s", m[1], file)
+			}
+		}
+	}
+}
