@@ -14,7 +14,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
@@ -28,6 +27,7 @@ import (
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/httpserver"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/metrics"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/runtime"
 )
 
 const scope = "github.com/brunovlucena/knative-lambda-operator/pkg/modelproxy"
@@ -90,11 +90,11 @@ func startTelemetry(ctx context.Context, cfg *Config, b *budget, getenv func(str
 		meters = provider
 		t.shutdown = append(t.shutdown, provider.Shutdown)
 	}
-	if getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != "" {
-		exporter, err := otlptracehttp.New(ctx)
-		if err != nil {
-			return nil, err
-		}
+	exporter, err := runtime.NewSpanExporter(ctx, getenv)
+	if err != nil {
+		return nil, err
+	}
+	if exporter != nil {
 		provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(service))
 		t.tracer = provider.Tracer(scope)
 		t.shutdown = append(t.shutdown, provider.Shutdown)

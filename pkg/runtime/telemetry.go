@@ -15,7 +15,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
@@ -71,9 +70,8 @@ type measurement struct {
 	record []metric.RecordOption // the same, made once
 }
 
-// StartTelemetry exposes metrics to Prometheus on cfg.MetricsPort and sends
-// spans where the environment of OpenTelemetry says (OTEL_EXPORTER_OTLP_ENDPOINT
-// or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT); without one nothing is traced.
+// StartTelemetry exposes metrics to Prometheus on cfg.MetricsPort and exports
+// spans as NewSpanExporter has it; without an exporter nothing is traced.
 func StartTelemetry(ctx context.Context, cfg *Config, getenv func(string) string) (*Telemetry, error) {
 	t := &Telemetry{}
 	// OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have the last word.
@@ -91,11 +89,11 @@ func StartTelemetry(ctx context.Context, cfg *Config, getenv func(string) string
 		otel.SetMeterProvider(provider) // for functions that are linked in
 		meters = provider
 	}
-	if getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != "" {
-		exporter, err := otlptracehttp.New(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("tracing: %w", err)
-		}
+	exporter, err := NewSpanExporter(ctx, getenv)
+	if err != nil {
+		return nil, fmt.Errorf("tracing: %w", err)
+	}
+	if exporter != nil {
 		provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(service)) // sampled by OTEL_TRACES_SAMPLER
 		otel.SetTracerProvider(provider)
 		t.tracer = provider.Tracer(scope)

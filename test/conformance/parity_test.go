@@ -188,6 +188,8 @@ var validSpecs = []string{
 var validFunctions = []string{
 	valid + "scaling: {minReplicas: 2, maxReplicas: 2, window: 6s, scaleToZeroGracePeriod: 0s}",
 	valid + "scaling: {minReplicas: 5, maxReplicas: 0, containerConcurrency: 0, targetConcurrency: 1}",
+	valid + "observability: {tracing: {enabled: true, endpoint: 'collector.observability.svc:4317'}}",
+	valid + "observability: {tracing: {enabled: true, endpoint: '[fd00::1]:4317'}}",
 	valid + "env: [{name: PORTS, value: x}, {name: KNATIVE, value: x}, {name: LAMBDA, value: x}]",
 	valid + "build: {timeout: 1h, registry: 'example.com:5000', repository: team/functions, args: [{name: A_1, value: ''}]}",
 	`source: {inline: {files: {main.py: "x", lib/..hidden.py: "x", .env: ""}, dependencies: "requests"}}` + "\nruntime: {language: python, handler: main.handler, timeout: 1s}",

@@ -33,7 +33,7 @@ func TestEnvironment(t *testing.T) {
 		variable("SYSTEM_PROMPT", "Costs $$5, $$(PORT) and $$$$."),
 		variable("MAX_CONTEXT_MESSAGES", "20"), variable("EMIT_EVENTS", "false"), variable("CONVERSATION_TTL", "24h0m0s"),
 		variable("EVENT_SOURCE", "/team/bruno"),
-		variable("OTEL_SERVICE_NAME", "bruno"), variable("OTEL_EXPORTER_OTLP_ENDPOINT", "http://otel:4318"),
+		variable("OTEL_SERVICE_NAME", "bruno"), variable("OTEL_EXPORTER_OTLP_ENDPOINT", "http://otel:4318"), variable("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
 		variable("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"), variable("OTEL_TRACES_SAMPLER_ARG", "0.5"),
 		variable("LOG_LEVEL", "debug"), variable("LOG_FORMAT", "json"),
 		variable("LAMBDA_AGENT_NAME", "bruno"), variable("LAMBDA_AGENT_NAMESPACE", "team"), variable("LAMBDA_AGENT_CONFIG", "/etc/lambda-agent/agent.json"),

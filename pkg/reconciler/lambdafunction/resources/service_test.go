@@ -54,6 +54,7 @@ func TestMakeService(t *testing.T) {
 						{Name: "LAMBDA_WORKER_COMMAND", Value: `["python3","worker.py"]`}, {Name: "LAMBDA_TIMEOUT", Value: "30.5s"},
 						{Name: "LAMBDA_LOG_LEVEL", Value: "debug"}, {Name: "LAMBDA_LOG_FORMAT", Value: "text"}, {Name: "LAMBDA_METRICS_PORT", Value: "0"},
 						{Name: "OTEL_SERVICE_NAME", Value: "greeter"}, {Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Value: "http://otel:4317"},
+						{Name: "OTEL_EXPORTER_OTLP_PROTOCOL", Value: "http/protobuf"},
 						{Name: "MINE", Value: "1"},
 					},
 				}},
