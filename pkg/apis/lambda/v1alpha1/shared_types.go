@@ -115,4 +115,10 @@ type LoggingSpec struct {
 	// +optional
 	// +kubebuilder:validation:Enum=json;text
 	Format string `json:"format,omitempty"`
+
+	// TraceContext puts trace_id and span_id of an invocation on its log lines,
+	// where these are JSON and the invocation has a trace; default true. An agent
+	// gets it as LOG_TRACE_CONTEXT.
+	// +optional
+	TraceContext *bool `json:"traceContext,omitempty"`
 }

@@ -95,6 +95,9 @@ func Environment(a *v1alpha1.LambdaAgent) []corev1.EnvVar {
 	if o := a.Spec.Observability; o != nil && o.Logging != nil {
 		add(corev1.EnvVar{Name: "LOG_LEVEL", Value: o.Logging.Level})
 		add(corev1.EnvVar{Name: "LOG_FORMAT", Value: o.Logging.Format})
+		if on := o.Logging.TraceContext; on != nil {
+			add(corev1.EnvVar{Name: "LOG_TRACE_CONTEXT", Value: strconv.FormatBool(*on)})
+		}
 	}
 	add(corev1.EnvVar{Name: "LAMBDA_AGENT_NAME", Value: a.Name})
 	add(corev1.EnvVar{Name: "LAMBDA_AGENT_NAMESPACE", Value: a.Namespace})

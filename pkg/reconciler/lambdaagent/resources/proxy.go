@@ -149,6 +149,9 @@ func proxyEnvironment(a *v1alpha1.LambdaAgent) []corev1.EnvVar {
 		if o.Logging != nil && o.Logging.Format != "" {
 			env = append(env, corev1.EnvVar{Name: "LAMBDA_LOG_FORMAT", Value: o.Logging.Format})
 		}
+		if o.Logging != nil && o.Logging.TraceContext != nil {
+			env = append(env, corev1.EnvVar{Name: "LAMBDA_LOG_TRACE_CONTEXT", Value: strconv.FormatBool(*o.Logging.TraceContext)})
+		}
 	}
 	return append(env, kservice.Observability(a.Spec.Observability, a.Name)...)
 }
