@@ -55,6 +55,8 @@ type Config struct {
 	Namespace   string
 	LogLevel    string
 	LogFormat   string
+	// Exemplars adds traces to the histograms that are scraped as OpenMetrics.
+	Exemplars bool
 	// LogTraceContext puts the trace and the span of a call on its log lines.
 	LogTraceContext bool
 
@@ -113,8 +115,8 @@ func parse(text []byte, getenv func(string) string) (*Config, error) {
 		return b
 	}
 	cfg := &Config{
-		LogTraceContext: boolean("LAMBDA_LOG_TRACE_CONTEXT", true),
-		Port:            port("LAMBDA_MODEL_PROXY_PORT", 8485), MetricsPort: port("LAMBDA_METRICS_PORT", 9465), StateDir: getenv("LAMBDA_MODEL_PROXY_STATE"),
+		Exemplars: boolean("LAMBDA_METRICS_EXEMPLARS", false), LogTraceContext: boolean("LAMBDA_LOG_TRACE_CONTEXT", true),
+		Port: port("LAMBDA_MODEL_PROXY_PORT", 8485), MetricsPort: port("LAMBDA_METRICS_PORT", 9465), StateDir: getenv("LAMBDA_MODEL_PROXY_STATE"),
 		Agent: document.Name, Namespace: document.Namespace, LogLevel: getenv("LAMBDA_LOG_LEVEL"), LogFormat: getenv("LAMBDA_LOG_FORMAT"),
 		temperature: s.Temperature, topP: s.TopP, timeout: DefaultTimeout,
 	}

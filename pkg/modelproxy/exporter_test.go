@@ -2,6 +2,11 @@ package modelproxy
 
 import (
 	"encoding/hex"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/brunovlucena/knative-lambda-operator/test/otlpcollector"
@@ -30,4 +35,44 @@ func TestSpansOverGRPC(t *testing.T) {
 	if got := hex.EncodeToString(spans[0].GetTraceId()); got != traceID || spans[0].GetName() != "chat m" {
 		t.Errorf("span %q of trace %s, want chat m in the agent's trace %s", spans[0].GetName(), got, traceID)
 	}
+}
+
+// TestExemplars: the histogram of calls names the trace of one, as OpenMetrics.
+func TestExemplars(t *testing.T) {
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := listener.Addr().(*net.TCPAddr).Port
+	listener.Close()
+	_, url := provider(t)
+	s := served(t, `{"provider":"openai","endpoint":"`+url+`","model":"m"}`)
+	s.cfg.MetricsPort, s.cfg.Exemplars = port, true
+	tel, err := startTelemetry(t.Context(), s.cfg, nil, func(string) string { return "" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tel.close()
+	s.telemetry = tel
+	callTraced(s, "/v1/chat/completions", hello)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:"+strconv.Itoa(port)+"/metrics", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Accept", "application/openmetrics-text;version=1.0.0")
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "gen_ai_client_operation_duration_seconds_bucket{") && strings.Contains(line, "# {") && strings.Contains(line, `trace_id="`+traceID+`"`) {
+			return
+		}
+	}
+	t.Errorf("no bucket names trace %s in\n%s", traceID, text)
 }

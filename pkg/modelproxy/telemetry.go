@@ -83,8 +83,8 @@ func startTelemetry(ctx context.Context, cfg *Config, b *budget, getenv func(str
 		if err != nil {
 			return nil, err
 		}
-		provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter), sdkmetric.WithResource(service))
-		if err := t.expose(ctx, cfg.MetricsPort, registry); err != nil {
+		provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter), sdkmetric.WithResource(service), runtime.ExemplarFilter(cfg.Exemplars))
+		if err := t.expose(ctx, cfg, registry); err != nil {
 			return nil, err
 		}
 		meters = provider
@@ -102,13 +102,13 @@ func startTelemetry(ctx context.Context, cfg *Config, b *budget, getenv func(str
 	return t, t.instrument(meters.Meter(scope), b)
 }
 
-func (t *telemetry) expose(ctx context.Context, port int, registry *promclient.Registry) error {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", ":"+strconv.Itoa(port))
+func (t *telemetry) expose(ctx context.Context, cfg *Config, registry *promclient.Registry) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", ":"+strconv.Itoa(cfg.MetricsPort))
 	if err != nil {
 		return err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: cfg.Exemplars}))
 	server, bounded := httpserver.New(httpserver.Options{Name: "metrics", Handler: mux}, listener)
 	go func() {
 		if err := server.Serve(bounded); !errors.Is(err, http.ErrServerClosed) {

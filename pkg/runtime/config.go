@@ -37,6 +37,8 @@ type Config struct {
 	SubscriberKey string
 	LogLevel      string
 	LogFormat     string
+	// Exemplars adds traces to the histograms that are scraped as OpenMetrics.
+	Exemplars bool
 	// LogTraceContext puts the trace and the span of an invocation on its log lines.
 	LogTraceContext bool
 }
@@ -83,6 +85,7 @@ func ConfigFromEnv(getenv func(string) string) (*Config, error) {
 		LogLevel:       e.oneOf("LAMBDA_LOG_LEVEL", "info", "debug", "warning", "error"),
 		LogFormat:      e.oneOf("LAMBDA_LOG_FORMAT", "json", "text"),
 
+		Exemplars:       e.boolean("LAMBDA_METRICS_EXEMPLARS", false),
 		LogTraceContext: e.boolean("LAMBDA_LOG_TRACE_CONTEXT", true),
 	}
 	if !e.boolean("LAMBDA_METRICS", true) {

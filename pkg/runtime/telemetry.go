@@ -20,6 +20,7 @@ import (
 	"go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/propagation"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/exemplar"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
@@ -82,7 +83,7 @@ func StartTelemetry(ctx context.Context, cfg *Config, getenv func(string) string
 	}
 	var meters metric.MeterProvider = noop.NewMeterProvider()
 	if cfg.MetricsPort > 0 {
-		provider, err := t.exposeMetrics(ctx, cfg.MetricsPort, service)
+		provider, err := t.exposeMetrics(ctx, cfg, service)
 		if err != nil {
 			return nil, fmt.Errorf("metrics: %w", err)
 		}
@@ -102,18 +103,18 @@ func StartTelemetry(ctx context.Context, cfg *Config, getenv func(string) string
 	return t, t.instrument(meters.Meter(scope))
 }
 
-func (t *Telemetry) exposeMetrics(ctx context.Context, port int, service *resource.Resource) (*sdkmetric.MeterProvider, error) {
+func (t *Telemetry) exposeMetrics(ctx context.Context, cfg *Config, service *resource.Resource) (*sdkmetric.MeterProvider, error) {
 	registry := promclient.NewRegistry()
 	exporter, err := prometheus.New(prometheus.WithRegisterer(registry), prometheus.WithoutScopeInfo())
 	if err != nil {
 		return nil, err
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", ":"+strconv.Itoa(port))
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", ":"+strconv.Itoa(cfg.MetricsPort))
 	if err != nil {
 		return nil, fmt.Errorf("%w (LAMBDA_METRICS_PORT chooses another port, LAMBDA_METRICS=false none)", err)
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: cfg.Exemplars}))
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second,
 		WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHeaderBytes}
 	go func() {
@@ -121,9 +122,17 @@ func (t *Telemetry) exposeMetrics(ctx context.Context, port int, service *resour
 			slog.Error("metrics are no longer served", "error", err)
 		}
 	}()
-	provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter), sdkmetric.WithResource(service))
+	provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter), sdkmetric.WithResource(service), ExemplarFilter(cfg.Exemplars))
 	t.shutdown = append(t.shutdown, server.Shutdown, provider.Shutdown)
 	return provider, nil
+}
+
+// ExemplarFilter keeps exemplars of what is measured in a sampled trace, or none.
+func ExemplarFilter(on bool) sdkmetric.Option {
+	if on {
+		return sdkmetric.WithExemplarFilter(exemplar.TraceBasedFilter)
+	}
+	return sdkmetric.WithExemplarFilter(exemplar.AlwaysOffFilter)
 }
 
 func (t *Telemetry) instrument(meter metric.Meter) error {

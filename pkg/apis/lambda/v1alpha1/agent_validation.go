@@ -82,7 +82,7 @@ func (s *LambdaAgentSpec) Validate(ctx context.Context) *apis.FieldError {
 		errs = errs.Also(checkObjectName(s.ServiceAccountName, "serviceAccountName"))
 	}
 	errs = errs.Also(validateSecurity(s.SecurityContext).ViaField("securityContext"))
-	errs = errs.Also(s.Observability.validate().ViaField("observability"))
+	errs = errs.Also(s.Observability.validate().Also(s.Observability.warn()).ViaField("observability"))
 	return errs
 }
 

@@ -4,6 +4,20 @@ import (
 	"knative.dev/pkg/apis"
 )
 
+// warn says which settings have no effect on functions and agents alike.
+func (o *ObservabilitySpec) warn() *apis.FieldError {
+	if o == nil || o.Metrics == nil || !o.Metrics.Exemplars {
+		return nil
+	}
+	switch {
+	case o.Metrics.Enabled != nil && !*o.Metrics.Enabled:
+		return apis.ErrGeneric("has no effect: observability.metrics.enabled is false", "metrics.exemplars").At(apis.WarningLevel)
+	case o.Tracing == nil || !o.Tracing.Enabled:
+		return apis.ErrGeneric("has an effect only for requests that carry a sampled traceparent: set observability.tracing.enabled to sample others", "metrics.exemplars").At(apis.WarningLevel)
+	}
+	return nil
+}
+
 // warnObservability says which settings of a function's observability have no effect.
 func (s *LambdaFunctionSpec) warnObservability() (warnings *apis.FieldError) {
 	o := s.Observability
@@ -23,6 +37,7 @@ func (s *LambdaFunctionSpec) warnObservability() (warnings *apis.FieldError) {
 		}
 		return warnings
 	}
+	warnings = o.warn()
 	if l := o.Logging; l != nil && l.Format == "text" && l.TraceContext != nil && *l.TraceContext {
 		noEffect("logging.traceContext", "lines of logging.format text have no fields; use json")
 	}

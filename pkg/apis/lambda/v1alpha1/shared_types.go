@@ -102,6 +102,12 @@ type MetricsSpec struct {
 	// Enabled exposes metrics; default true.
 	// +optional
 	Enabled *bool `json:"enabled,omitempty"`
+
+	// Exemplars adds to the histograms, where they are scraped as OpenMetrics, the
+	// trace of one measurement per bucket; default false. An agent gets it as
+	// OTEL_METRICS_EXEMPLAR_FILTER.
+	// +optional
+	Exemplars bool `json:"exemplars,omitempty"`
 }
 
 // LoggingSpec is how the program logs.

@@ -23,6 +23,7 @@ func TestEnvironment(t *testing.T) {
 		a.Spec.Eventing = &v1alpha1.AgentEventing{EventSource: "/team/bruno"}
 		a.Spec.Observability = &v1alpha1.ObservabilitySpec{
 			Tracing: &v1alpha1.TracingSpec{Enabled: true, Endpoint: "http://otel:4318", SamplingRate: &rate},
+			Metrics: &v1alpha1.MetricsSpec{Exemplars: true},
 			Logging: &v1alpha1.LoggingSpec{Level: "debug", Format: "json", TraceContext: ptr.Bool(true)},
 		}
 	})
@@ -35,6 +36,7 @@ func TestEnvironment(t *testing.T) {
 		variable("EVENT_SOURCE", "/team/bruno"),
 		variable("OTEL_SERVICE_NAME", "bruno"), variable("OTEL_EXPORTER_OTLP_ENDPOINT", "http://otel:4318"), variable("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
 		variable("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"), variable("OTEL_TRACES_SAMPLER_ARG", "0.5"),
+		variable("OTEL_METRICS_EXEMPLAR_FILTER", "trace_based"),
 		variable("LOG_LEVEL", "debug"), variable("LOG_FORMAT", "json"), variable("LOG_TRACE_CONTEXT", "true"),
 		variable("LAMBDA_AGENT_NAME", "bruno"), variable("LAMBDA_AGENT_NAMESPACE", "team"), variable("LAMBDA_AGENT_CONFIG", "/etc/lambda-agent/agent.json"),
 	}, Environment(a))

@@ -129,5 +129,8 @@ func runtimeObservability(o *v1alpha1.ObservabilitySpec) (env []corev1.EnvVar) {
 	if m := o.Metrics; m != nil && m.Enabled != nil && !*m.Enabled {
 		env = append(env, corev1.EnvVar{Name: "LAMBDA_METRICS_PORT", Value: "0"})
 	}
+	if m := o.Metrics; m != nil && m.Exemplars {
+		env = append(env, corev1.EnvVar{Name: "LAMBDA_METRICS_EXEMPLARS", Value: "true"})
+	}
 	return env
 }
