@@ -170,7 +170,7 @@ func TestWarnings(t *testing.T) {
 	if got := said.Filter(apis.ErrorLevel); got != nil {
 		t.Error("refused:", got)
 	}
-	refused(t, forgetful, said.Filter(apis.WarningLevel), "memory is on and none of shortTerm, longTerm, workingMemory, userMemory is: the agent is told that it remembers nothing: spec.memory.enabled")
+	refused(t, forgetful, said.Filter(apis.WarningLevel), "has no effect: set enabled: true in one of shortTerm, longTerm, workingMemory, userMemory: spec.memory.enabled")
 	refused(t, a, errs.Filter(apis.WarningLevel), "is not true, so that nothing else of eventing does anything: spec.eventing.enabled")
 }
 
