@@ -33,12 +33,16 @@ func (e *eventing) subscribe(ctx context.Context) (current []*eventingv1.Trigger
 	made := map[string]bool{}
 	for i := range e.Spec.Eventing.Subscriptions {
 		s := &e.Spec.Eventing.Subscriptions[i]
+		if own, _ := s.Split(); e.ownIntent(own) != "" {
+			e.tell(v1alpha1.RouteStatus{Kind: v1alpha1.RouteSubscription, EventType: s.EventType, Reason: v1alpha1.ReasonOwnEvents})
+			continue
+		}
 		exact, rest := s.Split()
 		if len(rest) > 0 { // admission has refused it
 			e.Tell(&shared.Trouble{Reason: v1alpha1.ReasonFilterNotSupported, Failed: true, Message: fmt.Sprintf("eventing.subscriptions[%d].filters: the broker tells exact attributes only: use exact.", i)})
 			continue
 		}
-		desired := resources.MakeSubscription(e.LambdaAgent, e.covering(exact), e.letters, e.Config)
+		desired := resources.MakeSubscription(e.LambdaAgent, e.attributes(exact), e.letters, e.Config)
 		subscribers(e.LambdaAgent, e.keys).Sign(desired)
 		if made[desired.Name] {
 			continue

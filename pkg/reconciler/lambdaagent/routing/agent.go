@@ -48,6 +48,9 @@ func Of(a *v1alpha1.LambdaAgent) *Agent {
 	declared := &Agent{Key: types.NamespacedName{Namespace: a.Namespace, Name: a.Name}, Source: a.EventSource(), Intents: e.Intents}
 	for i := range e.Subscriptions {
 		exact, _ := e.Subscriptions[i].Split()
+		if e.OwnIntent(exact, declared.Source) != "" {
+			continue // nothing would deliver what a route brings
+		}
 		declared.Subscriptions = append(declared.Subscriptions, Subscription{exact["type"], exact["source"]})
 	}
 	for i := range e.Forwards {

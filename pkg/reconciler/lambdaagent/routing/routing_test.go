@@ -82,6 +82,8 @@ func TestRoutes(t *testing.T) {
 		{"a subscription to its source", map[string]string{"team/a": "eventing: {intents: [w]}", "team/b": "eventing: {subscriptions: [{eventType: w, source: /team/a}]}"}, []string{"intent w to team/b"}},
 		{"a subscription to another's", map[string]string{"team/a": "eventing: {intents: [w]}", "team/b": "eventing: {subscriptions: [{eventType: w, source: /team/c}]}"}, nil},
 		{"a subscription to any source", map[string]string{"team/a": "eventing: {intents: [w]}", "team/b": "eventing: {subscriptions: [{eventType: w, source: '*'}]}"}, []string{"intent w to team/b"}},
+		{"a subscription to what the other emits itself", map[string]string{"team/a": "eventing: {intents: [w]}", "team/b": "eventing: {intents: [w], subscriptions: [{eventType: w}]}"}, nil},
+		{"a subscription of which the source tells it from what the other emits", map[string]string{"team/a": "eventing: {intents: [w]}", "team/b": "eventing: {intents: [w], subscriptions: [{eventType: w}, {eventType: w, source: /team/a}]}"}, []string{"intent w to team/b"}},
 		{"another namespace without consent", map[string]string{"team/a": "eventing: {intents: [w]}", "data/b": "eventing: {subscriptions: [{eventType: w}]}"}, nil},
 		{"without consent to whom asks for its events", map[string]string{"team/a": "eventing: {intents: [w]}", "data/b": "eventing: {subscriptions: [{eventType: w}, {eventType: w, source: /team/a}]}"}, []string{"intent w to data/b: TargetNotAllowed"}},
 		{"with consent", map[string]string{"team/a": "permissions: {allowedTargetNamespaces: [data]}\neventing: {intents: [w]}", "data/b": "eventing: {subscriptions: [{eventType: w}]}", "more/b": "eventing: {subscriptions: [{eventType: w}]}"}, []string{"intent w to data/b"}},
