@@ -23,7 +23,7 @@ func FuzzPermitted(f *testing.F) {
 		if inside && permits(Policy{}, ip) {
 			t.Errorf("%s is permitted: %s", text, ip)
 		}
-		if want := private[0].Contains(ip); inside && permits(Policy{Networks: private}, ip) != want {
+		if want := private[0].Contains(ip); inside && permits(Policy{Allowed: private}, ip) != want {
 			t.Errorf("%s is permitted where 10.0.0.0/8 is: %v, want %v", text, !want, want)
 		}
 		if mapped := netip.AddrFrom16(ip.As16()); permits(Policy{}, ip) != permits(Policy{}, mapped) {

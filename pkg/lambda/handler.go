@@ -27,6 +27,7 @@ type Invoker struct {
 	name      string
 	namespace string
 	logger    *slog.Logger
+	untraced  bool // log lines do not name the trace
 }
 
 var (
@@ -154,7 +155,7 @@ func typeName(err error) string {
 
 func (i *Invoker) contextOf(in *runtime.Invocation, deadline time.Time) *Context {
 	c := &Context{Attributes: in.Event, Method: in.Method, Path: in.Path, Traceparent: in.Traceparent,
-		FunctionName: i.name, FunctionNamespace: i.namespace, deadline: deadline, logger: i.logger, invocation: in}
+		FunctionName: i.name, FunctionNamespace: i.namespace, untraced: i.untraced, deadline: deadline, logger: i.logger, invocation: in}
 	if e := in.CloudEvent; e != nil {
 		c.ID, c.Type, c.Source, c.Subject, c.Time = e.ID(), e.Type(), e.Source(), e.Subject(), e.Time()
 	}

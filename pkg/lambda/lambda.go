@@ -74,6 +74,7 @@ type Context struct {
 	// FunctionName and FunctionNamespace are those of the LambdaFunction.
 	FunctionName, FunctionNamespace string
 
+	untraced   bool // log lines do not name the trace
 	deadline   time.Time
 	logger     *slog.Logger
 	invocation *runtime.Invocation
@@ -112,6 +113,14 @@ func (c *Context) Extensions() map[string]any {
 func (c *Context) TraceID() string {
 	if parts := strings.Split(c.Traceparent, "-"); len(parts) >= 4 {
 		return parts[1]
+	}
+	return ""
+}
+
+// SpanID is the id of the invocation's span as W3C Trace Context has it, or empty.
+func (c *Context) SpanID() string {
+	if parts := strings.Split(c.Traceparent, "-"); len(parts) >= 4 {
+		return parts[2]
 	}
 	return ""
 }

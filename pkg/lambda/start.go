@@ -29,7 +29,12 @@ func Start(handler any) {
 				return nil, err
 			}
 		}
-		return NewInvoker(handler, timeout, cfg.Function, cfg.Namespace, logger)
+		invoker, err := NewInvoker(handler, timeout, cfg.Function, cfg.Namespace, logger)
+		if err != nil {
+			return nil, err
+		}
+		invoker.untraced = !cfg.LogTraceContext
+		return invoker, nil
 	})
 }
 
@@ -41,6 +46,7 @@ func (h contextHandler) Handle(ctx context.Context, record slog.Record) error {
 	if c, ok := ctx.Value(contextKey{}).(*Context); ok {
 		record = record.Clone()
 		record.Add(c.logAttributes()...)
+		ctx = context.Background() // whose trace they name already
 	}
 	return h.Handler.Handle(ctx, record)
 }
@@ -58,8 +64,8 @@ func (c *Context) logAttributes() (attributes []any) {
 	if c.ID != "" {
 		attributes = append(attributes, "event_id", c.ID, "event_type", c.Type)
 	}
-	if id := c.TraceID(); id != "" {
-		attributes = append(attributes, "trace_id", id)
+	if id := c.TraceID(); id != "" && !c.untraced {
+		attributes = append(attributes, "trace_id", id, "span_id", c.SpanID())
 	}
 	return attributes
 }

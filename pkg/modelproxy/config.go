@@ -55,6 +55,10 @@ type Config struct {
 	Namespace   string
 	LogLevel    string
 	LogFormat   string
+	// Exemplars adds traces to the histograms that are scraped as OpenMetrics.
+	Exemplars bool
+	// LogTraceContext puts the trace and the span of a call on its log lines.
+	LogTraceContext bool
 
 	temperature, topP *float64
 	maxTokens         int64 // of one answer; 0 is no bound
@@ -99,7 +103,19 @@ func parse(text []byte, getenv func(string) string) (*Config, error) {
 		}
 		return n
 	}
+	boolean := func(name string, fallback bool) bool {
+		value := getenv(name)
+		if value == "" {
+			return fallback
+		}
+		b, err := strconv.ParseBool(value)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: expected true or false, got %q", name, value))
+		}
+		return b
+	}
 	cfg := &Config{
+		Exemplars: boolean("LAMBDA_METRICS_EXEMPLARS", false), LogTraceContext: boolean("LAMBDA_LOG_TRACE_CONTEXT", true),
 		Port: port("LAMBDA_MODEL_PROXY_PORT", 8485), MetricsPort: port("LAMBDA_METRICS_PORT", 9465), StateDir: getenv("LAMBDA_MODEL_PROXY_STATE"),
 		Agent: document.Name, Namespace: document.Namespace, LogLevel: getenv("LAMBDA_LOG_LEVEL"), LogFormat: getenv("LAMBDA_LOG_FORMAT"),
 		temperature: s.Temperature, topP: s.TopP, timeout: DefaultTimeout,

@@ -39,7 +39,7 @@ func (s *Server) forward(ctx context.Context, w http.ResponseWriter, q *call, o 
 		if last == nil || last.final || res.committed {
 			return last
 		}
-		slog.Warn("a model did not answer", "provider", u.Provider, "model", u.Name, "reason", last.why(u), "error_type", last.kind)
+		slog.WarnContext(ctx, "a model did not answer", "provider", u.Provider, "model", u.Name, "reason", last.why(u), "error_type", last.kind)
 		said = append(said, u.Name+": "+last.message)
 		if i < len(list)-1 {
 			o.fellBack(ctx, u, last)

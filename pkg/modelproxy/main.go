@@ -25,7 +25,7 @@ func Run(ctx context.Context, getenv func(string) string) error {
 	if err != nil {
 		return err
 	}
-	slog.SetDefault(runtime.NewLogger(&runtime.Config{LogLevel: cfg.LogLevel, LogFormat: cfg.LogFormat}, os.Stderr).With("logger", "model-proxy"))
+	slog.SetDefault(runtime.NewLogger(&runtime.Config{LogLevel: cfg.LogLevel, LogFormat: cfg.LogFormat, LogTraceContext: cfg.LogTraceContext}, os.Stderr).With("logger", "model-proxy"))
 	b, err := newBudget(cfg, time.Now)
 	if err != nil {
 		return err

@@ -161,7 +161,7 @@ func (s *Server) passOn(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		f := broken(ctx, u, err)
-		slog.Warn("a provider did not tell about itself", "provider", u.Provider, "reason", f.why(u), "error_type", f.kind)
+		slog.WarnContext(ctx, "a provider did not tell about itself", "provider", u.Provider, "reason", f.why(u), "error_type", f.kind)
 		writeError(w, true, f.status, f.kind, f.message)
 		return
 	}

@@ -14,7 +14,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
@@ -28,6 +27,7 @@ import (
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/httpserver"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/metrics"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/runtime"
 )
 
 const scope = "github.com/brunovlucena/knative-lambda-operator/pkg/modelproxy"
@@ -83,18 +83,18 @@ func startTelemetry(ctx context.Context, cfg *Config, b *budget, getenv func(str
 		if err != nil {
 			return nil, err
 		}
-		provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter), sdkmetric.WithResource(service))
-		if err := t.expose(ctx, cfg.MetricsPort, registry); err != nil {
+		provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter), sdkmetric.WithResource(service), runtime.ExemplarFilter(cfg.Exemplars))
+		if err := t.expose(ctx, cfg, registry); err != nil {
 			return nil, err
 		}
 		meters = provider
 		t.shutdown = append(t.shutdown, provider.Shutdown)
 	}
-	if getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != "" {
-		exporter, err := otlptracehttp.New(ctx)
-		if err != nil {
-			return nil, err
-		}
+	exporter, err := runtime.NewSpanExporter(ctx, getenv)
+	if err != nil {
+		return nil, err
+	}
+	if exporter != nil {
 		provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(service))
 		t.tracer = provider.Tracer(scope)
 		t.shutdown = append(t.shutdown, provider.Shutdown)
@@ -102,13 +102,13 @@ func startTelemetry(ctx context.Context, cfg *Config, b *budget, getenv func(str
 	return t, t.instrument(meters.Meter(scope), b)
 }
 
-func (t *telemetry) expose(ctx context.Context, port int, registry *promclient.Registry) error {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", ":"+strconv.Itoa(port))
+func (t *telemetry) expose(ctx context.Context, cfg *Config, registry *promclient.Registry) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", ":"+strconv.Itoa(cfg.MetricsPort))
 	if err != nil {
 		return err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: cfg.Exemplars}))
 	server, bounded := httpserver.New(httpserver.Options{Name: "metrics", Handler: mux}, listener)
 	go func() {
 		if err := server.Serve(bounded); !errors.Is(err, http.ErrServerClosed) {

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"unicode/utf16"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/propagation"
 )
 
 // awsAPI serves AWS Lambda's runtime API to one worker, on a loopback port of its
@@ -144,7 +146,8 @@ func (c *awsCall) log(answer awsAnswer) (*header, []byte, error) {
 		if h.Stack != "" {
 			attributes = append(attributes, "exception", h.Stack)
 		}
-		slog.Error(h.Type+": "+h.Message, attributes...)
+		ctx := propagation.TraceContext{}.Extract(context.Background(), propagation.MapCarrier{"traceparent": c.Traceparent})
+		slog.ErrorContext(ctx, h.Type+": "+h.Message, attributes...)
 	}
 	return answer.header, answer.body, answer.err
 }

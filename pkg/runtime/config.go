@@ -37,6 +37,10 @@ type Config struct {
 	SubscriberKey string
 	LogLevel      string
 	LogFormat     string
+	// Exemplars adds traces to the histograms that are scraped as OpenMetrics.
+	Exemplars bool
+	// LogTraceContext puts the trace and the span of an invocation on its log lines.
+	LogTraceContext bool
 }
 
 // PoolConfig says which handler worker processes load and how they are used.
@@ -80,6 +84,9 @@ func ConfigFromEnv(getenv func(string) string) (*Config, error) {
 		SubscriberKey:  e.text(events.SubscriberKeyVariable, ""),
 		LogLevel:       e.oneOf("LAMBDA_LOG_LEVEL", "info", "debug", "warning", "error"),
 		LogFormat:      e.oneOf("LAMBDA_LOG_FORMAT", "json", "text"),
+
+		Exemplars:       e.boolean("LAMBDA_METRICS_EXEMPLARS", false),
+		LogTraceContext: e.boolean("LAMBDA_LOG_TRACE_CONTEXT", true),
 	}
 	if !e.boolean("LAMBDA_METRICS", true) {
 		cfg.MetricsPort = 0

@@ -19,14 +19,14 @@ func lookup(environment ...string) func(string) string {
 
 func TestConfigFromEnv(t *testing.T) {
 	defaults := Config{Port: 8080, MetricsPort: 9464, DrainTimeout: 25 * time.Second, MaxBody: 16 << 20, Function: "function",
-		EventSource: "io.knative.lambda/function", LogLevel: "info", LogFormat: "json"}
+		EventSource: "io.knative.lambda/function", LogLevel: "info", LogFormat: "json", LogTraceContext: true}
 	got, err := ConfigFromEnv(lookup())
 	if diff := cmp.Diff(&defaults, got); err != nil || diff != "" {
 		t.Errorf("%v (-want, +got):\n%s", err, diff)
 	}
 	got, err = ConfigFromEnv(lookup("PORT=9464", "LAMBDA_METRICS=false", "LAMBDA_DRAIN_TIMEOUT=1m", "LAMBDA_MAX_BODY=2048", "LAMBDA_FUNCTION_NAME=f",
-		"LAMBDA_FUNCTION_NAMESPACE=ns", "LAMBDA_EVENT_SOURCE=/s", "LAMBDA_ERROR_STACK=true", "LAMBDA_LOG_LEVEL=debug", "LAMBDA_LOG_FORMAT=text"))
-	want := Config{Port: 9464, DrainTimeout: time.Minute, MaxBody: 2048, Function: "f", Namespace: "ns", EventSource: "/s", ErrorStack: true, LogLevel: "debug", LogFormat: "text"}
+		"LAMBDA_FUNCTION_NAMESPACE=ns", "LAMBDA_EVENT_SOURCE=/s", "LAMBDA_ERROR_STACK=true", "LAMBDA_LOG_LEVEL=debug", "LAMBDA_LOG_FORMAT=text", "LAMBDA_LOG_TRACE_CONTEXT=false", "LAMBDA_METRICS_EXEMPLARS=true"))
+	want := Config{Port: 9464, DrainTimeout: time.Minute, MaxBody: 2048, Function: "f", Namespace: "ns", EventSource: "/s", ErrorStack: true, LogLevel: "debug", LogFormat: "text", Exemplars: true}
 	if diff := cmp.Diff(&want, got); err != nil || diff != "" {
 		t.Errorf("%v (-want, +got):\n%s", err, diff)
 	}

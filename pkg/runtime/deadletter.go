@@ -87,10 +87,10 @@ func (s *Server) handOver(ctx context.Context, req *request, p *problem, sent in
 	err := s.letters.post(ctx, &letter, tries)
 	s.telemetry.deadLettered(err == nil)
 	if err != nil {
-		slog.Error("the dead letter sink did not take an event, which is left to its broker", "error", err, "event_id", letter.ID(), "event_type", letter.Type())
+		slog.ErrorContext(ctx, "the dead letter sink did not take an event, which is left to its broker", "error", err, "event_id", letter.ID(), "event_type", letter.Type())
 		return false
 	}
-	slog.Warn("an event is a dead letter", "event_id", letter.ID(), "event_type", letter.Type(), "code", p.status, "attempts", sent,
+	slog.WarnContext(ctx, "an event is a dead letter", "event_id", letter.ID(), "event_type", letter.Type(), "code", p.status, "attempts", sent,
 		"error", p.data.Type+": "+p.data.Message)
 	return true
 }

@@ -41,7 +41,7 @@ func TestLogsNameTheirEvent(t *testing.T) {
 	} {
 		line := f.logs.line(t, message)
 		delete(line, "timestamp")
-		want := map[string]any{"severity": want[0], "logger": want[1], "message": message, "event_id": "id-1", "event_type": "io.example.test", "trace_id": "0af7651916cd43dd8448eb211c80319c"}
+		want := map[string]any{"severity": want[0], "logger": want[1], "message": message, "event_id": "id-1", "event_type": "io.example.test", "trace_id": "0af7651916cd43dd8448eb211c80319c", "span_id": "b7ad6b7169203331"}
 		if diff := cmp.Diff(want, line); diff != "" {
 			t.Errorf("%s (-want, +got):\n%s", message, diff)
 		}
@@ -102,5 +102,46 @@ func TestFrontLogsAlike(t *testing.T) {
 	logger.Log(t.Context(), slog.LevelError, "this")
 	if got := buf.String(); strings.Contains(got, "not this") || !strings.Contains(got, "level=ERROR msg=this") {
 		t.Errorf("the text is %s", got)
+	}
+}
+
+// TestLogsWithoutTraceContext: lines name no trace where that is turned off.
+func TestLogsWithoutTraceContext(t *testing.T) {
+	f := start(t, talking, func(*settings) { t.Setenv("LAMBDA_LOG_TRACE_CONTEXT", "false") })
+	f.sendEvent(t, `{}`, "Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	line := f.logs.line(t, "told")
+	delete(line, "timestamp")
+	if diff := cmp.Diff(map[string]any{"severity": "INFO", "logger": "function", "message": "told", "event_id": "id-1", "event_type": "io.example.test"}, line); diff != "" {
+		t.Errorf("(-want, +got):\n%s", diff)
+	}
+}
+
+// TestFrontNamesTheTrace: the runtime's own lines name the trace of their request, whether
+// the runtime traces or not.
+func TestFrontNamesTheTrace(t *testing.T) {
+	untraced := &Telemetry{}
+	ctx, span, _ := untraced.startSpan(t.Context(), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "")
+	defer span.End()
+	for _, tt := range []struct {
+		name string
+		cfg  Config
+		want map[string]any
+	}{
+		{"on", Config{LogFormat: "json", LogTraceContext: true}, map[string]any{"severity": "INFO", "message": "m", "k": "v", "trace_id": "0af7651916cd43dd8448eb211c80319c", "span_id": "b7ad6b7169203331"}},
+		{"off", Config{LogFormat: "json"}, map[string]any{"severity": "INFO", "message": "m", "k": "v"}},
+	} {
+		var buf bytes.Buffer
+		NewLogger(&tt.cfg, &buf).With("k", "v").InfoContext(ctx, "m")
+		var line map[string]any
+		if err := json.Unmarshal(buf.Bytes(), &line); err != nil {
+			t.Fatal(err)
+		}
+		delete(line, "timestamp")
+		if diff := cmp.Diff(tt.want, line); diff != "" {
+			t.Errorf("%s (-want, +got):\n%s", tt.name, diff)
+		}
+	}
+	if got, _, _ := untraced.startSpan(t.Context(), "", ""); got != t.Context() {
+		t.Error("a request without a trace gets a context of its own")
 	}
 }

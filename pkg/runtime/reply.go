@@ -44,7 +44,7 @@ func (s *Server) writeResult(ctx context.Context, w http.ResponseWriter, req *re
 // the event again until then.
 func (s *Server) reply(ctx context.Context, w http.ResponseWriter, req *request, e *event.Event) *problem {
 	if s.replies == nil || req.event == nil {
-		writeEvent(w, req, e, http.StatusOK)
+		writeEvent(ctx, w, req, e, http.StatusOK)
 		return nil
 	}
 	if err := s.replies.post(ctx, e, replyAttempts); err != nil {
@@ -58,7 +58,7 @@ func (s *Server) reply(ctx context.Context, w http.ResponseWriter, req *request,
 // writeProblem answers an event with an event, and a plain request with JSON. So it
 // answers an event that is a dead letter already, too: RabbitMQ's dispatcher takes that
 // for delivered, and would pass an event on as the reply.
-func (s *Server) writeProblem(w http.ResponseWriter, req *request, p *problem) {
+func (s *Server) writeProblem(ctx context.Context, w http.ResponseWriter, req *request, p *problem) {
 	data, err := json.Marshal(p.data)
 	if err != nil { // strings and a bool
 		panic(err)
@@ -74,7 +74,7 @@ func (s *Server) writeProblem(w http.ResponseWriter, req *request, p *problem) {
 	if p.kept {
 		writeBody(w, p.status, typeJSON, data)
 	} else {
-		writeEvent(w, req, e, p.status)
+		writeEvent(ctx, w, req, e, p.status)
 	}
 	if p.outcome != outcomeBusy && p.outcome != outcomeCancelled { // nothing was invoked then
 		s.failures.add(e) // a broker drops what comes with an error's status
@@ -90,13 +90,13 @@ func writeBody(w http.ResponseWriter, status int, contentType string, body []byt
 }
 
 // writeEvent sends an event in the mode of the request.
-func writeEvent(w http.ResponseWriter, req *request, e *event.Event, status int) {
-	ctx := binding.WithForceBinary(context.Background())
+func writeEvent(ctx context.Context, w http.ResponseWriter, req *request, e *event.Event, status int) {
+	mode := binding.WithForceBinary(context.Background())
 	if req.structured {
-		ctx = binding.WithForceStructured(context.Background())
+		mode = binding.WithForceStructured(context.Background())
 	}
-	if err := cehttp.WriteResponseWriter(ctx, binding.ToMessage(e), status, w); err != nil {
-		slog.Warn("a reply could not be written", "error", err, "event_id", e.ID())
+	if err := cehttp.WriteResponseWriter(mode, binding.ToMessage(e), status, w); err != nil {
+		slog.WarnContext(ctx, "a reply could not be written", "error", err, "event_id", e.ID())
 	}
 }
 

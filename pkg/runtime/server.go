@@ -157,7 +157,7 @@ func (x *exchange) answer(result *Result, err error) {
 func (x *exchange) end(o outcome, p *problem) {
 	if p != nil {
 		x.server.keep(x.ctx, x.req, p)
-		x.server.writeProblem(x.w, x.req, p)
+		x.server.writeProblem(x.ctx, x.w, x.req, p)
 	} else {
 		x.server.handled(x.ctx, x.req)
 	}

@@ -15,12 +15,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/propagation"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/exemplar"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
@@ -71,9 +71,8 @@ type measurement struct {
 	record []metric.RecordOption // the same, made once
 }
 
-// StartTelemetry exposes metrics to Prometheus on cfg.MetricsPort and sends
-// spans where the environment of OpenTelemetry says (OTEL_EXPORTER_OTLP_ENDPOINT
-// or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT); without one nothing is traced.
+// StartTelemetry exposes metrics to Prometheus on cfg.MetricsPort and exports
+// spans as NewSpanExporter has it; without an exporter nothing is traced.
 func StartTelemetry(ctx context.Context, cfg *Config, getenv func(string) string) (*Telemetry, error) {
 	t := &Telemetry{}
 	// OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have the last word.
@@ -84,18 +83,18 @@ func StartTelemetry(ctx context.Context, cfg *Config, getenv func(string) string
 	}
 	var meters metric.MeterProvider = noop.NewMeterProvider()
 	if cfg.MetricsPort > 0 {
-		provider, err := t.exposeMetrics(ctx, cfg.MetricsPort, service)
+		provider, err := t.exposeMetrics(ctx, cfg, service)
 		if err != nil {
 			return nil, fmt.Errorf("metrics: %w", err)
 		}
 		otel.SetMeterProvider(provider) // for functions that are linked in
 		meters = provider
 	}
-	if getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != "" {
-		exporter, err := otlptracehttp.New(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("tracing: %w", err)
-		}
+	exporter, err := NewSpanExporter(ctx, getenv)
+	if err != nil {
+		return nil, fmt.Errorf("tracing: %w", err)
+	}
+	if exporter != nil {
 		provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(service)) // sampled by OTEL_TRACES_SAMPLER
 		otel.SetTracerProvider(provider)
 		t.tracer = provider.Tracer(scope)
@@ -104,18 +103,18 @@ func StartTelemetry(ctx context.Context, cfg *Config, getenv func(string) string
 	return t, t.instrument(meters.Meter(scope))
 }
 
-func (t *Telemetry) exposeMetrics(ctx context.Context, port int, service *resource.Resource) (*sdkmetric.MeterProvider, error) {
+func (t *Telemetry) exposeMetrics(ctx context.Context, cfg *Config, service *resource.Resource) (*sdkmetric.MeterProvider, error) {
 	registry := promclient.NewRegistry()
 	exporter, err := prometheus.New(prometheus.WithRegisterer(registry), prometheus.WithoutScopeInfo())
 	if err != nil {
 		return nil, err
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", ":"+strconv.Itoa(port))
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", ":"+strconv.Itoa(cfg.MetricsPort))
 	if err != nil {
 		return nil, fmt.Errorf("%w (LAMBDA_METRICS_PORT chooses another port, LAMBDA_METRICS=false none)", err)
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: cfg.Exemplars}))
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second,
 		WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHeaderBytes}
 	go func() {
@@ -123,9 +122,17 @@ func (t *Telemetry) exposeMetrics(ctx context.Context, port int, service *resour
 			slog.Error("metrics are no longer served", "error", err)
 		}
 	}()
-	provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter), sdkmetric.WithResource(service))
+	provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter), sdkmetric.WithResource(service), ExemplarFilter(cfg.Exemplars))
 	t.shutdown = append(t.shutdown, server.Shutdown, provider.Shutdown)
 	return provider, nil
+}
+
+// ExemplarFilter keeps exemplars of what is measured in a sampled trace, or none.
+func ExemplarFilter(on bool) sdkmetric.Option {
+	if on {
+		return sdkmetric.WithExemplarFilter(exemplar.TraceBasedFilter)
+	}
+	return sdkmetric.WithExemplarFilter(exemplar.AlwaysOffFilter)
 }
 
 func (t *Telemetry) instrument(meter metric.Meter) error {
@@ -186,10 +193,13 @@ func (t *Telemetry) workerRestarted() { t.restarts.Add(context.Background(), 1) 
 // returns the traceparent for the handler: the span's, or where nothing is
 // traced the one that came in.
 func (t *Telemetry) startSpan(ctx context.Context, traceparent, tracestate string) (context.Context, trace.Span, string) {
-	if t.tracer == nil {
+	if t.tracer == nil && traceparent == "" {
 		return ctx, trace.SpanFromContext(ctx), traceparent
 	}
 	carrier := propagation.MapCarrier{"traceparent": traceparent, "tracestate": tracestate}
+	if t.tracer == nil { // log lines name the trace all the same
+		return t.propagator.Extract(ctx, carrier), trace.SpanFromContext(ctx), traceparent
+	}
 	ctx, span := t.tracer.Start(t.propagator.Extract(ctx, carrier), "invoke", trace.WithSpanKind(trace.SpanKindServer))
 	t.propagator.Inject(ctx, carrier)
 	return ctx, span, carrier["traceparent"]

@@ -96,6 +96,9 @@ var invalidFunctions = []struct {
 	{"too much parallelism", both, "", valid + "eventing: {enabled: true, rabbitmq: {parallelism: 1001}}", []string{"spec.eventing.rabbitmq.parallelism", "1000"}},
 	{"unknown overflow policy", both, "", valid + "eventing: {enabled: true, dlq: {overflowPolicy: drop}}", []string{"spec.eventing.dlq.overflowPolicy", "drop-head"}},
 	{"malformed time to live", both, "", valid + "eventing: {enabled: true, dlq: {messageTTL: a day}}", []string{"spec.eventing.dlq.messageTTL", "such as 90s"}},
+	{"tracing endpoint without a port", both, "", valid + "observability: {tracing: {endpoint: otel.team.svc}}", []string{"spec.observability.tracing.endpoint", "host:port"}},
+	{"tracing endpoint of another scheme", both, "", valid + "observability: {tracing: {endpoint: 'grpc://otel:4317'}}", []string{"spec.observability.tracing.endpoint", "host:port"}},
+	{"tracing endpoint with a port that is none", webhook, "", valid + "observability: {tracing: {endpoint: 'otel:65536'}}", []string{"spec.observability.tracing.endpoint", "65535"}},
 	{"delay that is no duration", both, "", valid + "scaling: {scaleDownDelay: late}", []string{"spec.scaling.scaleDownDelay", "such as 90s"}},
 	{"a word wrongly written", both, "", valid + "scalling: {minReplicas: 1}", []string{`unknown field "spec.scalling"`}},
 }

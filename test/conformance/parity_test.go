@@ -190,6 +190,8 @@ var validSpecs = []string{
 var validFunctions = []string{
 	valid + "scaling: {minReplicas: 2, maxReplicas: 2, window: 6s, scaleToZeroGracePeriod: 0s}",
 	valid + "scaling: {minReplicas: 5, maxReplicas: 0, containerConcurrency: 0, targetConcurrency: 1}",
+	valid + "observability: {tracing: {enabled: true, endpoint: 'collector.observability.svc:4317'}}",
+	valid + "observability: {tracing: {enabled: true, endpoint: '[fd00::1]:4317'}}",
 	valid + "env: [{name: PORTS, value: x}, {name: KNATIVE, value: x}, {name: LAMBDA, value: x}]",
 	valid + "build: {registry: 'localhost:5001', insecure: true, registryType: local}",
 	valid + "build: {registry: ghcr.io/owner/, registryType: ghcr}",

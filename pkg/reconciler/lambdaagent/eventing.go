@@ -99,6 +99,7 @@ func (e *eventing) reconcile(ctx context.Context) error {
 	switch t := e.First; {
 	case t == nil:
 		e.markRoutes()
+		e.markOwnEvents()
 	case t.Failed:
 		e.Status.MarkRoutingFailed(t.Reason, t.Message)
 	default:

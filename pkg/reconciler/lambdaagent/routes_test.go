@@ -54,6 +54,14 @@ func TestReconcileRoutes(t *testing.T) {
 		e.Subscriptions = []v1alpha1.AgentSubscription{{EventType: routeType, Source: plain.EventSource()}}
 	})
 	named.Namespace = "data"
+	talking := eventful(intends("said"), subscribes("io.said"), func(e *v1alpha1.AgentEventing) {
+		e.Subscriptions = append(e.Subscriptions, v1alpha1.AgentSubscription{EventType: "io.said", Source: "/team/shop"})
+	})
+	talker := agent(talking)
+	shopSaid := map[string]string{"type": "io.said", "source": "/team/shop"}
+	fromShop := resources.MakeSubscription(talker, shopSaid, resources.DeadLetterSink(talker, testKeys(), testConfig().Eventing), testConfig().Eventing)
+	subscribers(talker, testKeys()).Sign(fromShop)
+	listens, listensBinding := working(talker, fromShop)
 	bare, _ := working(plain, resources.MakeRoute(agent(noLetters), routeType, keyOf(shop), false, nil, testConfig().Eventing))
 
 	ltesting.Table{{
@@ -171,6 +179,15 @@ func TestReconcileRoutes(t *testing.T) {
 		WantStatusUpdates: status(with(t, relaying, flowing, routed(v1alpha1.RouteForward, "z", "shop", v1alpha1.ReasonRelayCircle), func(a *v1alpha1.LambdaAgent) {
 			a.Status.MarkRoutingFailed(v1alpha1.ReasonRelayCircle, "Events of type z would go round for ever: team/bruno → team/shop → team/bruno. Take relay away from one of these.")
 		})),
+	}, {
+		Name: "a subscription to its own events is not made, and the one to another's is as narrow as it says", Key: theKey,
+		Objects: world(t, with(t, talking, flowing, func(a *v1alpha1.LambdaAgent) {
+			a.Status.Routes = []v1alpha1.RouteStatus{
+				{Kind: v1alpha1.RouteSubscription, EventType: "io.said", Reason: v1alpha1.ReasonOwnEvents},
+				{Kind: v1alpha1.RouteSubscription, EventType: "io.said", Ready: true},
+			}
+			a.Status.MarkRoutingReadyBut(v1alpha1.ReasonOwnEvents, `eventing.subscriptions[0] to io.said delivers no events: the agent emits them itself (intent "said") and would get its own. Set its source.`)
+		}), listens, listensBinding),
 	}, {
 		Name: "no dead letters", Key: theKey,
 		Objects:     append(world(t, with(t, noLetters, flowing, byIntent))[:5], shop, bare, queue, policy),

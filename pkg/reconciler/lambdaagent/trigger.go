@@ -33,6 +33,10 @@ func (e *eventing) subscribe(ctx context.Context) (current []*eventingv1.Trigger
 	made := map[string]bool{}
 	for i := range e.Spec.Eventing.Subscriptions {
 		s := &e.Spec.Eventing.Subscriptions[i]
+		if own, _ := s.Split(); e.ownIntent(own) != "" {
+			e.tell(v1alpha1.RouteStatus{Kind: v1alpha1.RouteSubscription, EventType: s.EventType, Reason: v1alpha1.ReasonOwnEvents})
+			continue
+		}
 		exact, rest := s.Split()
 		if len(rest) > 0 && !e.covered(exact) {
 			// A Trigger on the exact part would deliver more than is asked for.
@@ -40,7 +44,7 @@ func (e *eventing) subscribe(ctx context.Context) (current []*eventingv1.Trigger
 			e.tell(v1alpha1.RouteStatus{Kind: v1alpha1.RouteSubscription, EventType: s.EventType, Reason: v1alpha1.ReasonFilterNotSupported})
 			continue
 		}
-		desired := resources.MakeSubscription(e.LambdaAgent, e.covering(exact), e.letters, e.Config)
+		desired := resources.MakeSubscription(e.LambdaAgent, e.attributes(exact), e.letters, e.Config)
 		subscribers(e.LambdaAgent, e.keys).Sign(desired)
 		if made[desired.Name] {
 			continue

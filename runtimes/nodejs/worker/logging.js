@@ -8,7 +8,7 @@ const LEVELS = {DEBUG: 10, INFO: 20, WARNING: 30, ERROR: 40};
 
 // state.current is the Context of the invocation. There is one at a time, and
 // what the handler starts belongs to it.
-const state = {current: undefined, json: true, least: LEVELS.INFO};
+const state = {current: undefined, json: true, traceContext: true, least: LEVELS.INFO};
 
 const streams = [];
 
@@ -26,7 +26,10 @@ function write(severity, logger, message, exception) {
       line.event_id = context.id;
       line.event_type = context.type;
     }
-    if (context.traceId) line.trace_id = context.traceId;
+    if (state.traceContext && context.traceId) {
+      line.trace_id = context.traceId;
+      line.span_id = context.spanId;
+    }
   }
   if (exception) line.exception = exception;
   put(JSON.stringify(line) + '\n');
@@ -58,6 +61,7 @@ function logger(name) {
 function configure(environ = process.env) {
   state.least = LEVELS[(environ.LAMBDA_LOG_LEVEL || 'info').toUpperCase()] || LEVELS.INFO;
   state.json = environ.LAMBDA_LOG_FORMAT !== 'text';
+  state.traceContext = !['false', 'f', '0'].includes((environ.LAMBDA_LOG_TRACE_CONTEXT || 'true').toLowerCase());
   if (!state.json) return;
   // Who prints wants to see it, whatever the level is.
   for (const [method, severity, stream] of [['debug', 'DEBUG', 'stdout'], ['log', 'INFO', 'stdout'], ['info', 'INFO', 'stdout'],

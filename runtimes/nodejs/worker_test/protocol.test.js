@@ -141,7 +141,7 @@ exports.handler = (event, context) => {
   await worker.invoke({event: {id: 'e', type: 't'}, traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'});
   await worker.end();
   const lines = worker.lines();
-  for (const line of lines) assert.deepEqual([line.event_id, line.event_type, line.trace_id], ['e', 't', '0af7651916cd43dd8448eb211c80319c']);
+  for (const line of lines) assert.deepEqual([line.event_id, line.event_type, line.trace_id, line.span_id], ['e', 't', '0af7651916cd43dd8448eb211c80319c', 'b7ad6b7169203331']);
   assert.deepEqual(lines.map((l) => [l.severity, l.logger, l.message.split('\n')[0]]), [
     ['DEBUG', 'stdout', 'debug'], ['INFO', 'stdout', 'log 1'], ['WARNING', 'stderr', '{ a: 1 }'], ['ERROR', 'stderr', 'Error: broken'],
     ['INFO', 'stdout', 'two'], ['INFO', 'stdout', 'lines'], ['INFO', 'function', 'told twice'], ['ERROR', 'function', 'failed Error: cause'],

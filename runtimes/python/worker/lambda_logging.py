@@ -14,6 +14,9 @@ _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARN
 # handler starts belong to it.
 current = None
 
+# Whether lines name the invocation's trace.
+_trace_context = True
+
 
 class _JSON(logging.Formatter):
     def format(self, record):
@@ -28,8 +31,9 @@ class _JSON(logging.Formatter):
             if context.id:
                 line["event_id"] = context.id
                 line["event_type"] = context.type
-            if context.trace_id:
+            if _trace_context and context.trace_id:
                 line["trace_id"] = context.trace_id
+                line["span_id"] = context.span_id
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)
@@ -77,6 +81,8 @@ _streams = []
 
 def configure(environ=os.environ):
     """Set up the root logger; as JSON, take over standard output and error too."""
+    global _trace_context
+    _trace_context = environ.get("LAMBDA_LOG_TRACE_CONTEXT", "true").lower() not in ("false", "f", "0")
     handler = logging.StreamHandler(sys.__stderr__)
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(_LEVELS.get(environ.get("LAMBDA_LOG_LEVEL"), logging.INFO))

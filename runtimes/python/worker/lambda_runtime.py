@@ -62,6 +62,12 @@ class Context:
         parts = (self.traceparent or "").split("-")
         return parts[1] if len(parts) >= 4 else None
 
+    @property
+    def span_id(self):
+        """The id of the invocation's span, as W3C Trace Context has it, or None."""
+        parts = (self.traceparent or "").split("-")
+        return parts[2] if len(parts) >= 4 else None
+
     def remaining_time(self):
         """Seconds until the invocation is cut off."""
         return max(0.0, self._deadline - time.monotonic())

@@ -80,7 +80,7 @@ func (s *AgentSubscription) validate(intents []string, own string) (errs *apis.F
 	}
 	for _, intent := range intents {
 		if MatchesIntent(intent, s.EventType) {
-			return errs.Also(apis.ErrGeneric(fmt.Sprintf("the agent emits %s itself by its intent %q and would get its own events: name the source of those that are meant", s.EventType, intent), "source"))
+			return errs.Also(warnOwnEvents(s.EventType, intent))
 		}
 	}
 	return errs
@@ -116,7 +116,7 @@ func (s *LambdaAgentSpec) validateForwards(namespace, name string) (errs *apis.F
 		case target == namespace && f.TargetAgent == name && name != "":
 			ferrs = ferrs.Also(apis.ErrGeneric("is this agent itself: it would get its own events", "targetAgent"))
 		case !s.AllowsTargetNamespace(namespace, target):
-			ferrs = ferrs.Also(apis.ErrInvalidValue(target, "targetNamespace", "expected a namespace that permissions.allowedTargetNamespaces lists"))
+			ferrs = ferrs.Also(apis.ErrGeneric(fmt.Sprintf("nothing is forwarded to namespace %s: list it in permissions.allowedTargetNamespaces", target), "targetNamespace").At(apis.WarningLevel))
 		}
 		for j, eventType := range f.EventTypes {
 			r := route{eventType, target, f.TargetAgent}

@@ -265,9 +265,9 @@ type TokenBudget struct {
 
 // BehaviorSpec is an agent's behaviour in conversations.
 type BehaviorSpec struct {
-	// MaxContextMessages that the agent keeps in a conversation.
+	// MaxContextMessages that the agent keeps in a conversation; 0 keeps none.
 	// +optional
-	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Minimum=0
 	MaxContextMessages *int32 `json:"maxContextMessages,omitempty"`
 
 	// EmitEvents tells the agent to emit events of its own.

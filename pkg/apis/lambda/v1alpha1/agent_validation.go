@@ -49,8 +49,8 @@ func (s *LambdaAgentSpec) Validate(ctx context.Context) *apis.FieldError {
 		case s.AI.SystemPromptFrom != nil:
 			errs = errs.Also(apis.ErrMultipleOneOf("ai.systemPromptFrom", "behavior.systemPrompt"))
 		}
-		if b.MaxContextMessages != nil && *b.MaxContextMessages < 1 {
-			errs = errs.Also(apis.ErrInvalidValue(*b.MaxContextMessages, "behavior.maxContextMessages", "must be at least 1"))
+		if b.MaxContextMessages != nil && *b.MaxContextMessages < 0 {
+			errs = errs.Also(apis.ErrInvalidValue(*b.MaxContextMessages, "behavior.maxContextMessages", "must be at least 0"))
 		}
 		if b.ConversationTTL != nil {
 			errs = errs.Also(checkDuration(*b.ConversationTTL, minTimeout, maxConversation, "behavior.conversationTTL"))
@@ -82,7 +82,7 @@ func (s *LambdaAgentSpec) Validate(ctx context.Context) *apis.FieldError {
 		errs = errs.Also(checkObjectName(s.ServiceAccountName, "serviceAccountName"))
 	}
 	errs = errs.Also(validateSecurity(s.SecurityContext).ViaField("securityContext"))
-	errs = errs.Also(s.Observability.validate().ViaField("observability"))
+	errs = errs.Also(s.Observability.validate().Also(s.Observability.warn()).ViaField("observability"))
 	return errs
 }
 

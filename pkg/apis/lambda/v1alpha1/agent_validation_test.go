@@ -41,7 +41,7 @@ var invalidAgents = []struct{ name, spec, want string }{
 	{"prompt from nowhere", ollama + `, systemPromptFrom: {name: '', key: ''}}`, "missing field(s): spec.ai.systemPromptFrom.key, spec.ai.systemPromptFrom.name"},
 	{"prompt in two places", ollama + ", systemPrompt: x}\nbehavior: {systemPrompt: y}", "expected exactly one, got both: spec.ai.systemPrompt, spec.behavior.systemPrompt"},
 	{"prompt in two places, one of them a ConfigMap", ollama + ", systemPromptFrom: {name: prompts, key: bruno}}\nbehavior: {systemPrompt: y}", "expected exactly one, got both: spec.ai.systemPromptFrom, spec.behavior.systemPrompt"},
-	{"no context", anImage + `behavior: {maxContextMessages: 0}`, "invalid value: 0: spec.behavior.maxContextMessages\nmust be at least 1"},
+	{"less than no context", anImage + `behavior: {maxContextMessages: -1}`, "invalid value: -1: spec.behavior.maxContextMessages\nmust be at least 0"},
 	{"conversations that end at no time", anImage + `behavior: {conversationTTL: soon}`, "invalid value: soon: spec.behavior.conversationTTL\nexpected a duration such as 90s or 5m"},
 	{"unknown mode", anImage + `operationMode: wild`, "invalid value: wild: spec.operationMode\nexpected agentic or supervised"},
 	{"supervised by nobody", anImage + `operationMode: supervised`, "expected eventing.enabled to be true: spec.operationMode\nan agent asks for approval through its broker\nmissing field(s): spec.approval"},
@@ -90,12 +90,9 @@ var invalidAgents = []struct{ name, spec, want string }{
 	{"a filter in all that is not exact", anImage + `eventing: {enabled: true, subscriptions: [{eventType: a.b, filters: [{all: [{exact: {subject: x}}, {not: {exact: {subject: w}}}]}]}]}`, onlyExact + ": expected exact, or all of exact: spec.eventing.subscriptions[0].filters[0]"},
 	{"a filter that contradicts", anImage + `eventing: {enabled: true, subscriptions: [{eventType: a.b, filters: [{exact: {type: a.c}}]}]}`, "contradicts eventType, source or a filter before it: no event has both: spec.eventing.subscriptions[0].filters[0]"},
 	{"a filter that is none", anImage + `eventing: {enabled: true, subscriptions: [{eventType: a.b, filters: [{}]}]}`, "expected exactly one, got neither: spec.eventing.subscriptions[0].filters[0].all, spec.eventing.subscriptions[0].filters[0].any, spec.eventing.subscriptions[0].filters[0].cesql, spec.eventing.subscriptions[0].filters[0].exact, spec.eventing.subscriptions[0].filters[0].not, spec.eventing.subscriptions[0].filters[0].prefix, spec.eventing.subscriptions[0].filters[0].suffix"},
-	{"its own events", anImage + `eventing: {enabled: true, intents: [b], subscriptions: [{eventType: c.b, source: /other}, {eventType: a.b}]}`, "the agent emits a.b itself by its intent \"b\" and would get its own events: name the source of those that are meant: spec.eventing.subscriptions[1].source"},
-	{"its own events by their source", anImage + `eventing: {enabled: true, intents: [a.b], subscriptions: [{eventType: a.b, source: /team/bruno}]}`, "the agent emits a.b itself by its intent \"a.b\" and would get its own events: name the source of those that are meant: spec.eventing.subscriptions[0].source"},
 	{"a forward of nothing to nobody", anImage + `eventing: {enabled: true, forwards: [{eventTypes: [], targetAgent: ''}]}`, "missing field(s): spec.eventing.forwards[0].eventTypes, spec.eventing.forwards[0].targetAgent"},
 	{"a forward to no name", anImage + `eventing: {enabled: true, forwards: [{eventTypes: ['a b'], targetAgent: 1b, targetNamespace: team}]}`, "invalid value: 1b: spec.eventing.forwards[0].targetAgent\nexpected the name of an agent: a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')\ninvalid value: a b: spec.eventing.forwards[0].eventTypes[0]\nexpected an event type such as io.example.order.created"},
 	{"a forward to itself", anImage + `eventing: {enabled: true, forwards: [{eventTypes: [a.b], targetAgent: bruno}]}`, "is this agent itself: it would get its own events: spec.eventing.forwards[0].targetAgent"},
-	{"a forward to a namespace that is not allowed", anImage + "permissions: {allowedTargetNamespaces: [more]}\n" + `eventing: {enabled: true, forwards: [{eventTypes: [a.b], targetAgent: b, targetNamespace: data}]}`, "invalid value: data: spec.eventing.forwards[0].targetNamespace\nexpected a namespace that permissions.allowedTargetNamespaces lists"},
 	{"a forward twice", anImage + `eventing: {enabled: true, forwards: [{eventTypes: [a.b], targetAgent: b}, {eventTypes: [c, a.b], targetAgent: b, targetNamespace: team}]}`, "forwards[0] forwards a.b to the same agent already: spec.eventing.forwards[1].eventTypes[1]"},
 	{"dead letters", anImage + `eventing: {enabled: true, dlq: {maxLength: 0}}`, "invalid value: 0: spec.eventing.dlq.maxLength\nmust be at least 1"},
 	{"RabbitMQ", anImage + `eventing: {enabled: true, rabbitmq: {queueType: fast}}`, "invalid value: fast: spec.eventing.rabbitmq.queueType\nexpected quorum or classic"},
@@ -176,7 +173,7 @@ func TestWarnings(t *testing.T) {
 	if got := said.Filter(apis.ErrorLevel); got != nil {
 		t.Error("refused:", got)
 	}
-	refused(t, forgetful, said.Filter(apis.WarningLevel), "memory is on and none of shortTerm, longTerm, workingMemory, userMemory is: the agent is told that it remembers nothing: spec.memory.enabled")
+	refused(t, forgetful, said.Filter(apis.WarningLevel), "has no effect: set enabled: true in one of shortTerm, longTerm, workingMemory, userMemory: spec.memory.enabled")
 	prefixes := defaulted(configured(), agentOf(t, anImage+"eventing: {enabled: true, subscriptions: [{eventType: a.b}, {eventType: io.example.k8s.*}, {eventType: a.b, source: '/agent/character/*'}]}"))
 	const noPrefix = "is a prefix, which brokers of class RabbitMQBroker do not support: the subscription delivers no events; name exact types and sources to get them: spec.eventing.subscriptions"
 	refused(t, prefixes, prefixes.Validate(configured()).Filter(apis.WarningLevel), noPrefix+"[1].eventType, spec.eventing.subscriptions[2].source")

@@ -13,8 +13,15 @@ const (
 	MemoryPostgres = "postgres"
 )
 
-// Keeps tells whether the agent is to have this kind of memory.
-func (t *MemoryToggle) Keeps() bool { return t != nil && t.Enabled }
+// KeepsWorking reports whether the agent is to remember its task.
+func (m *MemorySpec) KeepsWorking() bool {
+	return m != nil && m.Enabled && m.WorkingMemory != nil && m.WorkingMemory.Enabled
+}
+
+// KeepsUsers reports whether the agent is to remember users.
+func (m *MemorySpec) KeepsUsers() bool {
+	return m != nil && m.Enabled && m.UserMemory != nil && m.UserMemory.Enabled
+}
 
 // KeepsShortTerm tells whether the agent is to remember conversations.
 func (m *MemorySpec) KeepsShortTerm() bool {
@@ -53,10 +60,28 @@ func (m *MemorySpec) validate() (errs *apis.FieldError) {
 			errs = errs.Also(apis.ErrMissingField("description").ViaFieldIndex("defaultConstraints", i))
 		}
 	}
-	if m.Enabled && !m.KeepsShortTerm() && !m.KeepsLongTerm() && !m.WorkingMemory.Keeps() && !m.UserMemory.Keeps() {
-		errs = errs.Also(apis.ErrGeneric("memory is on and none of shortTerm, longTerm, workingMemory, userMemory is: the agent is told that it remembers nothing", "enabled").At(apis.WarningLevel))
+	if m.Enabled && !m.KeepsShortTerm() && !m.KeepsLongTerm() && !m.KeepsWorking() && !m.KeepsUsers() {
+		errs = errs.Also(apis.ErrGeneric("has no effect: set enabled: true in one of shortTerm, longTerm, workingMemory, userMemory", "enabled").At(apis.WarningLevel))
 	}
-	return errs
+	return errs.Also(m.warn())
+}
+
+// warn says which settings have no effect, because their part of memory is off.
+func (m *MemorySpec) warn() (warnings *apis.FieldError) {
+	check := func(field string, is *bool, on bool, part string) {
+		if is != nil && *is && !on {
+			warnings = warnings.Also(apis.ErrGeneric("has no effect: set memory.enabled and memory."+part+".enabled to true", part+"."+field).At(apis.WarningLevel))
+		}
+	}
+	if w := m.WorkingMemory; w != nil {
+		check("trackDecisions", w.TrackDecisions, m.KeepsWorking(), "workingMemory")
+		check("trackProgress", w.TrackProgress, m.KeepsWorking(), "workingMemory")
+	}
+	if u := m.UserMemory; u != nil {
+		check("storeFacts", u.StoreFacts, m.KeepsUsers(), "userMemory")
+		check("storePreferences", u.StorePreferences, m.KeepsUsers(), "userMemory")
+	}
+	return warnings
 }
 
 // checkBackend of a part of memory: one that is on needs the URL from a Secret.

@@ -28,11 +28,11 @@ type MemorySpec struct {
 
 	// WorkingMemory of a task.
 	// +optional
-	WorkingMemory *MemoryToggle `json:"workingMemory,omitempty"`
+	WorkingMemory *WorkingMemory `json:"workingMemory,omitempty"`
 
 	// UserMemory of what users prefer.
 	// +optional
-	UserMemory *MemoryToggle `json:"userMemory,omitempty"`
+	UserMemory *UserMemory `json:"userMemory,omitempty"`
 
 	// DefaultConstraints that the agent always keeps to.
 	// +optional
@@ -45,6 +45,32 @@ type MemoryToggle struct {
 	// Enabled turns it on.
 	// +optional
 	Enabled bool `json:"enabled,omitempty"`
+}
+
+// WorkingMemory of a task.
+type WorkingMemory struct {
+	MemoryToggle `json:",inline"`
+
+	// TrackDecisions asks the agent to remember what it decided.
+	// +optional
+	TrackDecisions *bool `json:"trackDecisions,omitempty"`
+
+	// TrackProgress asks the agent to remember how far it got.
+	// +optional
+	TrackProgress *bool `json:"trackProgress,omitempty"`
+}
+
+// UserMemory of what users prefer.
+type UserMemory struct {
+	MemoryToggle `json:",inline"`
+
+	// StoreFacts asks the agent to remember facts about users.
+	// +optional
+	StoreFacts *bool `json:"storeFacts,omitempty"`
+
+	// StorePreferences asks the agent to remember what users prefer.
+	// +optional
+	StorePreferences *bool `json:"storePreferences,omitempty"`
 }
 
 // ShortTermMemory keeps conversations in Redis.

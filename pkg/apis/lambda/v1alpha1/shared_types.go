@@ -89,9 +89,11 @@ type TracingSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self >= 0.0 && self <= 1.0",message="samplingRate: must be between 0 and 1"
 	SamplingRate *Number `json:"samplingRate,omitempty"`
 
-	// Endpoint is the URL of an OTLP collector that speaks HTTP.
+	// Endpoint of an OTLP collector: host:port for OTLP over gRPC without TLS, as
+	// inside the cluster, or a URL for OTLP over HTTP.
 	// +optional
 	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^/]') || self.matches('^([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|[[][0-9A-Fa-f:.]+[]]):[0-9]{1,5}$')",message="expected host:port for OTLP over gRPC, or a URL that begins with http:// or https:// for OTLP over HTTP"
 	Endpoint string `json:"endpoint,omitempty"`
 }
 
@@ -100,6 +102,12 @@ type MetricsSpec struct {
 	// Enabled exposes metrics; default true.
 	// +optional
 	Enabled *bool `json:"enabled,omitempty"`
+
+	// Exemplars adds to the histograms, where they are scraped as OpenMetrics, the
+	// trace of one measurement per bucket; default false. An agent gets it as
+	// OTEL_METRICS_EXEMPLAR_FILTER.
+	// +optional
+	Exemplars bool `json:"exemplars,omitempty"`
 }
 
 // LoggingSpec is how the program logs.
@@ -113,4 +121,10 @@ type LoggingSpec struct {
 	// +optional
 	// +kubebuilder:validation:Enum=json;text
 	Format string `json:"format,omitempty"`
+
+	// TraceContext puts trace_id and span_id of an invocation on its log lines,
+	// where these are JSON and the invocation has a trace; default true. An agent
+	// gets it as LOG_TRACE_CONTEXT.
+	// +optional
+	TraceContext *bool `json:"traceContext,omitempty"`
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -194,7 +195,7 @@ func (o *ObservabilitySpec) validate() (errs *apis.FieldError) {
 			errs = errs.Also(checkNumber(*t.SamplingRate, 1, "tracing.samplingRate"))
 		}
 		if t.Endpoint != "" {
-			errs = errs.Also(checkURL(t.Endpoint, "tracing.endpoint", "http", "https"))
+			errs = errs.Also(t.validateEndpoint().ViaField("tracing"))
 		}
 	}
 	if l := o.Logging; l != nil {
@@ -210,6 +211,25 @@ func (o *ObservabilitySpec) validate() (errs *apis.FieldError) {
 		}
 	}
 	return errs
+}
+
+// grpcEndpoint matches host:port, the form of an endpoint that speaks OTLP over gRPC.
+var grpcEndpoint = regexp.MustCompile(`^([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|[[][0-9A-Fa-f:.]+[]]):([0-9]{1,5})$`)
+
+// GRPC reports whether the endpoint is host:port, which is OTLP over gRPC.
+func (t *TracingSpec) GRPC() bool { return grpcEndpoint.MatchString(t.Endpoint) }
+
+func (t *TracingSpec) validateEndpoint() *apis.FieldError {
+	if parts := grpcEndpoint.FindStringSubmatch(t.Endpoint); parts != nil {
+		if port, err := strconv.Atoi(parts[3]); err != nil || port < 1 || port > 65535 {
+			return apis.ErrInvalidValue(t.Endpoint, "endpoint", "expected a port from 1 to 65535")
+		}
+		return nil
+	}
+	if checkURL(t.Endpoint, "endpoint", "http", "https") != nil {
+		return apis.ErrInvalidValue(t.Endpoint, "endpoint", "expected host:port for OTLP over gRPC, or a URL that begins with http:// or https:// for OTLP over HTTP")
+	}
+	return nil
 }
 
 // checkNumber: from 0 to most, both included.

@@ -56,15 +56,32 @@ func Observability(o *v1alpha1.ObservabilitySpec, service string) []corev1.EnvVa
 		return nil
 	}
 	env := []corev1.EnvVar{{Name: "OTEL_SERVICE_NAME", Value: service}}
-	if o.Tracing.Endpoint != "" {
-		env = append(env, corev1.EnvVar{Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Value: o.Tracing.Endpoint})
-	}
+	env = append(env, exporter(o.Tracing)...)
 	if r := o.Tracing.SamplingRate; r != nil {
 		env = append(env,
 			corev1.EnvVar{Name: "OTEL_TRACES_SAMPLER", Value: "parentbased_traceidratio"},
 			corev1.EnvVar{Name: "OTEL_TRACES_SAMPLER_ARG", Value: string(*r)})
 	}
 	return env
+}
+
+// exporter is the environment of an OTLP exporter. The protocol is always named: the
+// default of SDKs differs by language.
+func exporter(t *v1alpha1.TracingSpec) []corev1.EnvVar {
+	switch {
+	case t.Endpoint == "":
+		return nil
+	case t.GRPC(): // SDKs expect a scheme, and http means that there is no TLS
+		return []corev1.EnvVar{
+			{Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Value: "http://" + t.Endpoint},
+			{Name: "OTEL_EXPORTER_OTLP_PROTOCOL", Value: "grpc"},
+			{Name: "OTEL_EXPORTER_OTLP_INSECURE", Value: "true"},
+		}
+	}
+	return []corev1.EnvVar{
+		{Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Value: t.Endpoint},
+		{Name: "OTEL_EXPORTER_OTLP_PROTOCOL", Value: "http/protobuf"},
+	}
 }
 
 // Seconds of a duration, rounded up.

@@ -99,8 +99,12 @@ func TestObservability(t *testing.T) {
 		{"no tracing", &v1alpha1.ObservabilitySpec{}, nil},
 		{"tracing off", &v1alpha1.ObservabilitySpec{Tracing: &v1alpha1.TracingSpec{Endpoint: "http://otel"}}, nil},
 		{"tracing", &v1alpha1.ObservabilitySpec{Tracing: &v1alpha1.TracingSpec{Enabled: true}}, []corev1.EnvVar{{Name: "OTEL_SERVICE_NAME", Value: "greeter"}}},
+		{"OTLP over gRPC", &v1alpha1.ObservabilitySpec{Tracing: &v1alpha1.TracingSpec{Enabled: true, Endpoint: "otel.team.svc:4317"}}, []corev1.EnvVar{
+			{Name: "OTEL_SERVICE_NAME", Value: "greeter"}, {Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Value: "http://otel.team.svc:4317"},
+			{Name: "OTEL_EXPORTER_OTLP_PROTOCOL", Value: "grpc"}, {Name: "OTEL_EXPORTER_OTLP_INSECURE", Value: "true"}}},
 		{"all", &v1alpha1.ObservabilitySpec{Tracing: &v1alpha1.TracingSpec{Enabled: true, Endpoint: "http://otel", SamplingRate: &rate}}, []corev1.EnvVar{
 			{Name: "OTEL_SERVICE_NAME", Value: "greeter"}, {Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Value: "http://otel"},
+			{Name: "OTEL_EXPORTER_OTLP_PROTOCOL", Value: "http/protobuf"},
 			{Name: "OTEL_TRACES_SAMPLER", Value: "parentbased_traceidratio"}, {Name: "OTEL_TRACES_SAMPLER_ARG", Value: "0.25"}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -92,9 +92,15 @@ func Environment(a *v1alpha1.LambdaAgent) []corev1.EnvVar {
 	for _, e := range kservice.Observability(a.Spec.Observability, a.Name) {
 		add(e)
 	}
+	if o := a.Spec.Observability; o != nil && o.Metrics != nil && o.Metrics.Exemplars {
+		add(corev1.EnvVar{Name: "OTEL_METRICS_EXEMPLAR_FILTER", Value: "trace_based"})
+	}
 	if o := a.Spec.Observability; o != nil && o.Logging != nil {
 		add(corev1.EnvVar{Name: "LOG_LEVEL", Value: o.Logging.Level})
 		add(corev1.EnvVar{Name: "LOG_FORMAT", Value: o.Logging.Format})
+		if on := o.Logging.TraceContext; on != nil {
+			add(corev1.EnvVar{Name: "LOG_TRACE_CONTEXT", Value: strconv.FormatBool(*on)})
+		}
 	}
 	add(corev1.EnvVar{Name: "LAMBDA_AGENT_NAME", Value: a.Name})
 	add(corev1.EnvVar{Name: "LAMBDA_AGENT_NAMESPACE", Value: a.Namespace})

@@ -23,7 +23,8 @@ func TestEnvironment(t *testing.T) {
 		a.Spec.Eventing = &v1alpha1.AgentEventing{EventSource: "/team/bruno"}
 		a.Spec.Observability = &v1alpha1.ObservabilitySpec{
 			Tracing: &v1alpha1.TracingSpec{Enabled: true, Endpoint: "http://otel:4318", SamplingRate: &rate},
-			Logging: &v1alpha1.LoggingSpec{Level: "debug", Format: "json"},
+			Metrics: &v1alpha1.MetricsSpec{Exemplars: true},
+			Logging: &v1alpha1.LoggingSpec{Level: "debug", Format: "json", TraceContext: ptr.Bool(true)},
 		}
 	})
 	same(t, "environment", []corev1.EnvVar{
@@ -33,9 +34,10 @@ func TestEnvironment(t *testing.T) {
 		variable("SYSTEM_PROMPT", "Costs $$5, $$(PORT) and $$$$."),
 		variable("MAX_CONTEXT_MESSAGES", "20"), variable("EMIT_EVENTS", "false"), variable("CONVERSATION_TTL", "24h0m0s"),
 		variable("EVENT_SOURCE", "/team/bruno"),
-		variable("OTEL_SERVICE_NAME", "bruno"), variable("OTEL_EXPORTER_OTLP_ENDPOINT", "http://otel:4318"),
+		variable("OTEL_SERVICE_NAME", "bruno"), variable("OTEL_EXPORTER_OTLP_ENDPOINT", "http://otel:4318"), variable("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
 		variable("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"), variable("OTEL_TRACES_SAMPLER_ARG", "0.5"),
-		variable("LOG_LEVEL", "debug"), variable("LOG_FORMAT", "json"),
+		variable("OTEL_METRICS_EXEMPLAR_FILTER", "trace_based"),
+		variable("LOG_LEVEL", "debug"), variable("LOG_FORMAT", "json"), variable("LOG_TRACE_CONTEXT", "true"),
 		variable("LAMBDA_AGENT_NAME", "bruno"), variable("LAMBDA_AGENT_NAMESPACE", "team"), variable("LAMBDA_AGENT_CONFIG", "/etc/lambda-agent/agent.json"),
 	}, Environment(a))
 }

@@ -26,13 +26,29 @@ func memory(m *v1alpha1.MemorySpec) (env []corev1.EnvVar) {
 		env = append(env, fromSecret("DATABASE_URL", m.LongTerm.PostgresSecretRef), fromSecret("POSTGRES_URL", m.LongTerm.PostgresSecretRef),
 			corev1.EnvVar{Name: "MEMORY_LONG_TERM_BACKEND", Value: m.LongTerm.Backend})
 	}
-	if m.WorkingMemory != nil {
-		env = append(env, corev1.EnvVar{Name: "MEMORY_WORKING_ENABLED", Value: strconv.FormatBool(m.WorkingMemory.Enabled)})
+	if w := m.WorkingMemory; w != nil {
+		env = append(env, corev1.EnvVar{Name: "MEMORY_WORKING_ENABLED", Value: strconv.FormatBool(w.Enabled)})
+		if w.Enabled {
+			env = append(env, toggle("MEMORY_WORKING_TRACK_DECISIONS", w.TrackDecisions)...)
+			env = append(env, toggle("MEMORY_WORKING_TRACK_PROGRESS", w.TrackProgress)...)
+		}
 	}
-	if m.UserMemory != nil {
-		env = append(env, corev1.EnvVar{Name: "MEMORY_USER_ENABLED", Value: strconv.FormatBool(m.UserMemory.Enabled)})
+	if u := m.UserMemory; u != nil {
+		env = append(env, corev1.EnvVar{Name: "MEMORY_USER_ENABLED", Value: strconv.FormatBool(u.Enabled)})
+		if u.Enabled {
+			env = append(env, toggle("MEMORY_USER_STORE_FACTS", u.StoreFacts)...)
+			env = append(env, toggle("MEMORY_USER_STORE_PREFERENCES", u.StorePreferences)...)
+		}
 	}
 	return env
+}
+
+// toggle is the variable where the spec says yes or no.
+func toggle(name string, on *bool) []corev1.EnvVar {
+	if on == nil {
+		return nil
+	}
+	return []corev1.EnvVar{{Name: name, Value: strconv.FormatBool(*on)}}
 }
 
 func fromSecret(name string, key *corev1.SecretKeySelector) corev1.EnvVar {

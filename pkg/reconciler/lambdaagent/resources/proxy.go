@@ -143,11 +143,17 @@ func proxyEnvironment(a *v1alpha1.LambdaAgent) []corev1.EnvVar {
 		if o.Metrics != nil && o.Metrics.Enabled != nil && !*o.Metrics.Enabled {
 			env = append(env, corev1.EnvVar{Name: "LAMBDA_METRICS_PORT", Value: "0"})
 		}
+		if o.Metrics != nil && o.Metrics.Exemplars {
+			env = append(env, corev1.EnvVar{Name: "LAMBDA_METRICS_EXEMPLARS", Value: "true"})
+		}
 		if o.Logging != nil && o.Logging.Level != "" {
 			env = append(env, corev1.EnvVar{Name: "LAMBDA_LOG_LEVEL", Value: o.Logging.Level})
 		}
 		if o.Logging != nil && o.Logging.Format != "" {
 			env = append(env, corev1.EnvVar{Name: "LAMBDA_LOG_FORMAT", Value: o.Logging.Format})
+		}
+		if o.Logging != nil && o.Logging.TraceContext != nil {
+			env = append(env, corev1.EnvVar{Name: "LAMBDA_LOG_TRACE_CONTEXT", Value: strconv.FormatBool(*o.Logging.TraceContext)})
 		}
 	}
 	return append(env, kservice.Observability(a.Spec.Observability, a.Name)...)

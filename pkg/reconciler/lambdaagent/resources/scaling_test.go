@@ -59,6 +59,11 @@ func TestMemory(t *testing.T) {
  DATABASE_URL=p/url POSTGRES_URL=p/url MEMORY_LONG_TERM_BACKEND=postgres MEMORY_WORKING_ENABLED=true MEMORY_USER_ENABLED=false`},
 		{"off", strings.Replace(all, "enabled: true", "enabled: false", 1), "", ""},
 		{"parts that are off", "{enabled: true, shortTerm: {redisSecretRef: {name: r, key: url}}, longTerm: {postgresSecretRef: {name: p, key: url}}}", "", "MEMORY_ENABLED=true"},
+		{"what is kept", "{enabled: true, workingMemory: {enabled: true, trackDecisions: true, trackProgress: false}, userMemory: {enabled: true, storeFacts: true, storePreferences: true}}", "",
+			`MEMORY_ENABLED=true MEMORY_WORKING_ENABLED=true MEMORY_WORKING_TRACK_DECISIONS=true MEMORY_WORKING_TRACK_PROGRESS=false
+ MEMORY_USER_ENABLED=true MEMORY_USER_STORE_FACTS=true MEMORY_USER_STORE_PREFERENCES=true`},
+		{"what is kept of parts that are off", "{enabled: true, workingMemory: {trackDecisions: true}, userMemory: {storeFacts: true}}", "",
+			"MEMORY_ENABLED=true MEMORY_WORKING_ENABLED=false MEMORY_USER_ENABLED=false"},
 		{"env wins", "{enabled: true, shortTerm: {enabled: true, redisSecretRef: {name: r, key: url}}}", "REDIS_URL", "MEMORY_ENABLED=true"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -81,9 +86,15 @@ func TestMemory(t *testing.T) {
 				}
 			}
 			same(t, "environment", strings.Join(strings.Fields(tt.want), " "), strings.Join(got, " "))
-			if _, err := MakeConfig(a); err != nil {
-				t.Error(err)
+			config, err := MakeConfig(a)
+			if err != nil {
+				t.Fatal(err)
 			}
+			var file struct{ Memory *v1alpha1.MemorySpec }
+			if err := yaml.Unmarshal([]byte(config.Data["agent.json"]), &file); err != nil {
+				t.Fatal(err)
+			}
+			same(t, "memory in the file", a.Spec.Memory, file.Memory)
 		})
 	}
 }

@@ -49,8 +49,8 @@ func Of(a *v1alpha1.LambdaAgent) *Agent {
 	declared := &Agent{Key: types.NamespacedName{Namespace: a.Namespace, Name: a.Name}, Source: a.EventSource(), Intents: e.Intents, Accepted: e.AllowedSourceNamespaces}
 	for i := range e.Subscriptions {
 		exact, rest := e.Subscriptions[i].Split()
-		if len(rest) > 0 { // delivers nothing, so that nothing is to be routed
-			continue
+		if len(rest) > 0 || e.OwnIntent(exact, declared.Source) != "" {
+			continue // nothing would deliver what a route brings
 		}
 		declared.Subscriptions = append(declared.Subscriptions, Subscription{exact["type"], exact["source"]})
 	}

@@ -2,6 +2,7 @@ package resources
 
 import (
 	"encoding/json"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -121,9 +122,15 @@ func runtimeObservability(o *v1alpha1.ObservabilitySpec) (env []corev1.EnvVar) {
 		if l.Format != "" {
 			env = append(env, corev1.EnvVar{Name: "LAMBDA_LOG_FORMAT", Value: l.Format})
 		}
+		if l.TraceContext != nil {
+			env = append(env, corev1.EnvVar{Name: "LAMBDA_LOG_TRACE_CONTEXT", Value: strconv.FormatBool(*l.TraceContext)})
+		}
 	}
 	if m := o.Metrics; m != nil && m.Enabled != nil && !*m.Enabled {
 		env = append(env, corev1.EnvVar{Name: "LAMBDA_METRICS_PORT", Value: "0"})
+	}
+	if m := o.Metrics; m != nil && m.Exemplars {
+		env = append(env, corev1.EnvVar{Name: "LAMBDA_METRICS_EXEMPLARS", Value: "true"})
 	}
 	return env
 }

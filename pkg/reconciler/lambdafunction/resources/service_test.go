@@ -28,8 +28,8 @@ func TestMakeService(t *testing.T) {
 		f.Spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "pull"}}
 		f.Spec.Observability = &v1alpha1.ObservabilitySpec{
 			Tracing: &v1alpha1.TracingSpec{Enabled: true, Endpoint: "http://otel:4317"},
-			Logging: &v1alpha1.LoggingSpec{Level: "debug", Format: "text"},
-			Metrics: &v1alpha1.MetricsSpec{Enabled: ptr.Bool(false)},
+			Logging: &v1alpha1.LoggingSpec{Level: "debug", Format: "text", TraceContext: ptr.Bool(false)},
+			Metrics: &v1alpha1.MetricsSpec{Enabled: ptr.Bool(false), Exemplars: true},
 		}
 	})
 	child := meta("greeter")
@@ -52,8 +52,9 @@ func TestMakeService(t *testing.T) {
 						{Name: "LAMBDA_EVENT_SOURCE", Value: "io.knative.lambda/function/team/greeter"},
 						{Name: "LAMBDA_HANDLER", Value: "main.handler"}, {Name: "LAMBDA_TASK_ROOT", Value: "/lambda/function"},
 						{Name: "LAMBDA_WORKER_COMMAND", Value: `["python3","worker.py"]`}, {Name: "LAMBDA_TIMEOUT", Value: "30.5s"},
-						{Name: "LAMBDA_LOG_LEVEL", Value: "debug"}, {Name: "LAMBDA_LOG_FORMAT", Value: "text"}, {Name: "LAMBDA_METRICS_PORT", Value: "0"},
+						{Name: "LAMBDA_LOG_LEVEL", Value: "debug"}, {Name: "LAMBDA_LOG_FORMAT", Value: "text"}, {Name: "LAMBDA_LOG_TRACE_CONTEXT", Value: "false"}, {Name: "LAMBDA_METRICS_PORT", Value: "0"}, {Name: "LAMBDA_METRICS_EXEMPLARS", Value: "true"},
 						{Name: "OTEL_SERVICE_NAME", Value: "greeter"}, {Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Value: "http://otel:4317"},
+						{Name: "OTEL_EXPORTER_OTLP_PROTOCOL", Value: "http/protobuf"},
 						{Name: "MINE", Value: "1"},
 					},
 				}},

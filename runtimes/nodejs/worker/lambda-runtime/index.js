@@ -62,6 +62,12 @@ class Context {
     return parts.length >= 4 ? parts[1] : undefined;
   }
 
+  /** The id of the invocation's span, as W3C Trace Context has it, or undefined. */
+  get spanId() {
+    const parts = (this.traceparent || '').split('-');
+    return parts.length >= 4 ? parts[2] : undefined;
+  }
+
   /** Milliseconds until the invocation is cut off. */
   remainingTime() {
     return Math.max(0, this.deadline - performance.now());
