@@ -69,6 +69,9 @@ var _ agentreconciler.Interface = (*Reconciler)(nil)
 func (r *Reconciler) ReconcileKind(ctx context.Context, agent *v1alpha1.LambdaAgent) pkgreconciler.Event {
 	agent.Status.InitializeConditions()
 	defer agent.Status.Summarize()
+	// The object is this reconcile's own copy, of which only the status is written.
+	agent.Spec = agent.EffectiveSpec(config.FromContextOrDefaults(ctx))
+	agent.Status.PropagateSpec(&agent.Spec)
 	return phase.Run(ctx, agent,
 		phase.Phase[*v1alpha1.LambdaAgent]{Name: "model", Run: r.reconcileModel},
 		phase.Phase[*v1alpha1.LambdaAgent]{Name: "permissions", Run: r.reconcilePermissions},

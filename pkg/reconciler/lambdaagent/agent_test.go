@@ -27,7 +27,7 @@ const (
 
 func clockAt(t time.Time) clock.PassiveClock { return clocktesting.NewFakePassiveClock(t) }
 
-// agent is one with a model, as admission leaves it.
+// agent is one with a model, whose spec leaves nothing to defaults.
 func agent(options ...func(*v1alpha1.LambdaAgent)) *v1alpha1.LambdaAgent {
 	temperature := v1alpha1.Number("0.7")
 	a := &v1alpha1.LambdaAgent{
@@ -40,11 +40,15 @@ func agent(options ...func(*v1alpha1.LambdaAgent)) *v1alpha1.LambdaAgent {
 			},
 		},
 	}
-	a.SetDefaults(in())
+	a.Spec = a.EffectiveSpec(testConfig())
 	for _, o := range options {
 		o(a)
 	}
 	a.Status.Summarize()
+	if len(a.Status.Conditions) > 0 {
+		effective := a.EffectiveSpec(testConfig())
+		a.Status.PropagateSpec(&effective)
+	}
 	return a
 }
 

@@ -59,8 +59,12 @@ var _ functionreconciler.Interface = (*Reconciler)(nil)
 // pass is one reconcile of one function: what a phase found out and a later one
 // needs.
 type pass struct {
+	// LambdaFunction has its effective spec: the object is this reconcile's own copy,
+	// of which only the status is written.
 	*v1alpha1.LambdaFunction
 	cfg *config.Config
+	// versionDefaulted says that the user's spec names no version of the language.
+	versionDefaulted bool
 	// language is nil where the source is an image or not known.
 	language *config.Language
 	// version of the language.
@@ -81,7 +85,9 @@ type pass struct {
 func (r *Reconciler) ReconcileKind(ctx context.Context, function *v1alpha1.LambdaFunction) pkgreconciler.Event {
 	function.Status.InitializeConditions()
 	defer function.Status.Summarize()
-	p := &pass{LambdaFunction: function, cfg: config.FromContextOrDefaults(ctx)}
+	p := &pass{LambdaFunction: function, cfg: config.FromContextOrDefaults(ctx), versionDefaulted: function.Spec.Runtime.Version == ""}
+	function.Spec = function.EffectiveSpec(p.cfg)
+	function.Status.Scaling = function.Spec.Scaling.Status()
 	return phase.Run(ctx, p,
 		phase.Phase[*pass]{Name: "source", Run: r.reconcileSource},
 		phase.Phase[*pass]{Name: "build", Run: r.reconcileBuild},
