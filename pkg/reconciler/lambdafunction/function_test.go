@@ -466,6 +466,16 @@ func TestFailedWrites(t *testing.T) {
 		WantCreates:  ltesting.Objects(service(f)),
 		WantEvents:   ltesting.Failing("create", "services", "Service", name, ""),
 	}, {
+		Name: "create the Service in a namespace that is being deleted", Key: theKey, Ctx: in(absent),
+		Objects:      ltesting.Objects(function(servedBy(service(f), built(false)))),
+		WithReactors: refuse("create", "services", ltesting.NamespaceTerminating(schema.GroupResource{Group: "serving.knative.dev", Resource: "services"}, namespace, name)),
+		WantCreates:  ltesting.Objects(service(f)), // no status, no event
+	}, {
+		Name: "create the build's input in a namespace that is being deleted", Key: theKey, Ctx: in(absent),
+		Objects:      ltesting.Objects(function(looking)),
+		WithReactors: refuse("create", "configmaps", ltesting.NamespaceTerminating(corev1.Resource("configmaps"), namespace, first)),
+		WantCreates:  ltesting.Objects(input(f, 1)),
+	}, {
 		Name: "create the Service, which Knative refuses", Key: theKey, Ctx: in(absent), WantErr: true,
 		Objects:      ltesting.Objects(function(built(false))),
 		WithReactors: refuse("create", "services", invalid),
