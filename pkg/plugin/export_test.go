@@ -35,7 +35,7 @@ func TestExport(t *testing.T) {
 		lambda.CreatorAnnotationKey: "jane", lambda.LastModifierAnnotationKey: "jane", lambda.ToldAnnotationKey: "x",
 		lambda.RebuildAnnotationKey: "2", "kubectl.kubernetes.io/last-applied-configuration": "{}",
 	}
-	f.UID, f.ResourceVersion, f.Generation, f.Finalizers = "uid", "7", 3, []string{lambda.LifecycleFinalizer}
+	f.UID, f.ResourceVersion, f.Generation, f.Finalizers = "uid", "7", 3, []string{"example.com/hold"}
 	f.Spec.Source.Inline = &v1alpha1.InlineSource{Code: "x = '---'"}
 	a := supervised.DeepCopy()
 	a.Spec.Eventing = &v1alpha1.AgentEventing{Enabled: true}
