@@ -159,10 +159,10 @@ func TestEnsure(t *testing.T) {
 			if (tt.err == "") != (err == nil) || err != nil && err.Error() != tt.err {
 				t.Errorf("error = %v, want %q", err, tt.err)
 			}
-			if tt.failure == terminating && (!errors.Is(err, ErrNamespaceTerminating) || apierrs.IsForbidden(err)) {
+			if errors.Is(tt.failure, terminating) && (!errors.Is(err, ErrNamespaceTerminating) || apierrs.IsForbidden(err)) {
 				t.Errorf("error %v does not tell that the namespace is being deleted, or looks like an exceeded quota", err)
 			}
-			if tt.failure != nil && tt.failure != terminating && !errors.Is(err, tt.failure) {
+			if tt.failure != nil && !errors.Is(tt.failure, terminating) && !errors.Is(err, tt.failure) {
 				t.Errorf("error %v does not wrap %v", err, tt.failure)
 			}
 			if diff := cmp.Diff(tt.want, got, cmpopts.IgnoreTypes(metav1.TypeMeta{}), cmpopts.IgnoreFields(metav1.ObjectMeta{}, "ManagedFields")); diff != "" && tt.want != nil {
