@@ -48,11 +48,7 @@ func Name(agent *v1alpha1.LambdaAgent, id string) string {
 
 // New makes the request of an agent as its approval asks for it now.
 func New(agent *v1alpha1.LambdaAgent, id string, asked *events.ApprovalRequest, data []byte, hops int32, now time.Time) *v1alpha1.ApprovalRequest {
-	a := agent.Spec.Approval.DeepCopy()
-	timeout := time.Duration(0)
-	if a.Timeout != nil {
-		timeout = a.Timeout.Value()
-	}
+	a := agent.Spec.Approval.Effective()
 	return &v1alpha1.ApprovalRequest{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: agent.Namespace, Name: Name(agent, id),
@@ -65,7 +61,7 @@ func New(agent *v1alpha1.LambdaAgent, id string, asked *events.ApprovalRequest, 
 		Spec: v1alpha1.ApprovalRequestSpec{
 			Agent: agent.Name, ID: id, Action: asked.Action, Data: string(data), Hops: hops,
 			Providers: a.Providers, RequireAll: a.RequireAll, TimeoutAction: a.TimeoutAction,
-			Deadline: metav1.NewTime(now.Add(timeout + time.Second - 1).Truncate(time.Second)), // the API has seconds
+			Deadline: metav1.NewTime(now.Add(a.Timeout.Value() + time.Second - 1).Truncate(time.Second)), // the API has seconds
 		},
 	}
 }

@@ -56,7 +56,7 @@ func (o *options) exportAll(ctx context.Context, namespace string) error {
 		}
 		for i := range list.Items {
 			a := &list.Items[i]
-			if err := o.print("LambdaAgent", portable(a.ObjectMeta, namespace), portableAgent(a, namespace)); err != nil {
+			if err := o.print("LambdaAgent", portable(a.ObjectMeta, namespace), a.Spec); err != nil {
 				return err
 			}
 		}
@@ -93,16 +93,6 @@ func portable(m metav1.ObjectMeta, namespace string) map[string]any {
 		meta["annotations"] = annotations
 	}
 	return meta
-}
-
-// portableAgent is the agent's spec, which in another namespace emits as of there
-// unless it says otherwise.
-func portableAgent(a *v1alpha1.LambdaAgent, namespace string) v1alpha1.LambdaAgentSpec {
-	spec := *a.Spec.DeepCopy()
-	if e := spec.Eventing; namespace != metav1.NamespaceAll && e != nil && e.EventSource == "/"+a.Namespace+"/"+a.Name {
-		e.EventSource = ""
-	}
-	return spec
 }
 
 func (o *options) print(kind string, meta map[string]any, spec any) error {

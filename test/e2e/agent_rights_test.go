@@ -244,7 +244,7 @@ func TestSupervised(t *testing.T) {
 	}
 	patient, hasty := supervised("patient", time.Hour), supervised("hasty", 2*time.Second)
 	ask := func(a *v1alpha1.LambdaAgent, id string) {
-		e := newEvent(id, events.ApprovalRequested, a.Spec.Eventing.EventSource)
+		e := newEvent(id, events.ApprovalRequested, a.EventSource())
 		if err := e.SetData(event.ApplicationJSON, []byte(`{"action":"restart","arguments":{"node":"a"}}`)); err != nil {
 			t.Fatal(err)
 		}

@@ -85,9 +85,12 @@ func checkStatus(t *testing.T, f *v1alpha1.LambdaFunction) {
 	if f.Status.Address == nil || f.Status.Address.URL == nil {
 		t.Errorf("status.address = %+v, want the URL inside the cluster", f.Status.Address)
 	}
-	// What the spec left out is there to be read.
-	if f.Spec.Source.Type != v1alpha1.SourceInline || f.Spec.Runtime.Handler != "main.handler" || f.Spec.Runtime.Timeout == nil {
-		t.Errorf("spec is not defaulted: %+v", f.Spec)
+	// What the spec leaves out is in the status, and only there.
+	if r := f.Status.Runtime; r == nil || r.Language != "python" || r.Version == "" || r.Handler != "main.handler" || r.Timeout == nil || f.Status.Source.Type != v1alpha1.SourceInline {
+		t.Errorf("status.runtime = %+v, status.source.type = %q, want what is in force", r, f.Status.Source.Type)
+	}
+	if f.Spec.Source.Type != "" || f.Spec.Runtime.Handler != "" || f.Spec.Runtime.Timeout != nil || f.Spec.Scaling.MinReplicas != nil || f.Spec.SecurityContext != nil {
+		t.Errorf("spec = %+v, want no default stored in it", f.Spec)
 	}
 }
 

@@ -99,8 +99,8 @@ func TestAgentBruno(t *testing.T) {
 	if got := agent.Spec.AI.Temperature; got == nil || *got != "0.7" {
 		t.Errorf("spec.ai.temperature = %v, want 0.7", got)
 	}
-	if got, want := agent.Spec.Eventing.EventSource, "/agent-bruno/agent-bruno"; got != want {
-		t.Errorf("spec.eventing.eventSource = %q, want its default %q", got, want)
+	if got, want := agent.Status.EventSource, "/agent-bruno/agent-bruno"; got != want {
+		t.Errorf("status.eventSource = %q, want the default %q", got, want)
 	}
 	checkAgentService(t, key)
 }
@@ -149,8 +149,8 @@ func TestAgentSamplesOfRights(t *testing.T) {
 			t.Fatal(err)
 		}
 		if agent.Spec.Permissions == nil {
-			if a := agent.Spec.Approval; len(a.Providers) != 1 || a.TimeoutAction != v1alpha1.ApprovalTimeoutDeny {
-				t.Errorf("spec.approval = %+v, want its defaults", a)
+			if a := agent.Status.Approval; a == nil || len(a.Providers) != 1 || a.TimeoutAction != v1alpha1.ApprovalTimeoutDeny {
+				t.Errorf("status.approval = %+v, want the defaults", a)
 			}
 			continue
 		}

@@ -3,6 +3,7 @@
 package fault
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -181,7 +182,7 @@ func (w *world) serves(ctx context.Context, f *v1alpha1.LambdaFunction) error {
 	e.SetID(fmt.Sprint(time.Now().UnixNano()))
 	e.SetType("io.example.fault")
 	e.SetSource("/fault")
-	return w.Publish(ctx, types.NamespacedName{Namespace: w.namespace, Name: f.Spec.Eventing.Broker}, e)
+	return w.Publish(ctx, types.NamespacedName{Namespace: w.namespace, Name: cmp.Or(f.Spec.Eventing.Broker, "default")}, e)
 }
 
 func (w *world) operatorUp(ctx context.Context) error {

@@ -168,7 +168,7 @@ func TestFunctionPods(t *testing.T) {
 	}
 	for _, f := range functions {
 		if f.Name != "stored-before" { // by a version that knew no security context
-			f.SetDefaults(shipped(t))
+			f.Spec = f.EffectiveSpec(config.FromContextOrDefaults(shipped(t)))
 		}
 		restricted(t, "function "+f.Name, served(t, functionresources.MakeService(f, "r.test/team/x@sha256:"+strings.Repeat("1", 64), &config.Language{})))
 	}
@@ -185,7 +185,7 @@ func TestAgentPods(t *testing.T) {
 	ctx, proxies := shipped(t), 0
 	for _, a := range agents {
 		if a.Name != "stored-before" {
-			a.SetDefaults(ctx)
+			a.Spec = a.EffectiveSpec(config.FromContextOrDefaults(ctx))
 		}
 		defaults := config.FromContext(ctx).Defaults
 		service := agentresources.MakeService(a, "file", defaults)
@@ -207,7 +207,7 @@ func TestRootOnlyWhereSaid(t *testing.T) {
 	a := &v1alpha1.LambdaAgent{ObjectMeta: metav1.ObjectMeta{Name: "root"}, Spec: v1alpha1.LambdaAgentSpec{
 		Image: v1alpha1.ImageReference{Repository: "r.test/team/x"}, SecurityContext: &corev1.SecurityContext{RunAsNonRoot: ptr.Bool(false)},
 	}}
-	a.SetDefaults(ctx)
+	a.Spec = a.EffectiveSpec(config.FromContextOrDefaults(ctx))
 	pod := served(t, agentresources.MakeService(a, "file", config.FromContext(ctx).Defaults))
 	if diff := cmp.Diff([]string{"runAsNonRoot != true"}, violations(t, podsecurity.LevelRestricted, pod)); diff != "" {
 		t.Error("what is against restricted (-want, +got):", diff)

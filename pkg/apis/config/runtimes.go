@@ -27,6 +27,10 @@ type Runtimes struct {
 type Language struct {
 	// Versions by name, "3.11".
 	Versions map[string]Version `json:"versions"`
+	// Compatible says that a version of the language runs what was written for an
+	// older one with the same first number: a version that is not listed is served by
+	// the oldest listed one that is newer.
+	Compatible bool `json:"compatible,omitempty"`
 	// Handler that is called where a function names none.
 	Handler string `json:"handler"`
 	// File that inline code is written to.
@@ -67,8 +71,9 @@ type Version struct {
 	RunImage string `json:"runImage,omitempty"`
 }
 
-// Language returns a language and version; an empty version is the newest. The
-// error says what there is.
+// Language returns a language, and the version that serves the one that is asked for:
+// that one, or a newer one where the language is compatible. An empty version is the
+// newest. The error is an *UnknownError, which lists what is offered.
 func (r *Runtimes) Language(language, version string) (*Language, string, error) {
 	l, ok := r.Languages[language]
 	if !ok {
@@ -77,10 +82,33 @@ func (r *Runtimes) Language(language, version string) (*Language, string, error)
 	if version == "" {
 		version = l.Newest()
 	}
-	if _, ok := l.Versions[version]; !ok {
-		return nil, "", &UnknownError{Field: "version", Value: version, Known: l.VersionNames()}
+	if _, ok := l.Versions[version]; ok {
+		return l, version, nil
 	}
-	return l, version, nil
+	for _, offered := range l.VersionNames() { // oldest first
+		if l.Compatible && runs(offered, version) {
+			return l, offered, nil
+		}
+	}
+	return nil, "", &UnknownError{Field: "version", Value: version, Known: l.VersionNames()}
+}
+
+// runs tells whether a version of a compatible language runs what was written for
+// another one: the first numbers are the same, and the version is not older. An offered
+// version 1.25 is the newest patch of 1.25.
+func runs(offered, asked string) bool {
+	have, want := strings.Split(offered, "."), strings.Split(asked, ".")
+	for i := range min(len(have), len(want)) {
+		switch {
+		case !isNumber(have[i]) || !isNumber(want[i]):
+			return false
+		case have[i] == want[i]:
+			continue
+		default:
+			return i > 0 && versionLess(want[i], have[i])
+		}
+	}
+	return true
 }
 
 // UnknownError says that a language or version is not offered.

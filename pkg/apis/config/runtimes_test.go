@@ -2,11 +2,13 @@ package config
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
 )
 
 const rubyText = `
@@ -99,6 +101,65 @@ func TestUnknownLanguages(t *testing.T) {
 		errors.As(err, &got)
 		if diff := cmp.Diff(tt.want, got); diff != "" {
 			t.Errorf("Language(%q, %q) (-want, +got): %s", tt.language, tt.version, diff)
+		}
+	}
+}
+
+// TestCompatibleVersions: a newer version serves an older one only where the language
+// says so, and never one of another first number.
+func TestCompatibleVersions(t *testing.T) {
+	for _, tt := range []struct {
+		offered, asked string
+		compatible     bool
+		want           string
+	}{
+		{"1.25 1.26", "1.25", true, "1.25"},
+		{"1.25 1.26", "1.22", true, "1.25"},
+		{"1.26", "1.22", true, "1.26"},
+		{"1.9 1.26", "1.10", true, "1.26"},
+		{"1.25 1.26", "1.25.3", true, "1.25"},
+		{"1.25.4 1.26", "1.25.3", true, "1.25.4"},
+		{"1.25.4 1.26", "1.25.5", true, "1.26"},
+		{"1.25 1.26", "1", true, "1.25"},
+		{"1.25 1.26", "", true, "1.26"},
+		{"1.25 1.26", "1.27", true, ""},
+		{"1.25 1.26", "2.0", true, ""},
+		{"2.1", "1.22", true, ""},
+		{"1.25 1.26", "tip", true, ""},
+		{"edge", "1.22", true, ""},
+		{"3.11 3.13", "3.12", false, ""},
+		{"20 22", "18", false, ""},
+	} {
+		l := &Language{Versions: map[string]Version{}, Compatible: tt.compatible}
+		for _, name := range strings.Fields(tt.offered) {
+			l.Versions[name] = Version{}
+		}
+		_, got, err := (&Runtimes{Languages: map[string]*Language{"x": l}}).Language("x", tt.asked)
+		if got != tt.want || (err == nil) != (tt.want != "") {
+			t.Errorf("of %s, %q is served by %q (%v), want %q", tt.offered, tt.asked, got, err, tt.want)
+		}
+	}
+}
+
+// TestShippedVersions: the versions that manifests name.
+func TestShippedVersions(t *testing.T) {
+	text, err := os.ReadFile("../../../config/core/configmaps/runtimes.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cm := &corev1.ConfigMap{}
+	if err := yaml.Unmarshal(text, cm); err != nil {
+		t.Fatal(err)
+	}
+	r, err := NewRuntimesFromConfigMap(cm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for language, versions := range map[string]string{"python": "3.9 3.10 3.11 3.12 3.13 3.14", "nodejs": "18 20 22 24", "go": "1.21 1.22 1.23 1.24 1.25 1.26"} {
+		for _, version := range strings.Fields(versions) {
+			if _, _, err := r.Language(language, version); err != nil {
+				t.Errorf("%s %s: %v", language, version, err)
+			}
 		}
 	}
 }

@@ -99,10 +99,6 @@ const (
 	// GoneRoutingKey is the prefix of the routing key of letters that RabbitMQ made as
 	// the agent that they were for had gone: its namespace/name follows.
 	GoneRoutingKey = GroupName + "/gone:"
-
-	// LifecycleFinalizer keeps an object until the lifecycle sink was told that it
-	// is deleted.
-	LifecycleFinalizer = "lifecycle." + GroupName
 )
 
 var (

@@ -32,7 +32,7 @@ func (h *Handler) request(ctx context.Context, agent *v1alpha1.LambdaAgent, e *e
 		return nil, refuse(http.StatusForbidden, "agent %s/%s is not supervised", agent.Namespace, agent.Name)
 	case e.Type() != events.ApprovalRequested:
 		return nil, refuse(http.StatusForbidden, "expected type %s, got %q", events.ApprovalRequested, e.Type())
-	case agent.Spec.Eventing == nil || e.Source() != agent.Spec.Eventing.EventSource:
+	case agent.Spec.ActiveEventing() == nil || e.Source() != agent.EventSource():
 		return nil, refuse(http.StatusForbidden, "agent %s/%s asks from another source than %q", agent.Namespace, agent.Name, e.Source())
 	}
 	asked, hops, err := read(e)

@@ -85,8 +85,8 @@ func targetOf(o Owner, f *v1alpha1.LambdaFunction) (target, error) {
 	if err := expect(o, "status.address.url", f.Status.Address.URL, t.url); err != nil {
 		return t, err
 	}
-	if f.Spec.Runtime.Timeout != nil {
-		t.timeout = f.Spec.Runtime.Timeout.Value()
+	if r := f.Status.Runtime; r != nil && r.Timeout != nil {
+		t.timeout = r.Timeout.Value()
 	}
 	t.timeout += coldStart
 	if len(f.Status.Brokers) > 0 && f.Status.Brokers[0].URL != nil {

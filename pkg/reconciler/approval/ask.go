@@ -99,10 +99,7 @@ func (a *asker) askCustom(ctx context.Context, c *v1alpha1.CustomApproval, r *v1
 	e := event.New()
 	e.SetID(r.Spec.ID)
 	e.SetType(events.ApprovalRequested)
-	e.SetSource(events.Source("agent", r.Namespace, r.Spec.Agent))
-	if agent.Spec.Eventing != nil && agent.Spec.Eventing.EventSource != "" {
-		e.SetSource(agent.Spec.Eventing.EventSource)
-	}
+	e.SetSource(agent.EventSource())
 	e.SetSubject(r.Namespace + "/" + r.Spec.Agent)
 	e.SetTime(r.CreationTimestamp.UTC())
 	if err := e.SetData(event.ApplicationJSON, json.RawMessage(r.Spec.Data)); err != nil {

@@ -4,6 +4,7 @@ package lambdaagent
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -67,15 +68,24 @@ var _ agentreconciler.Interface = (*Reconciler)(nil)
 
 // ReconcileKind implements agentreconciler.Interface.
 func (r *Reconciler) ReconcileKind(ctx context.Context, agent *v1alpha1.LambdaAgent) pkgreconciler.Event {
+	before := agent.Status.DeepCopy()
 	agent.Status.InitializeConditions()
-	defer agent.Status.Summarize()
-	return phase.Run(ctx, agent,
+	// The object is this reconcile's own copy, of which only the status is written.
+	agent.Spec = agent.EffectiveSpec(config.FromContextOrDefaults(ctx))
+	agent.Status.PropagateSpec(&agent.Spec)
+	err := phase.Run(ctx, agent,
 		phase.Phase[*v1alpha1.LambdaAgent]{Name: "model", Run: r.reconcileModel},
 		phase.Phase[*v1alpha1.LambdaAgent]{Name: "permissions", Run: r.reconcilePermissions},
 		phase.Phase[*v1alpha1.LambdaAgent]{Name: "service", Run: r.reconcileService},
 		phase.Phase[*v1alpha1.LambdaAgent]{Name: "serviceaccount", Run: r.retireServiceAccount},
 		phase.Phase[*v1alpha1.LambdaAgent]{Name: "eventing", Run: r.reconcileEventing},
 	)
+	if errors.Is(err, child.ErrNamespaceTerminating) {
+		agent.Status = *before // the agent is deleted next
+		return nil
+	}
+	agent.Status.Summarize()
+	return err
 }
 
 // reconcileService runs the image as a warm Knative Service.

@@ -6,6 +6,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	clientgotesting "k8s.io/client-go/testing"
 	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -27,7 +29,7 @@ const (
 
 func clockAt(t time.Time) clock.PassiveClock { return clocktesting.NewFakePassiveClock(t) }
 
-// agent is one with a model, as admission leaves it.
+// agent is one with a model, whose spec leaves nothing to defaults.
 func agent(options ...func(*v1alpha1.LambdaAgent)) *v1alpha1.LambdaAgent {
 	temperature := v1alpha1.Number("0.7")
 	a := &v1alpha1.LambdaAgent{
@@ -40,11 +42,15 @@ func agent(options ...func(*v1alpha1.LambdaAgent)) *v1alpha1.LambdaAgent {
 			},
 		},
 	}
-	a.SetDefaults(in())
+	a.Spec = a.EffectiveSpec(testConfig())
 	for _, o := range options {
 		o(a)
 	}
 	a.Status.Summarize()
+	if len(a.Status.Conditions) > 0 {
+		effective := a.EffectiveSpec(testConfig())
+		a.Status.PropagateSpec(&effective)
+	}
 	return a
 }
 
@@ -191,6 +197,13 @@ func TestReconcile(t *testing.T) {
 		WantCreates:       ltesting.Objects(service(t, a)),
 		WantStatusUpdates: status(agent(observed)),
 		WantEvents:        ltesting.Failing("create", "services", "Service", name, ""),
+	}, {
+		Name: "a namespace that is being deleted", Key: theKey,
+		Objects: ltesting.Objects(agent(servedBy(ready)), cm),
+		WithReactors: []clientgotesting.ReactionFunc{func(action clientgotesting.Action) (bool, runtime.Object, error) {
+			return action.Matches("create", "services"), nil, ltesting.NamespaceTerminating(schema.GroupResource{Group: "serving.knative.dev", Resource: "services"}, namespace, name)
+		}},
+		WantCreates: ltesting.Objects(service(t, a)), // no status, no event
 	}, {
 		Name: "failure to update the Service", Key: theKey, WantErr: true,
 		Objects:      ltesting.Objects(agent(servedBy(ready)), cm, drifted),

@@ -8,6 +8,7 @@ import (
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent/resources"
 	ltesting "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/testing"
@@ -79,12 +80,12 @@ func TestHostileText(t *testing.T) {
 			t.Fatal(err)
 		}
 		whole := a.DeepCopy()
-		whole.SetDefaults(ctx)
+		whole.Spec = whole.EffectiveSpec(config.FromContextOrDefaults(ctx))
 		if err := whole.Validate(apis.WithinCreate(ctx)).Filter(apis.ErrorLevel); err != nil {
 			t.Fatalf("an agent %s is refused without hostile text: %v", kind, err)
 		}
 		ltesting.WithText(a, func(path, text string, a *v1alpha1.LambdaAgent) {
-			a.SetDefaults(ctx)
+			a.Spec = a.EffectiveSpec(config.FromContextOrDefaults(ctx))
 			if a.Validate(apis.WithinCreate(ctx)).Filter(apis.ErrorLevel) != nil {
 				return
 			}

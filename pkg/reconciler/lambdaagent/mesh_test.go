@@ -14,6 +14,7 @@ import (
 	"knative.dev/pkg/controller"
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent/routing"
 	ltesting "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/testing"
@@ -43,7 +44,7 @@ func newMesh(t *testing.T, n int) *mesh {
 			}
 		}
 		a.Generation = 1
-		a.SetDefaults(ctx)
+		a.Spec = a.EffectiveSpec(config.FromContextOrDefaults(ctx))
 		m.agents, objects = append(m.agents, a), append(objects, a)
 	}
 	m.World = ltesting.NewWorld(ctx, t, func(ctx context.Context, ls *ltesting.Listers) controller.Reconciler {

@@ -205,8 +205,10 @@ func concerns(name string) func(any) bool {
 			return false
 		}
 		switch name {
-		case config.DefaultsConfigName, config.EventsConfigName: // read at admission, and where events are sent
+		case config.EventsConfigName: // read where events are sent
 			return false
+		case config.DefaultsConfigName:
+			return true
 		case config.EventingConfigName:
 			return f.Spec.WantsEvents() || f.Spec.Source.Image == nil
 		}

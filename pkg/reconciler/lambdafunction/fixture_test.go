@@ -230,7 +230,7 @@ func testKeys() *keyring.Keyring {
 
 type option func(*v1alpha1.LambdaFunction)
 
-// function is one with inline Python, as admission leaves it.
+// function is one with inline Python, whose spec leaves nothing to defaults.
 func function(options ...option) *v1alpha1.LambdaFunction {
 	f := &v1alpha1.LambdaFunction{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: "uid-" + name, Generation: 1},
@@ -240,11 +240,17 @@ func function(options ...option) *v1alpha1.LambdaFunction {
 			Build:   v1alpha1.BuildSpec{Strategy: v1alpha1.BuildKaniko},
 		},
 	}
-	f.SetDefaults(config.ToContext(context.Background(), testConfig()))
+	f.Spec = f.EffectiveSpec(testConfig())
 	for _, o := range options {
 		o(f)
 	}
 	f.Status.Summarize()
+	if len(f.Status.Conditions) > 0 {
+		f.Status.Scaling = f.Spec.Scaling.Status()
+		if r := f.Spec.Runtime; f.Status.Runtime == nil && f.Status.GetCondition(v1alpha1.FunctionConditionSourceResolved).GetReason() != v1alpha1.ReasonUnknownLanguage && testConfig().Runtimes.Languages[r.Language].Versions[string(r.Version)].BaseImage != "" {
+			f.Status.Runtime = &v1alpha1.RuntimeStatus{Language: r.Language, Version: string(r.Version), Handler: r.Handler, Timeout: r.Timeout}
+		}
+	}
 	return f
 }
 

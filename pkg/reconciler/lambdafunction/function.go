@@ -4,6 +4,7 @@ package lambdafunction
 
 import (
 	"context"
+	"errors"
 
 	"k8s.io/client-go/kubernetes"
 	batchlisters "k8s.io/client-go/listers/batch/v1"
@@ -20,6 +21,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	functionreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdafunction"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/layer"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/child"
 	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/phase"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sourcewatch"
@@ -59,8 +61,12 @@ var _ functionreconciler.Interface = (*Reconciler)(nil)
 // pass is one reconcile of one function: what a phase found out and a later one
 // needs.
 type pass struct {
+	// LambdaFunction has its effective spec: the object is this reconcile's own copy,
+	// of which only the status is written.
 	*v1alpha1.LambdaFunction
 	cfg *config.Config
+	// versionDefaulted says that the user's spec names no version of the language.
+	versionDefaulted bool
 	// language is nil where the source is an image or not known.
 	language *config.Language
 	// version of the language.
@@ -79,14 +85,22 @@ type pass struct {
 
 // ReconcileKind implements functionreconciler.Interface.
 func (r *Reconciler) ReconcileKind(ctx context.Context, function *v1alpha1.LambdaFunction) pkgreconciler.Event {
+	before := function.Status.DeepCopy()
 	function.Status.InitializeConditions()
-	defer function.Status.Summarize()
-	p := &pass{LambdaFunction: function, cfg: config.FromContextOrDefaults(ctx)}
-	return phase.Run(ctx, p,
+	p := &pass{LambdaFunction: function, cfg: config.FromContextOrDefaults(ctx), versionDefaulted: function.Spec.Runtime.Version == ""}
+	function.Spec = function.EffectiveSpec(p.cfg)
+	function.Status.Scaling = function.Spec.Scaling.Status()
+	err := phase.Run(ctx, p,
 		phase.Phase[*pass]{Name: "source", Run: r.reconcileSource},
 		phase.Phase[*pass]{Name: "build", Run: r.reconcileBuild},
 		phase.Phase[*pass]{Name: "sink", Run: r.reconcileSink},
 		phase.Phase[*pass]{Name: "service", Run: r.reconcileService},
 		phase.Phase[*pass]{Name: "eventing", Run: r.reconcileEventing},
 	)
+	if errors.Is(err, child.ErrNamespaceTerminating) {
+		function.Status = *before // the function is deleted next
+		return nil
+	}
+	function.Status.Summarize()
+	return err
 }

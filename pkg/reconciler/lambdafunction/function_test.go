@@ -22,6 +22,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/layer"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/kservice"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
 	ltesting "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/testing"
@@ -234,6 +235,16 @@ func TestReconcileBuild(t *testing.T) {
 			noImage(f)
 		})),
 	}, {
+		Name: "says which versions of the language there are", Key: theKey, Ctx: in(absent),
+		Objects: ltesting.Objects(function(version("3.8"))),
+		WantStatusUpdates: status(function(version("3.8"), func(f *v1alpha1.LambdaFunction) {
+			f.Status.InitializeConditions()
+			f.Status.ObservedGeneration = 1
+			f.Status.MarkSourceFailed(v1alpha1.ReasonVersionNotOffered, `config-runtimes does not offer version "3.8" of python. Set spec.runtime.version to one of 3.11, or add the version to config-runtimes.`)
+			f.Status.MarkBuildPending(v1alpha1.ReasonWaitingForSource, "The source is not resolved.")
+			noImage(f)
+		})),
+	}, {
 		Name: "does not take somebody else's Job", Key: theKey, Ctx: in(absent), WantErr: true,
 		Objects: ltesting.Objects(function(looking), job(f, 1, func(j *batchv1.Job) { j.OwnerReferences = nil })),
 		WantStatusUpdates: status(function(looking, func(f *v1alpha1.LambdaFunction) {
@@ -270,7 +281,7 @@ func TestReconcileService(t *testing.T) {
 	image := function(func(f *v1alpha1.LambdaFunction) {
 		f.Spec = v1alpha1.LambdaFunctionSpec{Source: v1alpha1.FunctionSource{Type: v1alpha1.SourceImage, Image: &v1alpha1.ImageSource{
 			ImageReference: v1alpha1.ImageReference{Repository: "images.test/ready", Digest: digest, Port: 8080}}}}
-		f.SetDefaults(config.ToContext(t.Context(), testConfig()))
+		f.Spec = f.EffectiveSpec(testConfig())
 	})
 	upToDate := service(f, revision("greeter-00001", "greeter-00001"))
 	starting := service(f, revision("greeter-00002", "greeter-00001"))
@@ -370,6 +381,41 @@ func TestReconcileService(t *testing.T) {
 	}}.Test(t, newReconciler)
 }
 
+// version that the function asks for.
+func version(name v1alpha1.RuntimeVersion) option {
+	return func(f *v1alpha1.LambdaFunction) { f.Spec.Runtime.Version = name }
+}
+
+// TestSpecAsWritten: a spec that leaves all to defaults has the same children as one
+// that leaves nothing, and its status says what is in force. The newest version of the
+// day stays when the cluster offers a newer one.
+func TestSpecAsWritten(t *testing.T) {
+	written := func(options ...option) *v1alpha1.LambdaFunction {
+		f := function(options...)
+		f.Spec = v1alpha1.LambdaFunctionSpec{Source: v1alpha1.FunctionSource{Inline: f.Spec.Source.Inline}, Runtime: v1alpha1.FunctionRuntime{Language: "python"}}
+		if f.Status.Runtime != nil {
+			f.Status.Runtime.VersionDefaulted = true
+		}
+		return f
+	}
+	with313 := func(s *rowSettings) {
+		s.config.Runtimes.Languages["python"].Versions["3.13"] = config.Version{BaseImage: "python.test/python:3.13"}
+	}
+	made := layers(made{Result: layer.Result{Outcome: build.Outcome{Digest: digest}, Found: true}})
+	layered := func(f *v1alpha1.LambdaFunction) { f.Spec.Build.Strategy = v1alpha1.BuildAuto }
+	upToDate := service(function(layered), revision("greeter-00001", "greeter-00001"))
+	ltesting.Table{{
+		Name: "create", Key: theKey, Ctx: in(absent, made),
+		Objects:           ltesting.Objects(written()),
+		WantCreates:       ltesting.Objects(service(function(layered))),
+		WantStatusUpdates: status(written(layered, servedBy(service(function(layered)), built(true)))),
+		WantEvents:        []string{ltesting.Normal("BuildSucceeded", "Image "+imageOf(function(layered))), createdService},
+	}, {
+		Name: "steady, and the cluster offers a newer version", Key: theKey, Ctx: in(present, made, with313),
+		Objects: ltesting.Objects(written(layered, servedBy(upToDate, built(true))), upToDate),
+	}}.Test(t, newReconciler)
+}
+
 // readyMade is the Service of a function whose source is an image.
 func readyMade(f *v1alpha1.LambdaFunction) *servingv1.Service {
 	return resources.MakeService(f, f.Spec.Source.Image.Reference(), nil)
@@ -419,6 +465,16 @@ func TestFailedWrites(t *testing.T) {
 		WithReactors: []clientgotesting.ReactionFunc{rtesting.InduceFailure("create", "services")},
 		WantCreates:  ltesting.Objects(service(f)),
 		WantEvents:   ltesting.Failing("create", "services", "Service", name, ""),
+	}, {
+		Name: "create the Service in a namespace that is being deleted", Key: theKey, Ctx: in(absent),
+		Objects:      ltesting.Objects(function(servedBy(service(f), built(false)))),
+		WithReactors: refuse("create", "services", ltesting.NamespaceTerminating(schema.GroupResource{Group: "serving.knative.dev", Resource: "services"}, namespace, name)),
+		WantCreates:  ltesting.Objects(service(f)), // no status, no event
+	}, {
+		Name: "create the build's input in a namespace that is being deleted", Key: theKey, Ctx: in(absent),
+		Objects:      ltesting.Objects(function(looking)),
+		WithReactors: refuse("create", "configmaps", ltesting.NamespaceTerminating(corev1.Resource("configmaps"), namespace, first)),
+		WantCreates:  ltesting.Objects(input(f, 1)),
 	}, {
 		Name: "create the Service, which Knative refuses", Key: theKey, Ctx: in(absent), WantErr: true,
 		Objects:      ltesting.Objects(function(built(false))),

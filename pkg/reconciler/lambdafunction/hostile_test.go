@@ -109,7 +109,7 @@ func TestHostileText(t *testing.T) {
 		}
 		valid(ctx, t, kind, f)
 		ltesting.WithText(f, func(path, text string, f *v1alpha1.LambdaFunction) {
-			f.SetDefaults(ctx)
+			f.Spec = f.EffectiveSpec(config.FromContextOrDefaults(ctx))
 			if f.Validate(apis.WithinCreate(ctx)).Filter(apis.ErrorLevel) != nil {
 				return
 			}
@@ -131,7 +131,7 @@ func TestHostileText(t *testing.T) {
 func valid(ctx context.Context, t *testing.T, what string, f *v1alpha1.LambdaFunction) {
 	t.Helper()
 	f = f.DeepCopy()
-	f.SetDefaults(ctx)
+	f.Spec = f.EffectiveSpec(config.FromContextOrDefaults(ctx))
 	if err := f.Validate(apis.WithinCreate(ctx)).Filter(apis.ErrorLevel); err != nil {
 		t.Fatalf("%s is refused without hostile text: %v", what, err)
 	}

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"knative.dev/pkg/controller"
 	pkgreconciler "knative.dev/pkg/reconciler"
 
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sourcewatch"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
@@ -23,19 +25,20 @@ func (r *Reconciler) reconcileSource(ctx context.Context, p *pass) pkgreconciler
 	if image := p.Spec.Source.Image; image != nil {
 		p.image = image.Reference()
 		p.Status.Source = &v1alpha1.SourceStatus{Type: v1alpha1.SourceImage, Digest: image.Digest}
+		p.Status.Runtime = &v1alpha1.RuntimeStatus{Language: p.Spec.Runtime.Language, Timeout: p.Spec.Runtime.Timeout}
 		p.Status.MarkSourceResolved()
 		return nil
 	}
 	if p.cfg.Runtimes == nil {
 		return errors.New("config-runtimes has not been read yet")
 	}
-	language, version, err := p.cfg.Runtimes.Language(p.Spec.Runtime.Language, p.Spec.Runtime.Version)
+	language, version, err := p.cfg.Runtimes.Language(p.Spec.Runtime.Language, string(p.Spec.Runtime.Version))
 	if err != nil {
-		// It was there at admission: an administrator took it out. What runs,
-		// runs on.
-		p.Status.MarkSourceFailed(v1alpha1.ReasonUnknownLanguage, "config-runtimes: "+err.Error())
-		return nil //nolint:nilerr // told by the condition; a change of the ConfigMap reconciles again
+		p.notOffered(err)
+		return nil
 	}
+	p.Status.Runtime = &v1alpha1.RuntimeStatus{Language: p.Spec.Runtime.Language, Version: version, VersionDefaulted: p.versionDefaulted,
+		Handler: p.Spec.Runtime.Handler, Timeout: p.Spec.Runtime.Timeout}
 	if inline := p.Spec.Source.Inline; inline != nil {
 		p.files = resources.InlineFiles(inline, language)
 		p.Status.Source = &v1alpha1.SourceStatus{Type: v1alpha1.SourceInline, Digest: source.Digest(p.files)}
@@ -45,6 +48,20 @@ func (r *Reconciler) reconcileSource(ctx context.Context, p *pass) pkgreconciler
 	}
 	p.language, p.version = language, version
 	return nil
+}
+
+// notOffered marks a function whose language or version the cluster does not offer, or
+// no longer offers. A revision that runs keeps running, and a change of the ConfigMap
+// reconciles again.
+func (p *pass) notOffered(err error) {
+	var unknown *config.UnknownError
+	if errors.As(err, &unknown) && unknown.Field == "version" && len(unknown.Known) > 0 {
+		p.Status.MarkSourceFailed(v1alpha1.ReasonVersionNotOffered, fmt.Sprintf(
+			"%s does not offer version %q of %s. Set spec.runtime.version to one of %s, or add the version to %s.",
+			config.RuntimesConfigName, unknown.Value, p.Spec.Runtime.Language, strings.Join(unknown.Known, ", "), config.RuntimesConfigName))
+		return
+	}
+	p.Status.MarkSourceFailed(v1alpha1.ReasonUnknownLanguage, config.RuntimesConfigName+": "+err.Error())
 }
 
 // resolveSource tells what a source that lives elsewhere is by now, or was when

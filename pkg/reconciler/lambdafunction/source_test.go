@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sourcewatch"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
@@ -178,7 +177,7 @@ func TestSourceQuery(t *testing.T) {
 		f.Spec.Source = v1alpha1.FunctionSource{Image: &v1alpha1.ImageSource{}}
 	})} {
 		sources.forgotten = false
-		f.SetDefaults(config.ToContext(t.Context(), cfg))
+		f.Spec = f.EffectiveSpec(cfg)
 		if err := r.reconcileSource(t.Context(), &pass{LambdaFunction: f, cfg: cfg}); err != nil || !sources.forgotten {
 			t.Errorf("a source of type %s is still watched (%v)", f.Spec.Source.Type, err)
 		}

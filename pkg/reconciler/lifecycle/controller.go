@@ -24,6 +24,7 @@ import (
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	lambdaclient "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/client"
 	agentinformer "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/informers/lambda/v1alpha1/lambdaagent"
 	functioninformer "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/informers/lambda/v1alpha1/lambdafunction"
@@ -57,7 +58,13 @@ func NewFunctionController(ctx context.Context, cmw configmap.Watcher) *controll
 			return err
 		},
 	}
-	return newController(ctx, cmw, t, "lifecycle-functions", informer.Informer(), lambda.FunctionLabelKey)
+	last := func(obj any) *snapshot {
+		if f, ok := obj.(*v1alpha1.LambdaFunction); ok {
+			return ofFunction(f, 0)
+		}
+		return nil
+	}
+	return newController(ctx, cmw, t, "lifecycle-functions", informer.Informer(), last, lambda.FunctionLabelKey)
 }
 
 // NewAgentController tells of LambdaAgents. The context must carry lambda.Selector
@@ -78,10 +85,16 @@ func NewAgentController(ctx context.Context, cmw configmap.Watcher) *controller.
 			return err
 		},
 	}
-	return newController(ctx, cmw, t, "lifecycle-agents", informer.Informer(), lambda.AgentLabelKey)
+	last := func(obj any) *snapshot {
+		if a, ok := obj.(*v1alpha1.LambdaAgent); ok {
+			return ofAgent(a, 0)
+		}
+		return nil
+	}
+	return newController(ctx, cmw, t, "lifecycle-agents", informer.Informer(), last, lambda.AgentLabelKey)
 }
 
-func newController(ctx context.Context, cmw configmap.Watcher, t *teller, name string, objects cache.SharedIndexInformer, label string) *controller.Impl {
+func newController(ctx context.Context, cmw configmap.Watcher, t *teller, name string, objects cache.SharedIndexInformer, lastOf func(any) *snapshot, label string) *controller.Impl {
 	var url atomic.Value
 	url.Store("")
 	t.sink = func() string { return url.Load().(string) }
@@ -94,6 +107,9 @@ func newController(ctx context.Context, cmw configmap.Watcher, t *teller, name s
 				return err
 			}
 			enqueue(bucket, types.NamespacedName{Namespace: namespace, Name: name})
+		}
+		for _, key := range t.pending() {
+			enqueue(bucket, key)
 		}
 		return nil
 	}
@@ -116,7 +132,19 @@ func newController(ctx context.Context, cmw configmap.Watcher, t *teller, name s
 			impl.GlobalResync(objects)
 		}
 	})
-	objects.AddEventHandler(controller.HandleAll(impl.Enqueue))
+	objects.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: impl.Enqueue, UpdateFunc: controller.PassNew(impl.Enqueue),
+		DeleteFunc: func(obj any) {
+			if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+				obj = tombstone.Obj
+			}
+			if s := lastOf(obj); s != nil {
+				key := types.NamespacedName{Namespace: s.GetNamespace(), Name: s.GetName()}
+				t.deleted(key, s)
+				impl.EnqueueKey(key)
+			}
+		},
+	})
 	podinformer.Get(ctx, lambda.Selector).Informer().AddEventHandler(cache.FilteringResourceEventHandler{
 		FilterFunc: func(obj any) bool { return t.sink() != "" && serves(obj) },
 		Handler:    controller.HandleAll(impl.EnqueueLabelOfNamespaceScopedResource("", label)),

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -79,9 +78,6 @@ func (w *world) restart() {
 			if err := json.Unmarshal(have, w.function); err != nil {
 				return err
 			}
-			if w.function.DeletionTimestamp != nil && len(w.function.Finalizers) == 0 {
-				w.function = nil
-			}
 			return nil
 		},
 		sink: func() string { return w.url },
@@ -97,6 +93,13 @@ func (w *world) restart() {
 	if err := w.Promote(reconciler.UniversalBucket(), nil); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// remove the function, as the informer reports it.
+func (w *world) remove() {
+	last := w.function
+	w.function = nil
+	w.deleted(types.NamespacedName{Namespace: "team", Name: "greeter"}, ofFunction(last, 0))
 }
 
 // reconcile until nothing is written any more, as the informer would.
@@ -169,8 +172,8 @@ func TestLifeOfAFunction(t *testing.T) {
 	w := newWorld(t)
 	w.expect("new", "function.created", "notification.audit.change")
 	w.expect("nothing new")
-	if !slices.Contains(w.function.Finalizers, lambda.LifecycleFinalizer) {
-		t.Error("there is no finalizer: a deletion could go untold")
+	if len(w.function.Finalizers) > 0 {
+		t.Errorf("finalizers %v, want none: they would outlive the operator", w.function.Finalizers)
 	}
 
 	w.building(1, start)
@@ -213,10 +216,10 @@ func TestLifeOfAFunction(t *testing.T) {
 	w.function.Generation = 4
 	gone := metav1.NewTime(start)
 	w.function.DeletionTimestamp = &gone
+	w.expect("held by another finalizer")
+	w.remove()
 	w.expect("deleted", "function.updated", "notification.audit.change", "service.updated", "service.ready", "function.ready", "service.deleted", "function.deleted", "notification.audit.change")
-	if w.function != nil {
-		t.Error("it is still there")
-	}
+	w.expect("still deleted")
 }
 
 func TestEndsOfBuilds(t *testing.T) {
@@ -294,7 +297,6 @@ func TestSinkThatIsDown(t *testing.T) {
 // TestCacheThatLagsBehind: what was just told is not told again.
 func TestCacheThatLagsBehind(t *testing.T) {
 	w := newWorld(t)
-	w.function.Finalizers = []string{lambda.LifecycleFinalizer}
 	w.stale = w.function.DeepCopy()
 	for range 3 {
 		if err := w.Reconcile(context.Background(), "team/greeter"); err != nil {
@@ -306,20 +308,90 @@ func TestCacheThatLagsBehind(t *testing.T) {
 	}
 }
 
-// TestDeletionDoesNotWaitForEver: a sink that is down keeps an object for a while
-// and no longer.
-func TestDeletionDoesNotWaitForEver(t *testing.T) {
+// TestDeletions: a deletion waits for no sink, and is reported when that answers again,
+// before what has the name next.
+func TestDeletions(t *testing.T) {
 	w := newWorld(t)
 	w.expect("new", "function.created", "notification.audit.change")
+	next := w.function.DeepCopy()
+	next.UID, next.Annotations = "u-2", nil
 	w.down = true
-	gone := metav1.NewTime(start)
-	w.function.DeletionTimestamp = &gone
-	if err := w.reconcile(); err == nil || w.function == nil {
-		t.Fatalf("Reconcile() = %v, and the function is %v; want it to wait", err, w.function)
+	w.remove()
+	w.function = next
+	if err := w.reconcile(); err == nil {
+		t.Fatal("Reconcile() = nil while the sink is down, want an error, so that it is retried")
 	}
-	w.clock.SetTime(start.Add(deletionPatience))
-	if err := w.reconcile(); err != nil || w.function != nil {
-		t.Errorf("Reconcile() = %v, and the function is %v; want it to be let go", err, w.function)
+	w.clock.SetTime(start.Add(deletionTTL))
+	w.down = false
+	w.expect("the sink is back", "function.deleted", "notification.audit.change", "function.created", "notification.audit.change")
+	w.expect("nothing new")
+
+	w.down = true
+	w.remove()
+	w.clock.SetTime(start.Add(2*deletionTTL + 1))
+	w.down = false
+	w.expect("too late")
+	if keys := w.pending(); len(keys) > 0 {
+		t.Errorf("deletions of %v are remembered for ever", keys)
+	}
+}
+
+// TestDeletionAfterTheLeaderStopped: another replica has seen the deletion, too, and
+// reports it with the same ids when it becomes the leader.
+func TestDeletionAfterTheLeaderStopped(t *testing.T) {
+	w := newWorld(t)
+	w.expect("new", "function.created", "notification.audit.change")
+	last := w.function
+	w.remove()
+	if err := w.reconcile(); err != nil {
+		t.Fatal(err)
+	}
+	var first []string
+	for _, e := range w.got {
+		first = append(first, e.ID())
+	}
+	w.got = nil
+
+	w.function = last
+	w.restart() // the other replica
+	w.Demote(reconciler.UniversalBucket())
+	w.remove()
+	if err := w.Reconcile(context.Background(), "team/greeter"); !controller.IsSkipKey(err) {
+		t.Fatalf("Reconcile() = %v, want the key to be skipped", err)
+	}
+	if err := w.Promote(reconciler.UniversalBucket(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]types.NamespacedName{{Namespace: "team", Name: "greeter"}}, w.pending()); diff != "" {
+		t.Error("what a new leader enqueues (-want, +got):", diff)
+	}
+	if err := w.reconcile(); err != nil {
+		t.Fatal(err)
+	}
+	var second []string
+	for _, e := range w.got {
+		second = append(second, e.ID())
+	}
+	if diff := cmp.Diff(first, second); diff != "" || len(first) != 2 {
+		t.Errorf("the ids of %d events differ (-first, +second): %s", len(first), diff)
+	}
+}
+
+// TestDeletionsAreBounded: a namespace with many functions does not fill the memory.
+func TestDeletionsAreBounded(t *testing.T) {
+	w := newWorld(t)
+	last := w.function
+	for range maxDeletions + 1 {
+		w.deleted(types.NamespacedName{Namespace: "team", Name: "greeter"}, ofFunction(last, 0))
+	}
+	if n := len(w.pending()); n != maxDeletions {
+		t.Errorf("%d deletions are remembered, want %d", n, maxDeletions)
+	}
+	w.url = ""
+	w.clock.SetTime(start.Add(deletionTTL + 1))
+	w.expect("switched off")
+	if n := len(w.pending()); n != 0 {
+		t.Errorf("%d deletions are remembered without a sink, want none", n)
 	}
 }
 
@@ -329,8 +401,8 @@ func TestWithoutASink(t *testing.T) {
 	w.expect("new", "function.created", "notification.audit.change")
 	w.url = ""
 	w.expect("switched off")
-	if len(w.function.Finalizers) > 0 || w.function.Annotations[lambda.ToldAnnotationKey] != "" {
-		t.Errorf("finalizers %v, annotations %v; want none of this package", w.function.Finalizers, w.function.Annotations)
+	if w.function.Annotations[lambda.ToldAnnotationKey] != "" {
+		t.Errorf("annotations %v, want none of this package", w.function.Annotations)
 	}
 	before := w.writes
 	w.expect("still off")

@@ -35,6 +35,8 @@ type snapshot struct {
 	created  string // newest revision
 	serves   string // newest revision that is ready
 	replicas int32
+	// deletedAt is zero where the object is there.
+	deletedAt time.Time
 }
 
 func ofFunction(f *v1alpha1.LambdaFunction, replicas int32) *snapshot {

@@ -25,9 +25,14 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 )
 
-// deletionPatience is how long an object that is deleted waits for a sink that does
-// not answer. Then it goes untold: a sink must not keep anybody's objects.
-const deletionPatience = 30 * time.Second
+const (
+	// deletionTTL is how long each replica remembers an object that was deleted, to
+	// report the deletion when the sink answers again, or when the leader that was to
+	// report it has stopped.
+	deletionTTL = 10 * time.Minute
+	// maxDeletions that a replica remembers.
+	maxDeletions = 10000
+)
 
 // teller tells the sink of the objects of one kind. Its queue lets one worker at a
 // time have an object, tries again with growing delays, and holds keys only.
@@ -46,6 +51,16 @@ type teller struct {
 	mu sync.Mutex
 	// last records that were written, as the cache may have older ones.
 	last map[types.UID]told
+	// deletions that have not been reported, oldest first. Replicas that do not lead
+	// remember them, too.
+	deletions []deletion
+}
+
+// deletion of an object, as it was last.
+type deletion struct {
+	key      types.NamespacedName
+	snapshot *snapshot
+	at       time.Time
 }
 
 var _ controller.Reconciler = (*teller)(nil)
@@ -61,24 +76,79 @@ func (t *teller) Reconcile(ctx context.Context, name string) error {
 	if !t.IsLeaderFor(key) {
 		return controller.NewSkipKey(name)
 	}
+	sink := t.sink()
+	if err := t.reportDeletions(ctx, sink, key); err != nil {
+		return err // in order: what has the name now comes after
+	}
 	s, err := t.get(key)
 	if apierrs.IsNotFound(err) {
 		return nil
 	} else if err != nil {
 		return err
 	}
-	sink := t.sink()
 	if sink == "" {
 		return t.release(ctx, key, s)
 	}
 	if s.GetDeletionTimestamp() != nil {
-		return t.bye(ctx, sink, key, s)
-	}
-	if !slices.Contains(s.GetFinalizers(), lambda.LifecycleFinalizer) {
-		// First of all, so that no deletion goes untold.
-		return t.hold(ctx, key, s)
+		return nil // others' finalizers hold it: it is reported when it is gone
 	}
 	return t.tell(ctx, sink, key, s)
+}
+
+// deleted remembers an object that was deleted, as the informer had it last.
+func (t *teller) deleted(key types.NamespacedName, s *snapshot) {
+	if t.sink() == "" {
+		return
+	}
+	now := t.now.Now()
+	s.deletedAt = now.UTC()
+	if d := s.GetDeletionTimestamp(); d != nil {
+		s.deletedAt = d.UTC()
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.deletions = slices.DeleteFunc(t.deletions, func(d deletion) bool { return now.Sub(d.at) > deletionTTL })
+	if len(t.deletions) >= maxDeletions {
+		t.deletions = t.deletions[1:]
+	}
+	t.deletions = append(t.deletions, deletion{key, s, now})
+}
+
+// pending are the keys of deletions that a new leader has to report: the last one may
+// have reported them, and the sink tells by their ids.
+func (t *teller) pending() (keys []types.NamespacedName) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, d := range t.deletions {
+		keys = append(keys, d.key)
+	}
+	return keys
+}
+
+// reportDeletions of objects of that name, and what was new of them before.
+func (t *teller) reportDeletions(ctx context.Context, sink string, key types.NamespacedName) error {
+	t.mu.Lock()
+	due := slices.Clone(t.deletions)
+	t.mu.Unlock()
+	for _, d := range due {
+		if d.key != key {
+			continue
+		}
+		if sink != "" && t.now.Since(d.at) <= deletionTTL {
+			before := t.record(d.snapshot)
+			if _, err := t.postAll(ctx, sink, d.snapshot, before, transitions(d.snapshot, before, t.now.Now().UTC())); err != nil {
+				return err
+			}
+		} else {
+			logging.FromContext(ctx).Warnw("A deletion is not reported: the lifecycle sink did not answer in time, or was removed", "key", key)
+		}
+		uid := d.snapshot.GetUID()
+		t.mu.Lock()
+		delete(t.last, uid)
+		t.deletions = slices.DeleteFunc(t.deletions, func(other deletion) bool { return other.snapshot.GetUID() == uid })
+		t.mu.Unlock()
+	}
+	return nil
 }
 
 // tell what is new, in order, and record it.
@@ -122,27 +192,6 @@ func (n *news) event(s *snapshot) (*event.Event, error) {
 	return &e, e.SetData(event.ApplicationJSON, n.data)
 }
 
-// bye tells that an object is deleted, and lets it go.
-func (t *teller) bye(ctx context.Context, sink string, key types.NamespacedName, s *snapshot) error {
-	if !slices.Contains(s.GetFinalizers(), lambda.LifecycleFinalizer) {
-		return nil
-	}
-	before := t.record(s)
-	if _, err := t.postAll(ctx, sink, s, before, transitions(s, before, t.now.Now().UTC())); err != nil {
-		if waited := t.now.Since(s.GetDeletionTimestamp().Time); waited < deletionPatience {
-			return err
-		}
-		logging.FromContext(ctx).Warnw("The lifecycle sink is not told of a deletion: it did not answer in time", "key", key, "error", err)
-	}
-	if err := t.release(ctx, key, s); err != nil {
-		return err
-	}
-	t.mu.Lock()
-	delete(t.last, s.GetUID())
-	t.mu.Unlock()
-	return nil
-}
-
 // record is what the sink was told of an object: as it was written last, or is in
 // its annotation.
 func (t *teller) record(s *snapshot) told {
@@ -168,20 +217,12 @@ func (t *teller) write(ctx context.Context, key types.NamespacedName, s *snapsho
 	return t.patchMeta(ctx, key, map[string]any{"uid": s.GetUID(), "annotations": map[string]any{lambda.ToldAnnotationKey: string(text)}})
 }
 
-// hold puts the finalizer on an object.
-func (t *teller) hold(ctx context.Context, key types.NamespacedName, s *snapshot) error {
-	finalizers := append(slices.Clone(s.GetFinalizers()), lambda.LifecycleFinalizer)
-	return t.patchMeta(ctx, key, map[string]any{"resourceVersion": s.GetResourceVersion(), "finalizers": finalizers})
-}
-
-// release takes off an object what this package has put on it.
+// release takes off an object what this package has written.
 func (t *teller) release(ctx context.Context, key types.NamespacedName, s *snapshot) error {
-	_, noted := s.GetAnnotations()[lambda.ToldAnnotationKey]
-	if !noted && !slices.Contains(s.GetFinalizers(), lambda.LifecycleFinalizer) {
+	if _, noted := s.GetAnnotations()[lambda.ToldAnnotationKey]; !noted {
 		return nil
 	}
-	finalizers := slices.DeleteFunc(slices.Clone(s.GetFinalizers()), func(f string) bool { return f == lambda.LifecycleFinalizer })
-	return t.patchMeta(ctx, key, map[string]any{"resourceVersion": s.GetResourceVersion(), "finalizers": finalizers, "annotations": map[string]any{lambda.ToldAnnotationKey: nil}})
+	return t.patchMeta(ctx, key, map[string]any{"resourceVersion": s.GetResourceVersion(), "annotations": map[string]any{lambda.ToldAnnotationKey: nil}})
 }
 
 func (t *teller) patchMeta(ctx context.Context, key types.NamespacedName, metadata map[string]any) error {

@@ -73,7 +73,7 @@ func transitions(s *snapshot, t told, now time.Time) []news {
 		w.services()
 		w.readiness()
 	}
-	if s.GetDeletionTimestamp() != nil {
+	if !s.deletedAt.IsZero() {
 		w.deleted()
 		return w.list
 	}
@@ -106,7 +106,7 @@ func (w *writer) audit(action, detail, actor string, when time.Time) {
 
 // deleted does not say who did it: Kubernetes keeps that only in its own audit log.
 func (w *writer) deleted() {
-	when := at(w.GetDeletionTimestamp(), w.now)
+	when := w.deletedAt
 	if w.created != "" {
 		w.add(events.LifecycleServiceDeleted, "", when, w.serviceData(w.created, false))
 	}

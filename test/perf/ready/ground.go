@@ -82,7 +82,7 @@ func (g *ground) functions() kind {
 		create: func(ctx context.Context, name string) error {
 			_, err := client.Create(ctx, &v1alpha1.LambdaFunction{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.LambdaFunctionSpec{
 				Source:  v1alpha1.FunctionSource{Inline: &v1alpha1.InlineSource{Code: g.code(name)}},
-				Runtime: v1alpha1.FunctionRuntime{Language: "python", Version: g.o.version},
+				Runtime: v1alpha1.FunctionRuntime{Language: "python", Version: v1alpha1.RuntimeVersion(g.o.version)},
 			}}, metav1.CreateOptions{})
 			return err
 		},

@@ -10,8 +10,10 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/brunovlucena/knative-lambda-operator/hack/cluster/internal/env"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 )
 
 // runtimeBase is a language's base image made from Debian's packages: on a real
@@ -132,7 +134,20 @@ func runtimesConfig(image func(name string) string, goProxy, goSums string) map[
 		"python":   entry("python", "3.11", "main.handler", "main.py", "dependenciesFile: requirements.txt\ntemplate: python\nworker: [\"python3\", \"-u\", \"/lambda/worker/worker.py\"]\n"),
 		"nodejs":   entry("nodejs", "18", "index.handler", "index.js", "dependenciesFile: package.json\ntemplate: nodejs\nworker: [\"node\", \"/lambda/worker/worker.js\"]\n"),
 		"provided": entry("provided", "2023", "bootstrap", "bootstrap", "template: provided\nworker: [\"/lambda/function/bootstrap\"]\nprotocol: aws-lambda\ncompiled: true\n"),
-		"go": fmt.Sprintf("versions:\n  %q: {baseImage: %q, runImage: %q}\nhandler: Handler\nfile: handler.go\ndependenciesFile: go.mod\ntemplate: go\ncompiled: true\nenv: {GOPROXY: %q, GOSUMDB: %q}\n",
+		"go": fmt.Sprintf("versions:\n  %q: {baseImage: %q, runImage: %q}\nhandler: Handler\nfile: handler.go\ndependenciesFile: go.mod\ntemplate: go\ncompiled: true\ncompatible: true\nenv: {GOPROXY: %q, GOSUMDB: %q}\n",
 			goVersion(), image("go"), env.BaseImage, goProxy, goSums),
 	}
+}
+
+// offered says which versions the languages of a local config-runtimes have.
+func offered(languages map[string]string) (string, error) {
+	parsed, err := config.NewRuntimesFromConfigMap(&corev1.ConfigMap{Data: languages})
+	if err != nil {
+		return "", err
+	}
+	var all []string
+	for _, name := range parsed.Names() {
+		all = append(all, name+" "+strings.Join(parsed.Languages[name].VersionNames(), ", "))
+	}
+	return strings.Join(all, "; "), nil
 }

@@ -114,6 +114,12 @@ func Configure(ctx context.Context, e *env.Env) error {
 	if err != nil {
 		return err
 	}
+	languages := runtimesConfig(image, modules[0], modules[1])
+	versions, err := offered(languages)
+	if err != nil {
+		return err
+	}
+	e.Say("runtimes", "config-runtimes offers what Debian has: %s; a function that asks for another version says so in a condition", versions)
 	return e.PatchConfig(ctx, "config", "knative-lambda", map[string]map[string]string{
 		"config-build": {
 			"registry": env.Registry, "insecure-registries": env.Registry, "executor-image": image("kaniko"),
@@ -124,6 +130,6 @@ func Configure(ctx context.Context, e *env.Env) error {
 		"config-eventing": { // there with --with=eventing; many triggers are to fit on one small node
 			"rabbitmq-cluster": "rabbitmq/rabbitmq", "broker-pod-resources": "requests: {cpu: 5m, memory: 16Mi}",
 		},
-		"config-runtimes": runtimesConfig(image, modules[0], modules[1]),
+		"config-runtimes": languages,
 	})
 }

@@ -18,6 +18,23 @@ type LambdaAgentStatus struct {
 	// +optional
 	Address *duckv1.Addressable `json:"address,omitempty"`
 
+	// Image that runs, with its tag or digest.
+	// +optional
+	Image string `json:"image,omitempty"`
+
+	// Scaling is what of spec.scaling is in force, defaults included.
+	// +optional
+	Scaling *ScalingStatus `json:"scaling,omitempty"`
+
+	// EventSource is the CloudEvents source that the agent emits with; empty where
+	// eventing is off.
+	// +optional
+	EventSource string `json:"eventSource,omitempty"`
+
+	// Approval is how a supervised agent asks, defaults included.
+	// +optional
+	Approval *ApprovalStatus `json:"approval,omitempty"`
+
 	// Broker of the agent.
 	// +optional
 	Broker *BrokerStatus `json:"broker,omitempty"`
@@ -41,6 +58,21 @@ type LambdaAgentStatus struct {
 	// LatestReadyRevisionName is the newest revision that can serve.
 	// +optional
 	LatestReadyRevisionName string `json:"latestReadyRevisionName,omitempty"`
+}
+
+// ApprovalStatus is how a supervised agent asks for approval.
+type ApprovalStatus struct {
+	// Providers that are asked.
+	// +optional
+	Providers []ApprovalProvider `json:"providers,omitempty"`
+
+	// Timeout of an approval.
+	// +optional
+	Timeout *Duration `json:"timeout,omitempty"`
+
+	// TimeoutAction when no decision arrived in time: deny or approve.
+	// +optional
+	TimeoutAction string `json:"timeoutAction,omitempty"`
 }
 
 // RouteStatus is a route from or to an agent.

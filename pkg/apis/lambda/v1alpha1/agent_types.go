@@ -58,14 +58,14 @@ var (
 // +kubebuilder:validation:XValidation:rule="!has(self.operationMode) || self.operationMode != 'supervised' || has(self.approval)",message="spec.approval: missing; operationMode supervised needs it"
 // +kubebuilder:validation:XValidation:rule="!has(self.operationMode) || self.operationMode != 'supervised' || (has(self.eventing) && has(self.eventing.enabled) && self.eventing.enabled)",message="spec.eventing.enabled: an agent asks for approval through its broker: expected true"
 // +kubebuilder:validation:XValidation:rule="!has(self.permissions) || !has(self.permissions.eventControls) || !has(self.permissions.eventControls.allowEventDisable) || !self.permissions.eventControls.allowEventDisable || (has(self.eventing) && has(self.eventing.enabled) && self.eventing.enabled)",message="spec.eventing.enabled: controls come through the agent's broker: expected true"
-// +kubebuilder:validation:XValidation:rule="!has(self.ai) || !has(self.ai.budget) || has(self.scaling) && has(self.scaling.maxReplicas) && self.scaling.maxReplicas > 0 && self.ai.budget.tokens >= self.scaling.maxReplicas",message="ai.budget: is shared out among scaling.maxReplicas, which must be above 0 and no more than the tokens"
+// +kubebuilder:validation:XValidation:rule="!has(self.ai) || !has(self.ai.budget) || !has(self.scaling) || !has(self.scaling.maxReplicas) || self.scaling.maxReplicas > 0 && self.ai.budget.tokens >= self.scaling.maxReplicas",message="ai.budget: is shared out among scaling.maxReplicas, which must be above 0 and no more than the tokens"
 type LambdaAgentSpec struct {
 	// Image of the agent.
 	Image ImageReference `json:"image"`
 
 	// AI is the agent's model.
 	// +optional
-	AI AISpec `json:"ai,omitempty"`
+	AI AISpec `json:"ai,omitempty,omitzero"`
 
 	// Behavior of the agent in conversations.
 	// +optional
@@ -90,7 +90,7 @@ type LambdaAgentSpec struct {
 
 	// Scaling bounds the number of replicas; an agent stays warm by default.
 	// +optional
-	Scaling ScalingSpec `json:"scaling,omitempty"`
+	Scaling ScalingSpec `json:"scaling,omitempty,omitzero"`
 
 	// Permissions of the agent's ServiceAccount in its namespace.
 	// +optional
@@ -109,7 +109,7 @@ type LambdaAgentSpec struct {
 
 	// Resources of the agent's container.
 	// +optional
-	Resources corev1.ResourceRequirements `json:"resources,omitempty"`
+	Resources corev1.ResourceRequirements `json:"resources,omitempty,omitzero"`
 
 	// ServiceAccountName is what the agent runs as.
 	// +optional

@@ -40,7 +40,9 @@ func (s *LambdaAgentSpec) Validate(ctx context.Context) *apis.FieldError {
 	cfg := config.FromContextOrDefaults(ctx)
 	errs := s.Image.validate().ViaField("image")
 	errs = errs.Also(s.AI.validate(cfg).ViaField("ai"))
-	errs = errs.Also(s.AI.validateProxy(s.Scaling.MaxReplicas))
+	scaling := s.Scaling.DeepCopy()
+	scaling.setEffectiveAgent(cfg.Defaults)
+	errs = errs.Also(s.AI.validateProxy(scaling.MaxReplicas))
 	if b := s.Behavior; b != nil {
 		switch {
 		case b.SystemPrompt == "":

@@ -108,6 +108,7 @@ var invalidAgents = []struct{ name, spec, want string }{
 	{"hosted fallback without a key", ollama + `, fallbacks: [{provider: openai, model: m}]}`, "missing field(s): spec.ai.fallbacks[0].apiKeySecretRef\nprovider openai answers nobody without a key"},
 	{"fallbacks without the proxy", ollama + `, proxy: disabled, fallbacks: [{provider: ollama, endpoint: 'http://o', model: m}]}`, "goes with a model and its proxy: spec.ai.fallbacks"},
 	{"budget without a bound of replicas", ollama + ", budget: {tokens: 10, window: 1h}}\nscaling: {maxReplicas: 0}", "missing field(s): spec.scaling.maxReplicas\nthe budget is shared out among so many replicas, so that no number of them exceeds it"},
+	{"budget of less than a token for each replica that is the default", ollama + ", budget: {tokens: 4, window: 1h}}", "invalid value: 4: spec.ai.budget.tokens\nmust be at least one for each of scaling.maxReplicas (10)"},
 	{"budget of less than a token for each replica", ollama + ", budget: {tokens: 4, window: 1h}}\nscaling: {maxReplicas: 5}", "invalid value: 4: spec.ai.budget.tokens\nmust be at least one for each of scaling.maxReplicas (5)"},
 	{"budget of no window", ollama + `, budget: {tokens: 100, window: soon}}`, "invalid value: soon: spec.ai.budget.window\nexpected a duration such as 90s or 5m"},
 	{"proxy of no model", anImage + `ai: {provider: none, proxy: enabled}`, "goes with a model and its proxy: spec.ai.proxy"},

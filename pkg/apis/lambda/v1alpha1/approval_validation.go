@@ -38,21 +38,6 @@ func (a *ApprovalSpec) configured() (all []ApprovalProvider) {
 	return all
 }
 
-func (a *ApprovalSpec) setDefaults() {
-	if a == nil {
-		return
-	}
-	if len(a.Providers) == 0 {
-		a.Providers = a.configured()
-	}
-	if a.Timeout == nil {
-		a.Timeout = NewDuration(defaultApprovalTimeout)
-	}
-	if a.TimeoutAction == "" {
-		a.TimeoutAction = ApprovalTimeoutDeny
-	}
-}
-
 func (a *ApprovalSpec) validate() (errs *apis.FieldError) {
 	if a == nil {
 		return nil

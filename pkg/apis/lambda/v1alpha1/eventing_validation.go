@@ -35,6 +35,8 @@ func (s *LambdaFunctionSpec) validateTriggers(ctx context.Context) (errs *apis.F
 	}
 	function := apis.ParentMeta(ctx)
 	own := "io.knative.lambda/function/" + function.Namespace + "/" + function.Name // as pkg/events has it
+	s = s.DeepCopy()
+	s.setEffectiveEventing(ctx) // two triggers may write one broker or delay in two ways
 	type split struct {
 		exact map[string]string
 		rest  []eventingv1.SubscriptionsAPIFilter
@@ -60,11 +62,7 @@ func (s *LambdaFunctionSpec) validateTriggers(ctx context.Context) (errs *apis.F
 }
 
 func (t *FunctionTrigger) validate(ctx context.Context, ownSource string) (errs *apis.FieldError) {
-	if t.Broker == "" {
-		errs = errs.Also(apis.ErrMissingField("broker"))
-	} else {
-		errs = errs.Also(checkLabel(t.Broker, "broker"))
-	}
+	errs = errs.Also(checkLabel(t.Broker, "broker"))
 	if t.Filter != nil {
 		errs = errs.Also(validateAttributes(t.Filter.Attributes, true).ViaField("attributes").ViaField("filter"))
 	}

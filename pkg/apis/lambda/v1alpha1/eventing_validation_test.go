@@ -111,26 +111,28 @@ func TestEventingThatIsRefused(t *testing.T) {
 	}
 }
 
-func TestEventingDefaults(t *testing.T) {
-	f := asAdmitted(t, `{triggers: [{broker: mine}, {delivery: {backoffDelay: 90s, timeout: PT5S}, filter: {attributes: {type: a}}}], eventing: {enabled: true, broker: shop, rabbitmq: {prefetchCount: 7}}}`)
-	if a, b := f.Spec.Triggers[0].Broker, f.Spec.Triggers[1].Broker; a != "mine" || b != "shop" {
+func TestEffectiveEventing(t *testing.T) {
+	cfg := config.FromContextOrDefaults(context.Background())
+	spec := eventful(t, `{triggers: [{broker: mine}, {delivery: {backoffDelay: 90s, timeout: PT5S}, filter: {attributes: {type: a}}}], eventing: {enabled: true, broker: shop, rabbitmq: {prefetchCount: 7}, sink: {ref: {apiVersion: v1, kind: Service, name: s}}}}`).EffectiveSpec(cfg)
+	if a, b := spec.Triggers[0].Broker, spec.Triggers[1].Broker; a != "mine" || b != "shop" {
 		t.Errorf("the brokers are %q and %q, want mine and shop", a, b)
 	}
-	if d := f.Spec.Triggers[1].Delivery; *d.BackoffDelay != "PT1M30S" || *d.Timeout != "PT5S" {
+	if d := spec.Triggers[1].Delivery; *d.BackoffDelay != "PT1M30S" || *d.Timeout != "PT5S" {
 		t.Errorf("durations are %s and %s", *d.BackoffDelay, *d.Timeout)
 	}
-	if r := f.Spec.Eventing.RabbitMQ; r.Parallelism == nil || *r.Parallelism != 7 || r.PrefetchCount != nil {
+	if r := spec.Eventing.RabbitMQ; r.Parallelism == nil || *r.Parallelism != 7 || r.PrefetchCount != nil {
 		t.Errorf("rabbitmq = %+v, want prefetchCount as parallelism", r)
 	}
-	cfg := config.FromContextOrDefaults(context.Background())
+	if namespace := spec.Eventing.Sink.Ref.Namespace; namespace != "team" {
+		t.Errorf("the sink is in namespace %q, want the function's", namespace)
+	}
 	cfg.Eventing.DefaultBroker = "events"
 	for _, text := range []string{`{eventing: {enabled: true}, triggers: [{}]}`, `{triggers: [{}]}`} {
-		f := eventful(t, text)
-		f.SetDefaults(config.ToContext(context.Background(), cfg))
-		if got := f.Spec.Triggers[0].Broker; got != "events" {
+		spec := eventful(t, text).EffectiveSpec(cfg)
+		if got := spec.Triggers[0].Broker; got != "events" {
 			t.Errorf("%s: broker %q, want the configured one", text, got)
 		}
-		if e := f.Spec.ActiveEventing(); e != nil && e.Broker != "events" {
+		if e := spec.ActiveEventing(); e != nil && e.Broker != "events" {
 			t.Errorf("%s: eventing.broker = %q, want the configured one", text, e.Broker)
 		}
 	}

@@ -58,6 +58,8 @@ func configured() context.Context {
 				Versions: map[string]config.Version{"3.9": {}, "3.11": {}, "3.13": {}}, Handler: "main.handler",
 				File: "main.py", DependenciesFile: "requirements.txt",
 			},
+			"go":    {Versions: map[string]config.Version{"1.25": {}, "1.26": {}}, Handler: "Handler", File: "handler.go", DependenciesFile: "go.mod", Compatible: true},
+			"snake": {Versions: map[string]config.Version{"3.9": {}, "3.10": {}}, Handler: "main.handler", File: "main.py"},
 			"shell": {Versions: map[string]config.Version{"5": {}}, Handler: "handler", File: "main.sh"},
 		}},
 		Defaults: &config.Defaults{

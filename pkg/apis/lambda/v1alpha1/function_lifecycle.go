@@ -27,9 +27,12 @@ const (
 const (
 	// ReasonNotRequested says that the spec does not ask for it.
 	ReasonNotRequested = "NotRequested"
-	// ReasonUnknownLanguage says that config-runtimes has no such language or
-	// version (any more).
+	// ReasonUnknownLanguage says that config-runtimes does not offer the language,
+	// or no longer does.
 	ReasonUnknownLanguage = "UnknownLanguage"
+	// ReasonVersionNotOffered says that config-runtimes offers the language, but not
+	// the version, or no longer does. The message lists what it offers.
+	ReasonVersionNotOffered = "VersionNotOffered"
 	// ReasonResolvingSource says that the source is being asked what it is by
 	// now. What it may answer with are the reasons of package source.
 	ReasonResolvingSource = "ResolvingSource"

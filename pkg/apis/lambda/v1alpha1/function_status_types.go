@@ -23,6 +23,14 @@ type LambdaFunctionStatus struct {
 	// +optional
 	Source *SourceStatus `json:"source,omitempty"`
 
+	// Runtime is what of spec.runtime is in force, defaults included.
+	// +optional
+	Runtime *RuntimeStatus `json:"runtime,omitempty"`
+
+	// Scaling is what of spec.scaling is in force, defaults included.
+	// +optional
+	Scaling *ScalingStatus `json:"scaling,omitempty"`
+
 	// Build is the newest build, or the image that was found instead of one.
 	// +optional
 	Build *BuildStatus `json:"build,omitempty"`
@@ -90,6 +98,42 @@ type SourceStatus struct {
 	// Commit that the ref is.
 	// +optional
 	Commit string `json:"commit,omitempty"`
+}
+
+// RuntimeStatus is the language that runs a function.
+type RuntimeStatus struct {
+	// Language of the function; empty for a ready-made image that names none.
+	// +optional
+	Language string `json:"language,omitempty"`
+
+	// Version of the language that is used. It is newer than that of the spec where a
+	// newer one runs what was written for an older one.
+	// +optional
+	Version string `json:"version,omitempty"`
+
+	// VersionDefaulted says that the spec names no version. The version then stays as
+	// long as the cluster offers it.
+	// +optional
+	VersionDefaulted bool `json:"versionDefaulted,omitempty"`
+
+	// Handler that is called.
+	// +optional
+	Handler string `json:"handler,omitempty"`
+
+	// Timeout of one invocation.
+	// +optional
+	Timeout *Duration `json:"timeout,omitempty"`
+}
+
+// ScalingStatus bounds the number of replicas.
+type ScalingStatus struct {
+	// MinReplicas are always there.
+	// +optional
+	MinReplicas *int32 `json:"minReplicas,omitempty"`
+
+	// MaxReplicas are never exceeded; without it or with 0 there is no bound.
+	// +optional
+	MaxReplicas *int32 `json:"maxReplicas,omitempty"`
 }
 
 // BuildStatus is the newest build, or the image that was found instead of one.

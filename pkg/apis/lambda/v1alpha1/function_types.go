@@ -22,7 +22,8 @@ import (
 // +kubebuilder:resource:path=lambdafunctions,shortName=lf;lfunc,categories=all;knative
 // +kubebuilder:subresource:status
 // +kubebuilder:printcolumn:name="URL",type=string,JSONPath=`.status.url`
-// +kubebuilder:printcolumn:name="Language",type=string,JSONPath=`.spec.runtime.language`
+// +kubebuilder:printcolumn:name="Language",type=string,JSONPath=`.status.runtime.language`
+// +kubebuilder:printcolumn:name="Version",type=string,priority=1,JSONPath=`.status.runtime.version`
 // +kubebuilder:printcolumn:name="Image",type=string,priority=1,JSONPath=`.status.build.image`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
@@ -62,15 +63,15 @@ type LambdaFunctionSpec struct {
 
 	// Runtime is the language that runs the code.
 	// +optional
-	Runtime FunctionRuntime `json:"runtime,omitempty"`
+	Runtime FunctionRuntime `json:"runtime,omitempty,omitzero"`
 
 	// Build says how the image is made.
 	// +optional
-	Build BuildSpec `json:"build,omitempty"`
+	Build BuildSpec `json:"build,omitempty,omitzero"`
 
 	// Scaling bounds the number of replicas.
 	// +optional
-	Scaling ScalingSpec `json:"scaling,omitempty"`
+	Scaling ScalingSpec `json:"scaling,omitempty,omitzero"`
 
 	// FunctionPod is what of Kubernetes' own pod settings a function may use.
 	FunctionPod `json:",inline"`
@@ -103,7 +104,7 @@ type LambdaFunctionSpec struct {
 type FunctionPod struct {
 	// Resources of the function's container.
 	// +optional
-	Resources corev1.ResourceRequirements `json:"resources,omitempty"`
+	Resources corev1.ResourceRequirements `json:"resources,omitempty,omitzero"`
 
 	// Env is the function's environment. PORT and names that begin with K_ or
 	// LAMBDA_ are the platform's.
@@ -159,19 +160,23 @@ type FunctionRuntime struct {
 	// +kubebuilder:validation:MaxLength=63
 	Language string `json:"language,omitempty"`
 
-	// Version is one that the language offers; default its newest.
+	// Version of the language. Default: the newest that the cluster offers when the
+	// function is created, and that one as long as the cluster offers it.
+	// status.runtime shows what is in force: a newer Go also runs what was written for
+	// an older one. Where the cluster does not offer the version, a condition says
+	// which it offers.
 	// +optional
-	// +kubebuilder:validation:MaxLength=63
-	Version string `json:"version,omitempty"`
+	Version RuntimeVersion `json:"version,omitempty"`
 
 	// Handler is the function that is called: for Python <module>.<function>.
-	// Default per language.
+	// Default: that of the language (config-runtimes), in status.runtime.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z_][A-Za-z0-9_./-]*$')",message="expected a name such as main.handler"
 	Handler string `json:"handler,omitempty"`
 
-	// Timeout of one invocation; longer ones end with an error.
+	// Timeout of one invocation; longer ones end with an error. Default:
+	// function-timeout of config-defaults, in status.runtime.
 	// +optional
 	Timeout *Duration `json:"timeout,omitempty"`
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -63,8 +64,8 @@ func (s *FunctionSource) validate(cfg *config.Config) (errs *apis.FieldError) {
 			fields = append(fields, string(m))
 		}
 		return apis.ErrMultipleOneOf(fields...)
-	case s.Type != members[0]:
-		errs = errs.Also(apis.ErrInvalidValue(s.Type, "type", fmt.Sprintf("%s is set, so it must be %q", members[0], members[0])))
+	case s.Type != "" && s.Type != members[0]:
+		errs = errs.Also(apis.ErrInvalidValue(s.Type, "type", fmt.Sprintf("%s is set: expected type %q, or no type", members[0], members[0])))
 	}
 	if s.Inline != nil {
 		errs = errs.Also(s.Inline.validate().ViaField("inline"))
@@ -132,15 +133,31 @@ func (s *LambdaFunctionSpec) validateRuntime(cfg *config.Config) (errs *apis.Fie
 	if cfg.Runtimes == nil {
 		return errs
 	}
-	language, _, err := cfg.Runtimes.Language(r.Language, r.Version)
-	var unknown *config.UnknownError
+	language, ok := cfg.Runtimes.Languages[r.Language]
+	if !ok {
+		return errs.Also(apis.ErrInvalidValue(r.Language, "runtime.language", "expected one of "+strings.Join(cfg.Runtimes.Names(), ", ")))
+	}
+	errs = errs.Also(validateVersion(cfg.Runtimes, r.Language, string(r.Version)))
 	switch {
-	case errors.As(err, &unknown):
-		errs = errs.Also(apis.ErrInvalidValue(unknown.Value, "runtime."+unknown.Field, "expected one of "+strings.Join(unknown.Known, ", ")))
 	case s.Source.Inline != nil && s.Source.Inline.Dependencies != "" && language.DependenciesFile == "":
 		errs = errs.Also(apis.ErrGeneric(r.Language+" has no manifest of dependencies in config-runtimes", "source.inline.dependencies"))
 	case s.Source.Inline != nil && s.Source.Inline.Dependencies != "" && s.Source.Inline.Files[language.DependenciesFile] != "":
 		errs = errs.Also(apis.ErrMultipleOneOf("source.inline.dependencies", fmt.Sprintf("source.inline.files[%s]", language.DependenciesFile)))
 	}
 	return errs
+}
+
+// validateVersion warns of a version that the cluster does not offer: the manifest is
+// right, and an administrator may add the version. A condition reports it, too.
+func validateVersion(runtimes *config.Runtimes, language, version string) *apis.FieldError {
+	_, _, err := runtimes.Language(language, version)
+	var unknown *config.UnknownError
+	if !errors.As(err, &unknown) {
+		return nil
+	}
+	if slices.Contains(unknown.Known, version+"0") { // YAML's number 3.10 is 3.1
+		return apis.ErrInvalidValue(version, "runtime.version", fmt.Sprintf("YAML reads %s0 without quotes as the number %s: expected quotes, version: %q", version, version, version+"0"))
+	}
+	return apis.ErrInvalidValue(version, "runtime.version", fmt.Sprintf(
+		"the cluster does not offer this version of %s, and the function is not built until it does; offered: %s", language, strings.Join(unknown.Known, ", "))).At(apis.WarningLevel)
 }

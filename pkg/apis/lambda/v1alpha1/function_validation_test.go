@@ -3,6 +3,8 @@ package v1alpha1
 import (
 	"strings"
 	"testing"
+
+	"knative.dev/pkg/apis"
 )
 
 // python begins the spec of a function that is valid.
@@ -12,8 +14,8 @@ const python = "source: {inline: {code: x}}\nruntime: {language: python}\n"
 var invalidFunctions = []struct{ name, spec, want string }{
 	{"no source", `runtime: {language: python}`, "expected exactly one, got neither: spec.source.gcs, spec.source.git, spec.source.image, spec.source.inline, spec.source.minio, spec.source.s3"},
 	{"two sources", "source: {inline: {code: x}, image: {repository: r.test/own}}\nruntime: {language: python}", "expected exactly one, got both: spec.source.image, spec.source.inline"},
-	{"type of another source", "source: {type: git, inline: {code: x}}\nruntime: {language: python}", "invalid value: git: spec.source.type\ninline is set, so it must be \"inline\""},
-	{"type that there is not", "source: {type: floppy, inline: {code: x}}\nruntime: {language: python}", "invalid value: floppy: spec.source.type\ninline is set, so it must be \"inline\""},
+	{"type of another source", "source: {type: git, inline: {code: x}}\nruntime: {language: python}", "invalid value: git: spec.source.type\ninline is set: expected type \"inline\", or no type"},
+	{"type that there is not", "source: {type: floppy, inline: {code: x}}\nruntime: {language: python}", "invalid value: floppy: spec.source.type\ninline is set: expected type \"inline\", or no type"},
 	{"inline without code", "source: {inline: {dependencies: x}}\nruntime: {language: python}", "expected exactly one, got neither: spec.source.inline.code, spec.source.inline.files"},
 	{"inline code and files", "source: {inline: {code: x, files: {main.py: x}}}\nruntime: {language: python}", "expected exactly one, got both: spec.source.inline.code, spec.source.inline.files"},
 	{"token of nobody in particular", python + `volumes: [{name: t, projected: {sources: [{configMap: {name: c}}, {serviceAccountToken: {path: token}}]}}]`, "must not set the field(s): spec.volumes[0].projected.sources[1].serviceAccountToken\na function has a token only of the ServiceAccount that serviceAccountName names"},
@@ -41,8 +43,8 @@ var invalidFunctions = []struct{ name, spec, want string }{
 	{"image's port is Knative's own", `source: {image: {repository: r.test/own, port: 9090}}`, "invalid value: 9090: spec.source.image.port\nKnative Serving listens there itself: choose another port"},
 	{"image's language that no label can carry", "source: {image: {repository: r.test/own}}\nruntime: {language: C++}", "invalid value: C++: spec.runtime.language\n" + notALabel},
 	{"no language", `source: {inline: {code: x}}`, "missing field(s): spec.runtime.language"},
-	{"unknown language", "source: {inline: {code: x}}\nruntime: {language: cobol}", "invalid value: cobol: spec.runtime.language\nexpected one of python, shell"},
-	{"unknown version", "source: {inline: {code: x}}\nruntime: {language: python, version: '2.7'}", "invalid value: 2.7: spec.runtime.version\nexpected one of 3.9, 3.11, 3.13"},
+	{"unknown language", "source: {inline: {code: x}}\nruntime: {language: cobol}", "invalid value: cobol: spec.runtime.language\nexpected one of go, python, shell, snake"},
+	{"version that YAML has read as a number", "source: {inline: {code: x}}\nruntime: {language: snake, version: 3.10}", "invalid value: 3.1: spec.runtime.version\nYAML reads 3.10 without quotes as the number 3.1: expected quotes, version: \"3.10\""},
 	{"handler that is no name", "source: {inline: {code: x}}\nruntime: {language: python, handler: 'a b'}", "invalid value: a b: spec.runtime.handler\nexpected a name such as main.handler"},
 	{"timeout that is no duration", "source: {inline: {code: x}}\nruntime: {language: python, timeout: soon}", "invalid value: soon: spec.runtime.timeout\nexpected a duration such as 90s or 5m"},
 	{"timeout without a unit", "source: {inline: {code: x}}\nruntime: {language: python, timeout: '60'}", "invalid value: 60: spec.runtime.timeout\nexpected a duration such as 90s or 5m"},
@@ -114,7 +116,7 @@ var invalidFunctions = []struct{ name, spec, want string }{
 	{"tracing endpoint with a path", python + `observability: {tracing: {endpoint: 'otel:4317/v1/traces'}}`, "invalid value: otel:4317/v1/traces: spec.observability.tracing.endpoint\nexpected host:port for OTLP over gRPC, or a URL that begins with http:// or https:// for OTLP over HTTP"},
 	{"unknown log level", python + `observability: {logging: {level: loud}}`, "invalid value: loud: spec.observability.logging.level\nexpected debug, info, warning or error"},
 	{"unknown log format", python + `observability: {logging: {format: prose}}`, "invalid value: prose: spec.observability.logging.format\nexpected json or text"},
-	{"several at once", "source: {inline: {code: x}}\nruntime: {language: cobol, timeout: soon}\nbuild: {strategy: magic}\nscaling: {minReplicas: -1, window: soon}", "expected 0 <= -1 <= 10000: spec.scaling.minReplicas\ninvalid value: cobol: spec.runtime.language\nexpected one of python, shell\ninvalid value: magic: spec.build.strategy\nexpected auto or kaniko\ninvalid value: soon: spec.runtime.timeout, spec.scaling.window\nexpected a duration such as 90s or 5m"},
+	{"several at once", "source: {inline: {code: x}}\nruntime: {language: cobol, timeout: soon}\nbuild: {strategy: magic}\nscaling: {minReplicas: -1, window: soon}", "expected 0 <= -1 <= 10000: spec.scaling.minReplicas\ninvalid value: cobol: spec.runtime.language\nexpected one of go, python, shell, snake\ninvalid value: magic: spec.build.strategy\nexpected auto or kaniko\ninvalid value: soon: spec.runtime.timeout, spec.scaling.window\nexpected a duration such as 90s or 5m"},
 }
 
 const (
@@ -156,6 +158,8 @@ var validFunctions = []string{
 	"source: {inline: {files: {main.py: x, lib/..hidden.py: x, .env: ''}, dependencies: requests}}\nruntime: {language: python, version: '3.9', handler: lib/main.handler, timeout: 1s}",
 	"source: {inline: {files: {requirements.txt: x, main.py: x}}}\nruntime: {language: python, timeout: 5m}",
 	"source: {image: {repository: 'localhost:5001/team/own', digest: 'sha256:0000000000000000000000000000000000000000000000000000000000000000'}}",
+	"source: {inline: {code: x}}\nruntime: {language: python, version: 3.11}",
+	"source: {inline: {code: x}}\nruntime: {language: go, version: '1.22'}",
 	"source: {image: {repository: own, port: 65535}}\nruntime: {language: python, timeout: 5m}",
 }
 
@@ -164,5 +168,22 @@ func TestValidFunctions(t *testing.T) {
 		if err := defaulted(configured(), functionOf(t, spec)).Validate(configured()); err != nil {
 			t.Errorf("%s\nis refused: %v", spec, err)
 		}
+	}
+}
+
+// TestVersionThatIsNotOffered: the manifest is right, so it is admitted. The warning
+// says what the cluster offers.
+func TestVersionThatIsNotOffered(t *testing.T) {
+	for spec, want := range map[string]string{
+		"{language: python, version: '2.7'}": "invalid value: 2.7: spec.runtime.version\nthe cluster does not offer this version of python, and the function is not built until it does; offered: 3.9, 3.11, 3.13",
+		"{language: python, version: 20}":    "invalid value: 20: spec.runtime.version\nthe cluster does not offer this version of python, and the function is not built until it does; offered: 3.9, 3.11, 3.13",
+		"{language: go, version: '1.27'}":    "invalid value: 1.27: spec.runtime.version\nthe cluster does not offer this version of go, and the function is not built until it does; offered: 1.25, 1.26",
+	} {
+		f := functionOf(t, "source: {inline: {code: x}}\nruntime: "+spec)
+		errs := f.Validate(configured())
+		if err := errs.Filter(apis.ErrorLevel); err != nil {
+			t.Errorf("%s is refused: %v", spec, err)
+		}
+		refused(t, f, errs.Filter(apis.WarningLevel), want)
 	}
 }

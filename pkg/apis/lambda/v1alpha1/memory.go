@@ -33,15 +33,6 @@ func (m *MemorySpec) KeepsLongTerm() bool {
 	return m != nil && m.Enabled && m.LongTerm != nil && m.LongTerm.Enabled
 }
 
-func (m *MemorySpec) setDefaults() {
-	if m.KeepsShortTerm() && m.ShortTerm.Backend == "" {
-		m.ShortTerm.Backend = MemoryRedis
-	}
-	if m.KeepsLongTerm() && m.LongTerm.Backend == "" {
-		m.LongTerm.Backend = MemoryPostgres
-	}
-}
-
 func (m *MemorySpec) validate() (errs *apis.FieldError) {
 	if m == nil {
 		return nil

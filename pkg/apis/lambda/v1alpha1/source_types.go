@@ -21,9 +21,10 @@ const (
 // FunctionSource is where a function's code comes from: exactly one member.
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.inline) ? 1 : 0) + (has(self.minio) ? 1 : 0) + (has(self.s3) ? 1 : 0) + (has(self.gcs) ? 1 : 0) + (has(self.git) ? 1 : 0) + (has(self.image) ? 1 : 0) == 1",message="spec.source: expected exactly one of inline, minio, s3, gcs, git, image"
-// +kubebuilder:validation:XValidation:rule="!has(self.type) || size(self.type) == 0 || (self.type == 'inline' && has(self.inline)) || (self.type == 'minio' && has(self.minio)) || (self.type == 's3' && has(self.s3)) || (self.type == 'gcs' && has(self.gcs)) || (self.type == 'git' && has(self.git)) || (self.type == 'image' && has(self.image))",message="spec.source.type: must name the member that is set"
+// +kubebuilder:validation:XValidation:rule="!has(self.type) || size(self.type) == 0 || (self.type == 'inline' && has(self.inline)) || (self.type == 'minio' && has(self.minio)) || (self.type == 's3' && has(self.s3)) || (self.type == 'gcs' && has(self.gcs)) || (self.type == 'git' && has(self.git)) || (self.type == 'image' && has(self.image))",message="spec.source.type: expected the name of the member that is set, or nothing"
 type FunctionSource struct {
-	// Type names the member that is set, and is defaulted from it.
+	// Type names the member that is set. It may be left out; status.source.type
+	// shows it.
 	// +optional
 	Type SourceType `json:"type,omitempty"`
 
@@ -120,8 +121,8 @@ type ObjectSource struct {
 	// +optional
 	SecretRef *corev1.LocalObjectReference `json:"secretRef,omitempty"`
 
-	// CredentialsSecret is another way to write secretRef.name; it is stored
-	// there.
+	// CredentialsSecret is another way to write secretRef.name; only one of the
+	// two.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	CredentialsSecret string `json:"credentialsSecret,omitempty"`
@@ -161,11 +162,11 @@ type GitSource struct {
 func (s *FunctionSource) SecretRef() *corev1.LocalObjectReference {
 	switch {
 	case s.MinIO != nil:
-		return s.MinIO.SecretRef
+		return s.MinIO.secretRef()
 	case s.S3 != nil:
-		return s.S3.SecretRef
+		return s.S3.secretRef()
 	case s.GCS != nil:
-		return s.GCS.SecretRef
+		return s.GCS.secretRef()
 	case s.Git != nil:
 		return s.Git.SecretRef
 	}

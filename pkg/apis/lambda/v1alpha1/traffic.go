@@ -9,13 +9,6 @@ import (
 	"knative.dev/pkg/apis"
 )
 
-// defaultTraffic fills in what Knative Serving would, so that both agree.
-func (s *LambdaFunctionSpec) defaultTraffic(ctx context.Context) {
-	for i := range s.Traffic {
-		s.Traffic[i].SetDefaults(ctx)
-	}
-}
-
 // validateTraffic: percents of 100 over revisions of this function, tags that can
 // be part of a host name.
 func (s *LambdaFunctionSpec) validateTraffic(ctx context.Context) (errs *apis.FieldError) {

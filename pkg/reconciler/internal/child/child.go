@@ -63,6 +63,12 @@ func IsRejected(err error) bool {
 	return apierrs.IsInvalid(err) || apierrs.IsBadRequest(err)
 }
 
+// ErrNamespaceTerminating says that the namespace is being deleted, so that nothing can
+// be created in it. The owner is deleted with the namespace: there is nothing to report
+// and nothing to retry. The API server's own error, which is of the kind of an exceeded
+// quota, is not wrapped.
+var ErrNamespaceTerminating = errors.New("the namespace is being deleted")
+
 // Set is where children of one kind are read and written, in one namespace.
 type Set[T Object[T]] struct {
 	// Kind names the children in events and errors.
@@ -76,8 +82,8 @@ type Set[T Object[T]] struct {
 // project owns; only a difference is written. A nil mutate says that the child
 // never changes once it is made.
 //
-// The error is a *NotOwnedError where the name is taken, else the API
-// server's, wrapped.
+// The error is a *NotOwnedError where the name is taken, wraps ErrNamespaceTerminating
+// where the namespace is being deleted, and else wraps the API server's.
 func (s Set[T]) Ensure(ctx context.Context, owner kmeta.OwnerRefable, desired T, mutate func(existing, desired T)) (T, error) {
 	existing, err := s.Lister.Get(desired.GetName())
 	switch {
@@ -127,6 +133,9 @@ func (s Set[T]) create(ctx context.Context, owner kmeta.OwnerRefable, desired T,
 			return existing, fmt.Errorf("failed to get %s %q: %w", s.Kind, name, getErr)
 		}
 		return found(existing)
+	}
+	if apierrs.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		return created, fmt.Errorf("failed to create %s %q: %w", s.Kind, name, ErrNamespaceTerminating)
 	}
 	if err != nil {
 		s.event(ctx, owner, corev1.EventTypeWarning, "CreateFailed", "Failed to create %s %q: %v", name, err)

@@ -23,6 +23,7 @@ import (
 	"knative.dev/pkg/kmeta"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	ltesting "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/testing"
 )
 
 var (
@@ -110,6 +111,7 @@ func (w *world) events() (told []string) {
 func TestEnsure(t *testing.T) {
 	conflict := apierrs.NewConflict(ofMaps, "child", errors.New("newer"))
 	broken := errors.New("broken")
+	terminating := error(ltesting.NamespaceTerminating(ofMaps, "team", "child"))
 	for _, tt := range []struct {
 		name          string
 		cached, there *corev1.ConfigMap
@@ -138,6 +140,8 @@ func TestEnsure(t *testing.T) {
 			err: "ConfigMap team/child exists already and is not owned by this resource: delete or rename one of the two"},
 		{name: "it cannot be made", verb: "create", failure: broken, did: []string{"create"},
 			err: `failed to create ConfigMap "child": broken`, events: []string{`Warning CreateFailed Failed to create ConfigMap "child": broken`}},
+		{name: "its namespace is being deleted: no news to the user", verb: "create", failure: terminating, did: []string{"create"},
+			err: `failed to create ConfigMap "child": the namespace is being deleted`},
 		{name: "it cannot be read", there: made(), verb: "get", failure: broken, did: []string{"create", "get"}, err: `failed to get ConfigMap "child": broken`},
 		{name: "it cannot be changed", cached: made(data("old")), there: made(data("old")), verb: "update", failure: broken, want: made(data("old")), did: []string{"update"},
 			err: `failed to update ConfigMap "child": broken`, events: []string{`Warning UpdateFailed Failed to update ConfigMap "child": broken`}},
@@ -155,7 +159,10 @@ func TestEnsure(t *testing.T) {
 			if (tt.err == "") != (err == nil) || err != nil && err.Error() != tt.err {
 				t.Errorf("error = %v, want %q", err, tt.err)
 			}
-			if tt.failure != nil && !errors.Is(err, tt.failure) {
+			if errors.Is(tt.failure, terminating) && (!errors.Is(err, ErrNamespaceTerminating) || apierrs.IsForbidden(err)) {
+				t.Errorf("error %v does not tell that the namespace is being deleted, or looks like an exceeded quota", err)
+			}
+			if tt.failure != nil && !errors.Is(tt.failure, terminating) && !errors.Is(err, tt.failure) {
 				t.Errorf("error %v does not wrap %v", err, tt.failure)
 			}
 			if diff := cmp.Diff(tt.want, got, cmpopts.IgnoreTypes(metav1.TypeMeta{}), cmpopts.IgnoreFields(metav1.ObjectMeta{}, "ManagedFields")); diff != "" && tt.want != nil {

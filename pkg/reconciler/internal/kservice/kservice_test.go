@@ -17,6 +17,7 @@ import (
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 	"knative.dev/serving/pkg/autoscaler/config/autoscalerconfig"
 
+	lambdaconfig "github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 )
 
@@ -77,7 +78,7 @@ func FuzzScaling(f *testing.F) {
 			MinReplicas: number(least), MaxReplicas: number(most), InitialScale: number(initial), TargetConcurrency: number(concurrency), Target: number(target),
 			Metric: metric, Window: length(window), ScaleToZeroGracePeriod: length(grace), ScaleDownDelay: length(grace),
 		}
-		function.SetDefaults(t.Context())
+		function.Spec = function.EffectiveSpec(lambdaconfig.FromContextOrDefaults(t.Context()))
 		if function.Validate(t.Context()) != nil {
 			return
 		}

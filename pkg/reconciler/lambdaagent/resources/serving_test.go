@@ -37,7 +37,7 @@ func TestServingTakesTheService(t *testing.T) {
 			if err := yaml.UnmarshalStrict([]byte(spec), &a.Spec); err != nil {
 				t.Fatal(err)
 			}
-			a.SetDefaults(t.Context())
+			a.Spec = a.EffectiveSpec(config.FromContextOrDefaults(t.Context()))
 			if err := a.Validate(t.Context()); err != nil {
 				t.Fatal("admission refuses the agent:", err)
 			}

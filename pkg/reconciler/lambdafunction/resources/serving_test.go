@@ -6,6 +6,7 @@ import (
 	"knative.dev/pkg/apis"
 	"sigs.k8s.io/yaml"
 
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 )
 
@@ -28,7 +29,7 @@ func TestServingTakesTheService(t *testing.T) {
 			if err := yaml.UnmarshalStrict([]byte(spec), &f.Spec); err != nil {
 				t.Fatal(err)
 			}
-			f.SetDefaults(t.Context())
+			f.Spec = f.EffectiveSpec(config.FromContextOrDefaults(t.Context()))
 			if err := f.Validate(t.Context()); err != nil {
 				t.Fatal("admission refuses the function:", err)
 			}

@@ -1,6 +1,7 @@
 package v1alpha1
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -24,41 +25,39 @@ func (s *LambdaFunctionSpec) WantsEvents() bool {
 	return len(s.Triggers) > 0 || s.ActiveEventing() != nil
 }
 
-func (s *LambdaFunctionSpec) defaultEventing(ctx context.Context) {
+// setEffectiveEventing needs the configuration and the function's metadata on the
+// context.
+func (s *LambdaFunctionSpec) setEffectiveEventing(ctx context.Context) {
 	broker := "default"
 	if cfg := config.FromContextOrDefaults(ctx).Eventing; cfg != nil {
 		broker = cfg.DefaultBroker
 	}
 	if e := s.ActiveEventing(); e != nil {
-		if e.Broker == "" {
-			e.Broker = broker
-		}
+		e.Broker = cmp.Or(e.Broker, broker)
 		broker = e.Broker
 	}
 	if e := s.Eventing; e != nil {
-		e.RabbitMQ.setDefaults()
+		e.RabbitMQ.setEffective()
 		if e.Sink != nil {
 			e.Sink.SetDefaults(ctx)
 		}
 	}
 	for i := range s.Triggers {
 		t := &s.Triggers[i]
-		if t.Broker == "" {
-			t.Broker = broker
-		}
-		defaultDelivery(ctx, t.Delivery)
+		t.Broker = cmp.Or(t.Broker, broker)
+		setEffectiveDelivery(ctx, t.Delivery)
 	}
 }
 
-func (r *RabbitMQSpec) setDefaults() {
+func (r *RabbitMQSpec) setEffective() {
 	if r != nil && r.Parallelism == nil {
 		r.Parallelism, r.PrefetchCount = r.PrefetchCount, nil
 	}
 }
 
-// defaultDelivery writes durations as Knative Eventing has them: users also write
-// 90s for PT1M30S.
-func defaultDelivery(ctx context.Context, d *eventingduckv1.DeliverySpec) {
+// setEffectiveDelivery writes durations as Knative Eventing expects them: users may
+// write 90s for PT1M30S.
+func setEffectiveDelivery(ctx context.Context, d *eventingduckv1.DeliverySpec) {
 	if d == nil {
 		return
 	}
