@@ -29,6 +29,7 @@ var notRun = map[string]string{
 	"docs/kubectl-lambda.md": "it installs into the reader's PATH what the test has built",
 	"docs/gitops.md":         "test/ops runs them with a kubectl that notes what it is asked",
 	"docs/load-tests.md":     "TestK6 runs the scripts; the rest needs the k6-operator",
+	"docs/operations.md":     "it rotates the keys that other tests use",
 	"docs/local-cluster.md":  "they bring up and take down the cluster that the tests run on",
 	"docs/monitoring.md":     "TestMonitoring installs no Prometheus operator, which it needs",
 	"docs/releases.md":       "test/ops runs it with a ko that notes what it is asked",

@@ -219,7 +219,7 @@ func awaitOutcome(ctx context.Context, t *testing.T, a *v1alpha1.LambdaAgent, id
 func outcomeOf(ctx context.Context, t *testing.T, a *v1alpha1.LambdaAgent, id string) (o events.ApprovalOutcome) {
 	t.Helper()
 	raw, err := clients.Kube.CoreV1().RESTClient().Get().Namespace(operatorNamespace).Resource("services").Name("http:knative-lambda-receiver:80").
-		SubResource("proxy").Suffix("agents", a.Namespace, a.Name, "approvals").Param("id", id).DoRaw(ctx)
+		SubResource("proxy").Suffix(agentPath(ctx, t, receiverpath.Approvals, a.Namespace, a.Name)).Param("id", id).DoRaw(ctx)
 	if err != nil {
 		t.Fatalf("%v: %s", err, raw)
 	}
