@@ -29,9 +29,11 @@ func (m *Mutation) record(c *change, old, now *v1alpha1.LambdaAgent) (restored [
 		if old == nil || !onlyRecord(c) {
 			return nil, errReceiver
 		}
-		return nil, m.sign(c, now)
+		m.sign(c, now)
+		return nil, nil
 	case user == m.Controller:
-		return nil, m.sign(c, now)
+		m.sign(c, now)
+		return nil, nil
 	case old == nil:
 		return nil, m.restoredBackup(now)
 	}
@@ -109,14 +111,12 @@ func permissionsOf(text string) (all []v1alpha1.Permission, err error) {
 	return slices.Compact(all), nil
 }
 
-// sign signs the record that the operator wrote.
-func (m *Mutation) sign(c *change, now *v1alpha1.LambdaAgent) error {
-	w, err := now.Withdrawals()
-	if err != nil {
-		return nil //nolint:nilerr // validation refuses a new one; an old one stays as it is
+// sign signs the record that the operator wrote. Validation refuses a new record that
+// cannot be read; an old one stays as it is.
+func (m *Mutation) sign(c *change, now *v1alpha1.LambdaAgent) {
+	if w, err := now.Withdrawals(); err == nil {
+		c.write(lambda.WithdrawnAnnotationKey, grant.SignRecord(m.Keys.Keyring(), *w))
 	}
-	c.write(lambda.WithdrawnAnnotationKey, grant.SignRecord(m.Keys.Keyring(), *w))
-	return nil
 }
 
 // ofRecord are the annotations that the receiver and admission itself may change.

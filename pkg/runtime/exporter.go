@@ -26,10 +26,9 @@ func NewSpanExporter(ctx context.Context, getenv func(string) string) (sdktrace.
 	switch protocol := getenv(name); protocol {
 	case "grpc":
 		return otlptracegrpc.New(ctx)
+	case "", "http/protobuf":
 	default:
 		slog.Warn("spans are exported as http/protobuf: expected grpc or http/protobuf in "+name, "protocol", protocol)
-		fallthrough
-	case "", "http/protobuf":
-		return otlptracehttp.New(ctx)
 	}
+	return otlptracehttp.New(ctx)
 }

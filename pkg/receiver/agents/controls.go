@@ -106,7 +106,7 @@ var capabilities = map[string]v1alpha1.Permission{
 // permissions by itself may leave out the action, and the permission, which is all of them
 // then. capability is an older name of permission.
 func complete(controls *v1alpha1.Controls, e *event.Event) ([]byte, error) {
-	action := ""
+	var action string
 	switch {
 	case controls.Disables(e.Type()):
 		action = events.PermissionWithdraw

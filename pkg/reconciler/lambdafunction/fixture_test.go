@@ -108,14 +108,15 @@ func (a answer) Confirm(_ types.NamespacedName, _ registry.Image, digest string)
 type addresses struct{}
 
 func (addresses) URIFromDestinationV1(_ context.Context, dest duckv1.Destination, _ any) (*apis.URL, error) {
-	if dest.Ref != nil && dest.Ref.Name == "open" {
+	switch {
+	case dest.Ref == nil:
+		return dest.URI, nil
+	case dest.Ref.Name == "open":
 		return apis.HTTP("open.test"), nil
-	} else if dest.Ref != nil && dest.Ref.Kind == "Service" {
+	case dest.Ref.Kind == "Service":
 		return nil, apierrs.NewNotFound(corev1.Resource("services"), dest.Ref.Name)
-	} else if dest.Ref != nil {
-		return nil, fmt.Errorf("%s cannot be listed", dest.Ref.Kind)
 	}
-	return dest.URI, nil
+	return nil, fmt.Errorf("%s cannot be listed", dest.Ref.Kind)
 }
 
 // Allowed says that the Service "open" of any namespace allows that of the function.

@@ -78,7 +78,7 @@ func (r *Reconciler) reconcileSink(ctx context.Context, p *pass) pkgreconciler.E
 		return nil
 	}
 	if p.sinkErr = r.checkSink(ctx, p.LambdaFunction, "eventing.sink", e.Sink); p.sinkErr != nil {
-		return nil
+		return nil //nolint:nilerr // the eventing phase reports it
 	}
 	sink := *e.Sink.DeepCopy()
 	if sink.Ref != nil && sink.Ref.Namespace == "" {

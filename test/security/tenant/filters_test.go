@@ -21,7 +21,7 @@ import (
 func cesql(text string) map[string]any { return map[string]any{"cesql": text} }
 
 // filtered is a function with a filter.
-func filtered(a *test.Tenant, name string, filters ...any) map[string]any {
+func filtered(filters ...any) map[string]any {
 	return map[string]any{
 		"source": map[string]any{"inline": map[string]any{"code": greeting("hello")}}, "runtime": map[string]any{"language": "python"},
 		"triggers": []any{map[string]any{"filters": filters}},
@@ -54,7 +54,7 @@ func TestHostileFilters(t *testing.T) {
 	victim, attacker := admin.Tenant(ctx, t, "victim"), admin.Tenant(ctx, t, "attacker")
 	for name, filters := range hostileFilters() {
 		began := time.Now()
-		_, err := attacker.Admit(ctx, manifest(attacker, "LambdaFunction", "f", filtered(attacker, "f", filters...)))
+		_, err := attacker.Admit(ctx, manifest(attacker, "LambdaFunction", "f", filtered(filters...)))
 		took := time.Since(began)
 		refused(t, "a Trigger with "+name, err, "triggers", "filters")
 		if took > patience {
@@ -68,7 +68,7 @@ func TestHostileFilters(t *testing.T) {
 	}
 	admits := func() time.Duration {
 		began := time.Now()
-		if _, err := victim.Admit(ctx, manifest(victim, "LambdaFunction", "f", filtered(victim, "f", cesql("type = 'x'")))); err != nil {
+		if _, err := victim.Admit(ctx, manifest(victim, "LambdaFunction", "f", filtered(cesql("type = 'x'")))); err != nil {
 			t.Error("another tenant's function:", err)
 		}
 		return time.Since(began)
@@ -79,7 +79,7 @@ func TestHostileFilters(t *testing.T) {
 	for range 4 {
 		go func() {
 			for range 3 {
-				_, _ = attacker.Admit(attacked, manifest(attacker, "LambdaFunction", "f", filtered(attacker, "f", hostileFilters()["open parentheses"]...)))
+				_, _ = attacker.Admit(attacked, manifest(attacker, "LambdaFunction", "f", filtered(hostileFilters()["open parentheses"]...)))
 			}
 		}()
 	}

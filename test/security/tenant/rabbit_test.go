@@ -111,7 +111,7 @@ func logins(data map[string][]byte) (all []string) {
 // undoes, but one message.
 func trespass(ctx context.Context, t *testing.T, login, queue string) (did []string) {
 	t.Helper()
-	conn, err := amqp.DialConfig(login, amqp.Config{Dial: inCluster(ctx, t)})
+	conn, err := amqp.DialConfig(login, amqp.Config{Dial: inCluster(ctx)})
 	if err != nil {
 		if strings.Contains(err.Error(), "dial") {
 			t.Skipf("RabbitMQ is not reached from here: %v", err)
@@ -167,7 +167,7 @@ func publish(ctx context.Context, ch *amqp.Channel, queue string) error {
 }
 
 // inCluster dials Services by their addresses: their names resolve in pods only.
-func inCluster(ctx context.Context, t *testing.T) func(network, address string) (net.Conn, error) {
+func inCluster(ctx context.Context) func(network, address string) (net.Conn, error) {
 	return func(network, address string) (net.Conn, error) {
 		host, port, err := net.SplitHostPort(address)
 		if err != nil {
