@@ -139,9 +139,16 @@ func checkKeyOf(name, key string) (errs *apis.FieldError) {
 	return errs
 }
 
+// azureVersion is the only query that an endpoint may have.
+var azureVersion = regexp.MustCompile(`\?api-version=[A-Za-z0-9.-]+$`)
+
 func (m *ModelSpec) validate() (errs *apis.FieldError) {
 	if m.Endpoint != "" {
-		errs = errs.Also(checkURL(m.Endpoint, "endpoint", "http", "https"))
+		endpoint := m.Endpoint
+		if m.Provider == ProviderAzureOpenAI { // its API is versioned by a query
+			endpoint = azureVersion.ReplaceAllString(endpoint, "")
+		}
+		errs = errs.Also(checkURL(endpoint, "endpoint", "http", "https"))
 	}
 	switch m.Provider {
 	case "", ProviderNone:

@@ -146,7 +146,7 @@ var validAgents = []string{
 	anImage + "scaling: {minReplicas: 0, scaleToZeroGracePeriod: 0s}",
 	anImage + "permissions: {}",
 	anImage + "permissions: {disableBrokerCreation: true, eventControls: {allowEventDisable: true, controlEventTypes: [a.b], allowedControlSources: ['/guards/*']}}\neventing: {enabled: true}",
-	anImage + "approval: {custom: {endpoint: 'https://a/b?c', secretRef: {name: s, key: k}}, slack: {webhookSecretRef: {name: s, key: k}}, requireAll: true, timeout: 1s}\noperationMode: supervised\neventing: {enabled: true}",
+	anImage + "approval: {custom: {endpoint: 'https://a/b', secretRef: {name: s, key: k}}, slack: {webhookSecretRef: {name: s, key: k}}, requireAll: true, timeout: 1s}\noperationMode: supervised\neventing: {enabled: true}",
 	anImage + "approval: {providers: [slack], slack: {channel: '#ops', webhookSecretRef: {name: s, key: k}}, custom: {endpoint: 'http://a'}, timeout: 720h, timeoutAction: approve}",
 	anImage + "scaling: {minReplicas: 0, scaleToZeroGracePeriod: 0s, scaleDownDelay: 0s}",
 	anImage + "memory: {shortTerm: {enabled: true}, longTerm: {enabled: true}}",

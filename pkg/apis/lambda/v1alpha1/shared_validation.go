@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -55,16 +56,19 @@ func checkDuration(text Duration, least, most time.Duration, field string) *apis
 	return nil
 }
 
+// checkURL requires an absolute URL without user info, query and fragment: credentials
+// belong in Secrets, and query and fragment would hide what is appended to the path.
 func checkURL(text, field string, schemes ...string) *apis.FieldError {
 	u, err := url.Parse(text)
-	if err == nil && u.Host != "" {
-		for _, s := range schemes {
-			if u.Scheme == s {
-				return nil
-			}
-		}
+	switch {
+	case err != nil || u.Host == "" || !slices.Contains(schemes, u.Scheme):
+		return apis.ErrInvalidValue(text, field, "expected a URL that begins with "+strings.Join(schemes, ":// or ")+"://")
+	case u.User != nil: // the value is not repeated: it may have a password
+		return apis.ErrInvalidValue("a URL with user info", field, "expected a URL without user info: put credentials into a Secret")
+	case u.RawQuery != "" || u.ForceQuery || strings.Contains(text, "#"):
+		return apis.ErrInvalidValue(text, field, "expected a URL without query and fragment")
 	}
-	return apis.ErrInvalidValue(text, field, "expected a URL that begins with "+strings.Join(schemes, ":// or ")+"://")
+	return nil
 }
 
 // servingPorts are those of the container that Knative Serving adds to each pod.
@@ -226,10 +230,10 @@ func (t *TracingSpec) validateEndpoint() *apis.FieldError {
 		}
 		return nil
 	}
-	if checkURL(t.Endpoint, "endpoint", "http", "https") != nil {
-		return apis.ErrInvalidValue(t.Endpoint, "endpoint", "expected host:port for OTLP over gRPC, or a URL that begins with http:// or https:// for OTLP over HTTP")
+	if u, err := url.Parse(t.Endpoint); err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") {
+		return checkURL(t.Endpoint, "endpoint", "http", "https")
 	}
-	return nil
+	return apis.ErrInvalidValue(t.Endpoint, "endpoint", "expected host:port for OTLP over gRPC, or a URL that begins with http:// or https:// for OTLP over HTTP")
 }
 
 // checkNumber: from 0 to most, both included.

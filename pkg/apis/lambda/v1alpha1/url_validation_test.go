@@ -1,0 +1,32 @@
+package v1alpha1
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestCheckURL_RefusesMoreThanAPlace: user info, query and fragment are refused, and a
+// password is not repeated.
+func TestCheckURL_RefusesMoreThanAPlace(t *testing.T) {
+	for text, want := range map[string]string{
+		"https://a.example/path": "", "http://a.example:8080": "",
+		"ftp://a.example": "begins with http://", "https://": "begins with http://",
+		"https://admin:hunter2@a.example/": "without user info", "https://admin@a.example/": "without user info",
+		"https://a.example/?x=1": "without query", "https://a.example/?": "without query",
+		"https://a.example/#x": "without query and fragment", "https://a.example/#": "without query and fragment",
+	} {
+		got := ""
+		if err := checkURL(text, "endpoint", "http", "https"); err != nil {
+			got = err.Error()
+		}
+		if (want == "") != (got == "") || !strings.Contains(got, want) || strings.Contains(got, "hunter2") {
+			t.Errorf("checkURL(%q) = %q, want %q", text, got, want)
+		}
+	}
+	for provider, ok := range map[Provider]bool{ProviderAzureOpenAI: true, ProviderOpenAICompatible: false} {
+		m := ModelSpec{Provider: provider, Model: "m", Endpoint: "https://a.example/openai?api-version=2024-10-21"}
+		if err := m.validate(); strings.Contains(err.Error(), "query") == ok {
+			t.Errorf("provider %s: %v", provider, err)
+		}
+	}
+}
