@@ -154,6 +154,16 @@ func (p *Poller[K, Q, R]) Wanted(id K) bool {
 	return p.entries[id] != nil
 }
 
+// Peek returns the newest result of a call without wanting it.
+func (p *Poller[K, Q, R]) Peek(id K) (result R, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e := p.entries[id]; e != nil && e.result != nil {
+		return *e.result, true
+	}
+	return result, false
+}
+
 // Retain forgets all calls that the key wanted, but these.
 func (p *Poller[K, Q, R]) Retain(key Key, ids ...K) {
 	p.mu.Lock()

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/cloudevents/sdk-go/v2/event"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
@@ -17,6 +16,7 @@ import (
 	"k8s.io/client-go/tools/record"
 	"k8s.io/utils/clock"
 	"knative.dev/pkg/controller"
+	"knative.dev/pkg/logging"
 	"knative.dev/pkg/reconciler"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
@@ -38,9 +38,7 @@ type decider struct {
 	requests listers.ApprovalRequestLister
 	agents   listers.LambdaAgentLister
 	client   typedlambda.LambdaV1alpha1Interface
-	asker    *asker
-	// post gives an event to a broker.
-	post     func(ctx context.Context, url string, e *event.Event) error
+	calls    *calls
 	recorder record.EventRecorder
 	clock    clock.PassiveClock
 	// after enqueues a request again.
@@ -63,28 +61,21 @@ func (d *decider) Reconcile(ctx context.Context, name string) error {
 	if !d.IsLeaderFor(key) {
 		return controller.NewSkipKey(name)
 	}
-	r, err := d.requests.ApprovalRequests(namespace).Get(object)
-	if apierrs.IsNotFound(err) {
-		return nil
-	} else if err != nil {
+	r, agent, err := d.load(key)
+	if err != nil {
 		return err
 	}
-	agent, err := d.agents.LambdaAgents(namespace).Get(r.Spec.Agent)
-	if apierrs.IsNotFound(err) {
-		return nil // the request goes with it
-	} else if err != nil {
-		return err
-	}
-	if r.DeletionTimestamp != nil || !owned(r, agent) {
+	if r == nil {
+		d.calls.Forget(key)
 		return nil
 	}
-	r = r.DeepCopy()
 	switch {
 	case r.Status.Decision == "":
 		err = d.wait(ctx, r, agent)
 	case r.Status.ToldTime == nil:
 		err = d.tell(ctx, r, agent)
 	default:
+		d.calls.Forget(key)
 		err = d.forget(ctx, r)
 	}
 	if errors.Is(err, errChanged) {
@@ -93,45 +84,86 @@ func (d *decider) Reconcile(ctx context.Context, name string) error {
 	return err
 }
 
+// load a copy of a request and its agent; nil where there is nothing to do for it: it is
+// deleted, or goes with its agent.
+func (d *decider) load(key types.NamespacedName) (*v1alpha1.ApprovalRequest, *v1alpha1.LambdaAgent, error) {
+	r, err := d.requests.ApprovalRequests(key.Namespace).Get(key.Name)
+	if err != nil {
+		return nil, nil, ignoreNotFound(err)
+	}
+	agent, err := d.agents.LambdaAgents(key.Namespace).Get(r.Spec.Agent)
+	if err != nil {
+		return nil, nil, ignoreNotFound(err)
+	}
+	if r.DeletionTimestamp != nil || !owned(r, agent) {
+		return nil, nil, nil
+	}
+	return r.DeepCopy(), agent, nil
+}
+
+func ignoreNotFound(err error) error {
+	if apierrs.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
 func owned(r *v1alpha1.ApprovalRequest, agent *v1alpha1.LambdaAgent) bool {
 	return slices.ContainsFunc(r.OwnerReferences, func(o metav1.OwnerReference) bool { return o.UID == agent.UID })
 }
 
-// wait asks the providers and, when the time is over, decides.
-func (d *decider) wait(ctx context.Context, r *v1alpha1.ApprovalRequest, agent *v1alpha1.LambdaAgent) error {
-	left := r.Spec.Deadline.Sub(d.clock.Now())
-	if left <= 0 {
-		decision := v1alpha1.ApprovalDenied
-		if r.Spec.TimeoutAction == v1alpha1.ApprovalTimeoutApprove {
-			decision = v1alpha1.ApprovalGranted
-		}
-		approval.Decide(r, decision, approval.ByTimeout, "nobody decided in time", d.clock.Now())
-		_, err := d.write(ctx, r)
-		return err
+// expire decides a request whose deadline has passed.
+func (d *decider) expire(ctx context.Context, r *v1alpha1.ApprovalRequest) error {
+	decision := v1alpha1.ApprovalDenied
+	if r.Spec.TimeoutAction == v1alpha1.ApprovalTimeoutApprove {
+		decision = v1alpha1.ApprovalGranted
 	}
-	d.after(types.NamespacedName{Namespace: r.Namespace, Name: r.Name}, left)
-	ctx, cancel := context.WithTimeout(ctx, left)
-	defer cancel()
-	var failed []error
+	approval.Decide(r, decision, approval.ByTimeout, "nobody decided in time", d.clock.Now())
+	_, err := d.write(ctx, r)
+	return err
+}
+
+// wait for a decision: have the providers asked in the background, and record what came
+// of it. A provider that fails is asked again in the background, too.
+func (d *decider) wait(ctx context.Context, r *v1alpha1.ApprovalRequest, agent *v1alpha1.LambdaAgent) error {
+	if !d.clock.Now().Before(r.Spec.Deadline.Time) {
+		return d.expire(ctx, r) // deadlines does so as well: whichever comes first
+	}
+	key := types.NamespacedName{Namespace: r.Namespace, Name: r.Name}
+	var open []call
 	for _, p := range r.Spec.Providers {
-		if r.Status.Decision != "" || asked(r, p) {
+		if !asked(r, p) {
+			open = append(open, askCall(r, agent, p))
+		}
+	}
+	d.calls.Retain(key, open...)
+	question := job{request: r.DeepCopy(), agent: agent}
+	for _, id := range open {
+		if r.Status.Decision != "" {
+			break
+		}
+		p := id.provider
+		got, ok := d.calls.Check(key, id, question)
+		if !ok {
 			continue
 		}
 		first := len(r.Status.Notices) == 0
 		before := r.DeepCopy()
-		vote, err := d.asker.ask(ctx, p, r, agent)
-		failed = append(failed, d.note(r, p, vote, err))
+		if err := d.note(r, p, got.vote, got.err); err != nil && got.err == nil {
+			d.calls.Again(id, firstRetry) // its vote cannot be counted
+		}
 		if equality.Semantic.DeepEqual(r.Status, before.Status) {
 			continue // the same error as the last time
 		}
 		if first {
 			d.recorder.Eventf(agent, corev1.EventTypeNormal, "ApprovalRequested", "Asked for approval of %q, request %q", r.Spec.Action, r.Spec.ID)
 		}
+		var err error
 		if r, err = d.write(ctx, r); err != nil {
 			return err
 		}
 	}
-	return errors.Join(failed...)
+	return nil
 }
 
 // asked tells whether a provider has taken the question.
@@ -160,7 +192,8 @@ func (d *decider) note(r *v1alpha1.ApprovalRequest, p v1alpha1.ApprovalProvider,
 	return err
 }
 
-// tell the agent's broker the outcome.
+// tell has the outcome delivered to the agent's broker in the background, until the
+// broker has accepted it, and records that.
 func (d *decider) tell(ctx context.Context, r *v1alpha1.ApprovalRequest, agent *v1alpha1.LambdaAgent) error {
 	if agent.Status.Broker == nil || agent.Status.Broker.URL == nil {
 		return fmt.Errorf("the broker of agent %s/%s has no address yet", agent.Namespace, agent.Name)
@@ -169,8 +202,15 @@ func (d *decider) tell(ctx context.Context, r *v1alpha1.ApprovalRequest, agent *
 	if err != nil {
 		return controller.NewPermanentError(err)
 	}
-	if err := d.post(ctx, agent.Status.Broker.URL.String(), e); err != nil {
-		return fmt.Errorf("the broker of agent %s/%s did not take the outcome of an approval: %w", agent.Namespace, agent.Name, err)
+	key, id := types.NamespacedName{Namespace: r.Namespace, Name: r.Name}, deliveryCall(r, agent.Status.Broker.URL)
+	d.calls.Retain(key, id)
+	got, ok := d.calls.Check(key, id, job{url: agent.Status.Broker.URL.String(), event: e})
+	switch {
+	case !ok:
+		return nil // it is enqueued when the delivery has ended
+	case got.err != nil:
+		logging.FromContext(ctx).Warnw("The agent's broker did not accept the outcome of an approval; it is retried", "agent", agent.Namespace+"/"+agent.Name, "error", got.err)
+		return nil
 	}
 	now := metav1.NewTime(d.clock.Now().Truncate(time.Second))
 	r.Status.ToldTime = &now

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,17 +41,21 @@ var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 // world is a cluster with a supervised agent that asked for something.
 type world struct {
 	*decider
+	asker    *asker
 	t        *testing.T
 	agent    *v1alpha1.LambdaAgent
 	request  *v1alpha1.ApprovalRequest
 	cluster  *fakelambda.Clientset
 	stored   cache.Indexer
 	recorder *record.FakeRecorder
-	clock    *clocktesting.FakePassiveClock
+	clock    *clocktesting.FakeClock
 	// answer of the endpoint, and what came to it and to Slack.
 	status int
 	answer string
+	mu     sync.Mutex
 	asked  []string
+	// enqueued by calls that ended.
+	enqueued chan types.NamespacedName
 	// told to the broker, which fails with an error.
 	told      []event.Event
 	brokerErr error
@@ -58,9 +63,11 @@ type world struct {
 }
 
 func newWorld(t *testing.T, change ...func(*v1alpha1.ApprovalSpec)) *world {
-	w := &world{t: t, status: http.StatusAccepted, recorder: record.NewFakeRecorder(16), clock: clocktesting.NewFakePassiveClock(now)}
+	w := &world{t: t, status: http.StatusAccepted, recorder: record.NewFakeRecorder(16), clock: clocktesting.NewFakeClock(now), enqueued: make(chan types.NamespacedName, 100)}
 	server := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		w.asked = append(w.asked, strings.Join([]string{r.URL.Path, r.Header.Get("Authorization"), r.Header.Get("Ce-Type"), r.Header.Get("Ce-Id"), r.Header.Get("Ce-Source"), string(body)}, "|"))
 		out.WriteHeader(w.status)
 		fmt.Fprint(out, w.answer)
@@ -92,43 +99,101 @@ func newWorld(t *testing.T, change ...func(*v1alpha1.ApprovalSpec)) *world {
 	keys := &corev1.Secret{Data: map[string][]byte{"slack": []byte(server.URL + "/hook\n"), "token": []byte("t0ken")}}
 	w.decider = &decider{
 		requests: listers.NewApprovalRequestLister(w.stored), agents: listers.NewLambdaAgentLister(agents), client: w.cluster.LambdaV1alpha1(),
-		asker: &asker{
-			secret: func(_ context.Context, namespace, name string) (*corev1.Secret, error) {
-				if namespace != "team" || name != "keys" {
-					return nil, apierrs.NewNotFound(corev1.Resource("secrets"), name)
-				}
-				return keys, nil
-			},
-			client: egress.Client(egress.Policy{Allowed: egress.Prefixes("127.0.0.0/8")}.Check, time.Minute),
-		},
-		post: func(_ context.Context, url string, e *event.Event) error {
-			if url != "http://broker.test" {
-				t.Errorf("told %s", url)
-			}
-			if w.brokerErr == nil {
-				w.told = append(w.told, *e)
-			}
-			return w.brokerErr
-		},
 		recorder: w.recorder, clock: w.clock,
 		after: func(_ types.NamespacedName, d time.Duration) { w.again = append(w.again, d) },
 	}
+	w.asker = &asker{
+		secret: func(_ context.Context, namespace, name string) (*corev1.Secret, error) {
+			if namespace != "team" || name != "keys" {
+				return nil, apierrs.NewNotFound(corev1.Resource("secrets"), name)
+			}
+			return keys, nil
+		},
+		client: egress.Client(egress.Policy{Allowed: egress.Prefixes("127.0.0.0/8")}.Check, time.Minute),
+	}
+	post := func(_ context.Context, url string, e *event.Event) error {
+		if url != "http://broker.test" {
+			t.Errorf("told %s", url)
+		}
+		if w.brokerErr == nil {
+			w.told = append(w.told, *e)
+		}
+		return w.brokerErr
+	}
+	w.calls = newCalls(w.asker, post, w.clock, func(k types.NamespacedName) { w.enqueued <- k }, w.IsLeaderFor)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); w.calls.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
 	if err := w.Promote(reconciler.UniversalBucket(), nil); err != nil {
 		t.Fatal(err)
 	}
 	return w
 }
 
-// run one pass over the request as the API server has it.
+// run passes over the request as the API server has it, until no call is on its way.
 func (w *world) run() error {
 	w.t.Helper()
-	w.again = nil
-	if r := w.now(); r != nil {
-		if err := w.stored.Add(r); err != nil {
-			w.t.Fatal(err)
+	for {
+		w.again = nil
+		if r := w.now(); r != nil {
+			if err := w.stored.Add(r); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+		if err := w.Reconcile(w.t.Context(), "team/"+w.request.Name); err != nil {
+			return err
+		}
+		if !w.calling() && len(w.enqueued) == 0 {
+			return nil
+		}
+		w.await()
+	}
+}
+
+// calling reports whether a call for the request has not ended.
+func (w *world) calling() bool {
+	r := w.now()
+	if r == nil || r.Status.ToldTime != nil {
+		return false
+	}
+	pending := func(id call) bool {
+		_, ok := w.calls.Peek(id)
+		return w.calls.Wanted(id) && !ok
+	}
+	if r.Status.Decision != "" {
+		return pending(deliveryCall(r, w.agent.Status.Broker.URL))
+	}
+	return slices.ContainsFunc(r.Spec.Providers, func(p v1alpha1.ApprovalProvider) bool {
+		return !asked(r, p) && pending(askCall(r, w.agent, p))
+	})
+}
+
+// await the end of a call.
+func (w *world) await() {
+	w.t.Helper()
+	select {
+	case <-w.enqueued:
+	case <-time.After(time.Minute):
+		w.t.Fatal("no call has ended")
+	}
+}
+
+// retry lets time pass until a call that failed has been made again with another outcome.
+func (w *world) retry() {
+	w.t.Helper()
+	for deadline := time.Now().Add(time.Minute); len(w.enqueued) == 0; {
+		w.clock.Step(firstRetry / 2)
+		select {
+		case k := <-w.enqueued:
+			w.enqueued <- k
+		case <-time.After(5 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			w.t.Fatal("the call is not made again")
 		}
 	}
-	return w.Reconcile(w.t.Context(), "team/"+w.request.Name)
+	w.await()
 }
 
 // now is the request as it is; nil when it is gone.
@@ -147,17 +212,17 @@ func (w *world) must() {
 	}
 }
 
-// TestGranted: who is asked once decides later; the outcome is told until the broker
-// has taken it, and the request is kept for a while.
+// TestGranted: a provider that was asked once decides later; the outcome is delivered
+// until the broker has accepted it, and the request is kept for a while.
 func TestGranted(t *testing.T) {
 	w := newWorld(t)
 	w.must()
-	w.must() // asks nobody twice
-	if len(w.asked) != 2 || !slices.Equal(w.again, []time.Duration{time.Minute}) {
-		t.Fatalf("asked %q, again after %v", w.asked, w.again)
+	w.must() // asks no provider twice
+	if len(w.asked) != 2 {
+		t.Fatalf("asked %q", w.asked)
 	}
-	if want := `/decide|Bearer t0ken|io.knative.lambda.approval.requested|1|/team/bruno|{"action":"reboot","description":"it hangs"}`; w.asked[1] != want {
-		t.Errorf("the endpoint got %s, want %s", w.asked[1], want)
+	if want := `/decide|Bearer t0ken|io.knative.lambda.approval.requested|1|/team/bruno|{"action":"reboot","description":"it hangs"}`; !slices.Contains(w.asked, want) {
+		t.Errorf("asked %q, want %s", w.asked, want)
 	}
 	r := w.now()
 	if err := approval.Cast(r, approval.Vote{Decision: "granted", By: "ann", Reason: "go"}, now); err != nil {
@@ -167,19 +232,22 @@ func TestGranted(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.brokerErr = errors.New("refused")
-	if err := w.run(); err == nil || w.now().Status.ToldTime != nil {
-		t.Errorf("a broker that does not take it is not told again: %v", err)
+	w.must()
+	if w.now().Status.ToldTime != nil {
+		t.Error("an outcome that the broker refused counts as delivered")
 	}
 	w.brokerErr = nil
+	w.retry()
 	w.must()
 	if len(w.told) != 1 || w.told[0].Type() != "io.knative.lambda.approval.granted" || w.now().Status.ToldTime == nil {
 		t.Fatalf("told %v", w.told)
 	}
+	w.clock.SetTime(w.now().Status.ToldTime.Time)
 	w.must()
 	if len(w.told) != 1 || !slices.Equal(w.again, []time.Duration{Retention}) {
 		t.Errorf("told %d times, again after %v", len(w.told), w.again)
 	}
-	w.clock.SetTime(now.Add(Retention))
+	w.clock.Step(Retention)
 	w.must()
 	if w.now() != nil {
 		t.Error("it is still there")
@@ -188,6 +256,24 @@ func TestGranted(t *testing.T) {
 		if got := <-w.recorder.Events; got != want {
 			t.Errorf("Kubernetes event %q, want %q", got, want)
 		}
+	}
+}
+
+// TestRetry: a provider that fails is asked again, until it has taken the question.
+func TestRetry(t *testing.T) {
+	w := newWorld(t, func(s *v1alpha1.ApprovalSpec) { s.Providers = []v1alpha1.ApprovalProvider{"custom"} })
+	w.status = http.StatusInternalServerError
+	w.must()
+	if n := w.now().Status.Notices; len(n) != 1 || n[0].Time != nil || !strings.Contains(n[0].Error, "500") {
+		t.Fatalf("notices = %+v, want an error", n)
+	}
+	w.mu.Lock()
+	w.status = http.StatusAccepted
+	w.mu.Unlock()
+	w.retry()
+	w.must()
+	if n := w.now().Status.Notices; len(n) != 1 || n[0].Time == nil || n[0].Error != "" {
+		t.Errorf("notices = %+v, want one without an error", n)
 	}
 }
 
@@ -233,10 +319,10 @@ func TestCustomDecides(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.status, w.answer = tt.status, tt.answer
-			err := w.run()
+			w.must()
 			s := w.now().Status
-			if s.Decision != tt.decision || (err != nil) != (tt.err != "") {
-				t.Errorf("decision %q, error %v", s.Decision, err)
+			if s.Decision != tt.decision || (s.Notices[1].Error != "") != (tt.err != "") {
+				t.Errorf("decision %q, notices %+v", s.Decision, s.Notices)
 			}
 			if tt.err != "" && !strings.Contains(s.Notices[1].Error, tt.err) {
 				t.Errorf("the notice says %q, want %q", s.Notices[1].Error, tt.err)
@@ -264,17 +350,14 @@ func TestTrouble(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			tt.spoil(w)
-			if err := w.run(); err == nil {
-				t.Fatal("no error: it would not be tried again")
-			}
+			w.must()
 			s := w.now().Status
-			if len(s.Notices) != 2 || !strings.Contains(s.Notices[0].Error, tt.want) || strings.Contains(s.Notices[0].Error, "/hook") {
+			slack := slices.IndexFunc(s.Notices, func(n v1alpha1.ApprovalNotice) bool { return n.Provider == "slack" })
+			if len(s.Notices) != 2 || !strings.Contains(s.Notices[slack].Error, tt.want) || strings.Contains(s.Notices[slack].Error, "/hook") {
 				t.Errorf("notices = %+v, want one that says %q", s.Notices, tt.want)
 			}
 			before := len(w.cluster.Actions())
-			if err := w.run(); err == nil {
-				t.Error("no error the second time")
-			}
+			w.must()
 			for _, a := range w.cluster.Actions()[before:] {
 				if a.GetVerb() == "update" {
 					t.Errorf("the same error is written again: %v", a)

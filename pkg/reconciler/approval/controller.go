@@ -16,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/scheme"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
-	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
@@ -28,6 +27,7 @@ import (
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	lambdaclient "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/client"
 	requestinformer "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/informers/lambda/v1alpha1/approvalrequest"
 	agentinformer "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/informers/lambda/v1alpha1/lambdaagent"
@@ -37,7 +37,8 @@ import (
 )
 
 const (
-	// concurrency bounds how many providers are asked at once.
+	// concurrency is how many requests are reconciled at once. A pass waits only for its
+	// own writes.
 	concurrency = 8
 	// firstRetry of a provider or broker that does not answer, and the longest.
 	firstRetry = 500 * time.Millisecond
@@ -57,27 +58,21 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 
 	d := &decider{
 		requests: requests.Lister(), agents: agents.Lister(), client: lambdaclient.Get(ctx).LambdaV1alpha1(),
-		asker: &asker{
-			secret: func(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
-				return kube.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
-			},
-			client: egress.Client(networks.permit, askTimeout),
-		},
-		post:     func(ctx context.Context, url string, e *event.Event) error { return sink.Post(ctx, brokers, url, e) },
 		recorder: recorder(ctx),
 		clock:    clock.RealClock{},
 	}
+	ctx = logging.WithLogger(ctx, logger)
+	late := newDeadlines(d, clock.RealClock{})
 	d.PromoteFunc = func(bucket reconciler.Bucket, enqueue func(reconciler.Bucket, types.NamespacedName)) error {
-		for _, key := range requests.Informer().GetStore().ListKeys() {
-			namespace, name, err := cache.SplitMetaNamespaceKey(key)
-			if err != nil {
-				return err
+		for _, obj := range requests.Informer().GetStore().List() {
+			if r, ok := obj.(*v1alpha1.ApprovalRequest); ok {
+				enqueue(bucket, types.NamespacedName{Namespace: r.Namespace, Name: r.Name})
+				late.watch(r)
 			}
-			enqueue(bucket, types.NamespacedName{Namespace: namespace, Name: name})
 		}
 		return nil
 	}
-	impl := controller.NewContext(logging.WithLogger(ctx, logger), d, controller.ControllerOptions{
+	impl := controller.NewContext(ctx, d, controller.ControllerOptions{
 		WorkQueueName: "approvals", Logger: logger, Concurrency: concurrency,
 		RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[any](firstRetry, maxRetry),
 	})
@@ -85,8 +80,18 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		logger.Fatalw("Nothing can be measured", "error", err)
 	}
 	d.after = impl.EnqueueKeyAfter
+	d.calls = newCalls(&asker{
+		secret: func(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
+			return kube.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
+		},
+		client: egress.Client(networks.permit, askTimeout),
+	}, func(ctx context.Context, url string, e *event.Event) error { return sink.Post(ctx, brokers, url, e) },
+		clock.RealClock{}, impl.EnqueueKey, d.IsLeaderFor)
+	go d.calls.Run(ctx)
+	go late.run(ctx)
 	networks.watch(cmw, logger)
 	requests.Informer().AddEventHandler(controller.HandleAll(impl.Enqueue))
+	requests.Informer().AddEventHandler(controller.HandleAll(late.watch))
 	return impl
 }
 
