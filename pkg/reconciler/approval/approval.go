@@ -210,7 +210,7 @@ func (d *decider) tell(ctx context.Context, r *v1alpha1.ApprovalRequest, agent *
 		return nil // it is enqueued when the delivery has ended
 	case got.err != nil:
 		logging.FromContext(ctx).Warnw("The agent's broker did not accept the outcome of an approval; it is retried", "agent", agent.Namespace+"/"+agent.Name, "error", got.err)
-		return nil
+		return nil //nolint:nilerr // logged above; async repeats the call after its backoff
 	}
 	now := metav1.NewTime(d.clock.Now().Truncate(time.Second))
 	r.Status.ToldTime = &now
