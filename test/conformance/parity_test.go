@@ -183,7 +183,7 @@ var validSpecs = []string{
 	"{eventing: {enabled: true, allowedSourceNamespaces: ['*', team], subscriptions: [{eventType: io.example.k8s.*}, {eventType: a.b, source: '/agent/character/*'}, {eventType: a.b, source: '*'}]}}",
 	"{permissions: {disableBrokerCreation: true, eventControls: {allowEventDisable: true, controlEventTypes: [a.b], allowedControlSources: [/a, '/b/*']}}}",
 	"{operationMode: supervised, approval: {slack: {webhookSecretRef: {name: s, key: k}}, custom: {endpoint: 'http://a', secretRef: {name: s, key: k}}, requireAll: true}}",
-	"{approval: {providers: [custom], custom: {endpoint: 'https://a/b?c'}, timeout: 720h, timeoutAction: approve}}",
+	"{approval: {providers: [custom], custom: {endpoint: 'https://a/b@c'}, timeout: 720h, timeoutAction: approve}}",
 }
 
 // validFunctions are at the edges of what is right.

@@ -48,7 +48,7 @@ func TestKindAndLanguageChange(t *testing.T) {
 				{`{source: {image: {repository: r.invalid/own, digest: "sha256:` + strings.Repeat("0", 64) + `"}}}`, "image", ""},
 				{`{source: {s3: {bucket: functions, key: f.py, endpoint: "https://s3.invalid", credentialsSecret: a}}, runtime: {language: python}}`, "", "main.handler"},
 				{`{source: {s3: {bucket: functions, key: f.py, endpoint: "https://s3.invalid", credentialsSecret: b}}, runtime: {language: python}}`, "", "main.handler"},
-				{`{source: {inline: {code: "def handler(event, context): return 2"}}, runtime: {language: python, version: 3.11}}`, "inline", "main.handler"},
+				{`{source: {inline: {code: "def handler(event, context): return 2"}}, runtime: {language: python, version: "3.11"}}`, "inline", "main.handler"},
 			} {
 				if out, err := kubectlApply(ctx, t, namespace, of(step.spec), options...); err != nil {
 					t.Fatalf("%s is refused: %s", step.spec, out)

@@ -234,6 +234,7 @@ type FallbackSpec struct {
 
 // ModelSpec names a model.
 //
+// +kubebuilder:validation:XValidation:rule="!has(self.endpoint) || !self.endpoint.contains('?') || (has(self.provider) && self.provider == 'azure-openai')",message="expected a URL without query: only azure-openai takes ?api-version=",fieldPath=".endpoint"
 // +kubebuilder:validation:XValidation:rule="!has(self.provider) || !(self.provider in ['ollama', 'openai-compatible', 'azure-openai', 'bedrock']) || has(self.endpoint)",message="the provider has no endpoint of its own",fieldPath=".endpoint",reason=FieldValueRequired
 // +kubebuilder:validation:XValidation:rule="!has(self.provider) || self.provider == 'none' || has(self.model)",message="name the provider's model",fieldPath=".model",reason=FieldValueRequired
 type ModelSpec struct {
@@ -244,7 +245,7 @@ type ModelSpec struct {
 	// Endpoint is the provider's URL.
 	// +optional
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^/]')",message="expected a URL that begins with http:// or https://"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^/?#@]+(/[^?#]*)?([?]api-version=[A-Za-z0-9.-]+)?$')",message="expected a URL that begins with http:// or https://, without user info, query and fragment"
 	Endpoint string `json:"endpoint,omitempty"`
 
 	// Model is its name at the provider.

@@ -59,7 +59,7 @@ type CustomApproval struct {
 	// Endpoint is a URL.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^/]')",message="expected a URL that begins with http:// or https://"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^/?#@]+(/[^?#]*)?$')",message="expected a URL that begins with http:// or https://, without user info, query and fragment"
 	Endpoint string `json:"endpoint"`
 
 	// SecretRef is the key of a Secret that holds a bearer token.

@@ -93,7 +93,7 @@ type TracingSpec struct {
 	// inside the cluster, or a URL for OTLP over HTTP.
 	// +optional
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^/]') || self.matches('^([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|[[][0-9A-Fa-f:.]+[]]):[0-9]{1,5}$')",message="expected host:port for OTLP over gRPC, or a URL that begins with http:// or https:// for OTLP over HTTP"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^/?#@]+(/[^?#]*)?$') || self.matches('^([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|[[][0-9A-Fa-f:.]+[]]):[0-9]{1,5}$')",message="expected host:port for OTLP over gRPC, or a URL that begins with http:// or https://, without user info, query and fragment, for OTLP over HTTP"
 	Endpoint string `json:"endpoint,omitempty"`
 }
 
