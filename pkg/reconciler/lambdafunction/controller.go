@@ -113,7 +113,8 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	r.sources = sources
 	go sources.Run(ctx)
 	layers := layer.NewBackground(maker, impl.EnqueueKey, r.clock)
-	resolver := registry.NewResolver(maker, impl.EnqueueKey, r.clock)
+	resolver := registry.NewResolver(maker, impl.EnqueueKey, leads(impl), clock.RealClock{})
+	go resolver.Run(ctx)
 	r.layers, r.registry, r.tracker = layers, resolver, impl.Tracker
 	r.slots = newSlots(impl.EnqueueKey, func() ([]*batchv1.Job, error) { return activeJobs(r.jobs) }, r.clock)
 	if err := measureLines(r.slots, layers); err != nil {
