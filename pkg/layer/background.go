@@ -3,15 +3,13 @@ package layer
 import (
 	"context"
 	"errors"
-	"maps"
-	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/async"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/fair"
 )
 
 // ErrPending says that the image is being made.
@@ -36,29 +34,25 @@ type Builder interface {
 	Lost(reference string)
 }
 
-// How many are made at once, and how long a result is kept for who asks again.
-// A failure is kept for less than the shortest delay before another attempt.
+// How many are made at once, of them perNamespace of one namespace, and how long a
+// result is kept. A failure is kept for less than the shortest delay before another
+// attempt.
 const (
-	parallel             = 8
-	parallelPerNamespace = 4
-	madeFor              = 10 * time.Minute
-	failedFor            = time.Second
+	parallel, perNamespace = 8, 4
+
+	madeFor   = 10 * time.Minute
+	failedFor = time.Second
 )
 
-// Background is a Builder.
+// Background is a Builder. Images are made while Run runs.
 type Background struct {
-	make    func(context.Context, *Request) (build.Outcome, bool)
-	enqueue func(types.NamespacedName)
-	clock   clock.PassiveClock
-	// Waited is told how long a build waited for others when it begins; nil tells
-	// nobody.
+	make  func(context.Context, *Request) (build.Outcome, bool)
+	clock clock.PassiveClock
+	// Waited, if set before Run, observes how long a build that begins has waited for
+	// others.
 	Waited func(time.Duration)
 
-	mu      sync.Mutex
-	tasks   map[taskKey]*task
-	line    fair.Line[taskKey]
-	running map[string]int // by namespace
-	total   int
+	poller *async.Poller[taskKey, *Request, Result]
 }
 
 // taskKey is what makes requests equal. A build has the rights of its namespace,
@@ -69,101 +63,58 @@ type taskKey struct {
 	attempt              int32
 }
 
-type task struct {
-	request *Request
-	since   time.Time // in the line
-	done    bool
-	result  Result
-	expires time.Time
-	waiting map[types.NamespacedName]struct{}
+// NewBackground returns a Builder that makes images with the maker and calls enqueue when
+// one is made. It makes images only for keys that this process leads.
+func NewBackground(maker *Maker, enqueue func(types.NamespacedName), leads func(types.NamespacedName) bool, c clock.WithTicker) *Background {
+	b := &Background{make: maker.Make, clock: c}
+	b.poller = async.New(async.Options[taskKey, *Request, Result]{
+		Name: "layers", Clock: c, Parallel: parallel, PerNamespace: perNamespace,
+		// The requests of a task are equal.
+		Call:    func(ctx context.Context, _ taskKey, requests []*Request) Result { return b.run(ctx, requests[0]) },
+		Failed:  func(r Result) bool { return !r.Succeeded() },
+		Changed: func(*Request, *Result, Result) bool { return true }, // each key waits for the result
+		Next:    keep,
+		Started: func(_ taskKey, waited time.Duration) {
+			if b.Waited != nil {
+				b.Waited(waited)
+			}
+		},
+		Enqueue: enqueue, Leads: leads,
+	})
+	return b
 }
 
-// NewBackground returns a Builder that makes images with the maker and calls
-// enqueue when one is made.
-func NewBackground(maker *Maker, enqueue func(types.NamespacedName), clock clock.PassiveClock) *Background {
-	return &Background{make: maker.Make, enqueue: enqueue, clock: clock, tasks: map[taskKey]*task{}, running: map[string]int{}}
-}
+// Run makes images until the context ends.
+func (b *Background) Run(ctx context.Context) { b.poller.Run(ctx) }
 
 // Build implements Builder.
 func (b *Background) Build(key types.NamespacedName, r *Request) (Result, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	k := taskKey{r.Namespace, r.Reference, r.PushSecret, r.PullSecret, r.Attempt}
-	known := b.tasks[k]
-	switch {
-	case known != nil && !known.done:
-		known.waiting[key] = struct{}{}
+	result, ok := b.poller.Check(key, taskKey{r.Namespace, r.Reference, r.PushSecret, r.PullSecret, r.Attempt}, r)
+	if !ok {
 		return Result{}, ErrPending
-	case known != nil && b.clock.Now().Before(known.expires):
-		return known.result, nil
 	}
-	b.expire()
-	b.tasks[k] = &task{request: r, since: b.clock.Now(), waiting: map[types.NamespacedName]struct{}{key: {}}}
-	b.line.Join(k, k.namespace)
-	b.start()
-	return Result{}, ErrPending
+	return result, nil
 }
 
 // Depth is how many builds wait for others.
-func (b *Background) Depth() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.line.Len()
-}
+func (b *Background) Depth() int { return b.poller.Depth() }
 
 // Lost implements Builder.
 func (b *Background) Lost(reference string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	maps.DeleteFunc(b.tasks, func(k taskKey, t *task) bool { return k.reference == reference && t.done })
+	b.poller.Invalidate(func(k taskKey, _ Result) bool { return k.reference == reference })
 }
 
-// start lets run who may.
-func (b *Background) start() {
-	for b.total < parallel {
-		k, ok := b.line.Next(b.running, parallelPerNamespace)
-		if !ok {
-			return
-		}
-		b.total++
-		b.running[k.namespace]++
-		go b.run(k, b.tasks[k])
-	}
-}
-
-func (b *Background) run(k taskKey, t *task) {
+func (b *Background) run(ctx context.Context, r *Request) Result {
 	result := Result{Started: b.clock.Now()}
-	if b.Waited != nil {
-		b.Waited(result.Started.Sub(t.since))
-	}
-	result.Outcome, result.Found = b.make(context.Background(), t.request)
+	result.Outcome, result.Found = b.make(ctx, r)
 	result.Ended = b.clock.Now()
-
-	b.mu.Lock()
-	t.done, t.result, t.request = true, result, nil
-	t.expires = result.Ended.Add(failedFor)
-	if result.Succeeded() {
-		t.expires = result.Ended.Add(madeFor)
-	}
-	waiting := t.waiting
-	t.waiting = nil
-	b.total--
-	if b.running[k.namespace]--; b.running[k.namespace] == 0 {
-		delete(b.running, k.namespace)
-	}
-	b.start()
-	b.mu.Unlock()
-	for key := range waiting {
-		b.enqueue(key)
-	}
+	return result
 }
 
-// expire drops results that nobody needs any more.
-func (b *Background) expire() {
-	now := b.clock.Now()
-	for k, t := range b.tasks {
-		if t.done && !now.Before(t.expires) {
-			delete(b.tasks, k)
-		}
+// keep a result for functions that want the same image.
+func keep(_ []*Request, r Result, _ int) (async.Then, time.Duration) {
+	if r.Succeeded() {
+		return async.Expire, madeFor
 	}
+	return async.Expire, failedFor
 }

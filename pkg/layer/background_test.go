@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
@@ -18,22 +20,30 @@ import (
 type workshop struct {
 	*Background
 	t        *testing.T
-	clock    *clocktesting.FakePassiveClock
 	begun    chan *Request
 	finish   chan build.Outcome
 	enqueued chan types.NamespacedName
 }
 
-func newWorkshop(t *testing.T) *workshop {
+// inWorkshop runs a test in a bubble of synctest, whose time is fake.
+func inWorkshop(t *testing.T, test func(t *testing.T, w *workshop)) {
 	t.Helper()
-	w := &workshop{t: t, clock: clocktesting.NewFakePassiveClock(time.Unix(1, 0)),
-		begun: make(chan *Request, 100), finish: make(chan build.Outcome), enqueued: make(chan types.NamespacedName, 100)}
-	w.Background = NewBackground(newMaker(noSecrets), func(k types.NamespacedName) { w.enqueued <- k }, w.clock)
-	w.make = func(_ context.Context, r *Request) (build.Outcome, bool) {
-		w.begun <- r
-		return <-w.finish, false
-	}
-	return w
+	synctest.Test(t, func(t *testing.T) {
+		w := &workshop{t: t, begun: make(chan *Request, 100), finish: make(chan build.Outcome), enqueued: make(chan types.NamespacedName, 100)}
+		maker := newMaker(noSecrets)
+		all := func(types.NamespacedName) bool { return true }
+		w.Background = NewBackground(maker, func(k types.NamespacedName) { w.enqueued <- k }, all, clock.RealClock{})
+		w.make = func(_ context.Context, r *Request) (build.Outcome, bool) {
+			w.begun <- r
+			return <-w.finish, false
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); w.Run(ctx) }()
+		test(t, w)
+		cancel()
+		<-done
+	})
 }
 
 func key(namespace, name string) types.NamespacedName {
@@ -59,81 +69,83 @@ func (w *workshop) pending(k types.NamespacedName, r *Request) {
 }
 
 func TestBackgroundSharesEqualBuilds(t *testing.T) {
-	w := newWorkshop(t)
-	r := &Request{Namespace: "a", Reference: "i:1", Attempt: 1}
-	w.pending(key("a", "1"), r)
-	w.pending(key("a", "2"), &Request{Namespace: "a", Reference: "i:1", Attempt: 1})
-	w.pending(key("a", "1"), r)
-	next(t, w.begun)
-	w.finish <- build.Outcome{Digest: "sha256:1"}
-	if one, two := next(t, w.enqueued), next(t, w.enqueued); one == two {
-		t.Errorf("enqueued %s twice, want both functions", one)
-	}
-	if got, err := w.Build(key("a", "2"), r); err != nil || got.Digest != "sha256:1" {
-		t.Errorf("Build() = %+v, %v, want the image", got, err)
-	}
-	if len(w.begun) > 0 {
-		t.Error("the image is made twice")
-	}
-	w.Lost("i:1")
-	w.pending(key("a", "1"), r)
-	next(t, w.begun)
-	w.finish <- build.Outcome{Digest: "sha256:1"}
-	next(t, w.enqueued)
-	// Another namespace has other rights, another Secret too.
-	w.pending(key("b", "1"), &Request{Namespace: "b", Reference: "i:1", Attempt: 1})
-	w.pending(key("a", "3"), &Request{Namespace: "a", Reference: "i:1", PushSecret: "s", Attempt: 1})
-	next(t, w.begun)
-	next(t, w.begun)
-	w.finish <- build.Outcome{}
-	w.finish <- build.Outcome{}
-	next(t, w.enqueued)
-	next(t, w.enqueued)
+	inWorkshop(t, func(t *testing.T, w *workshop) {
+		r := &Request{Namespace: "a", Reference: "i:1", Attempt: 1}
+		w.pending(key("a", "1"), r)
+		w.pending(key("a", "2"), &Request{Namespace: "a", Reference: "i:1", Attempt: 1})
+		w.pending(key("a", "1"), r)
+		next(t, w.begun)
+		w.finish <- build.Outcome{Digest: "sha256:1"}
+		if one, two := next(t, w.enqueued), next(t, w.enqueued); one == two {
+			t.Errorf("enqueued %s twice, want both functions", one)
+		}
+		if got, err := w.Build(key("a", "2"), r); err != nil || got.Digest != "sha256:1" {
+			t.Errorf("Build() = %+v, %v, want the image", got, err)
+		}
+		if len(w.begun) > 0 {
+			t.Error("the image is made twice")
+		}
+		w.Lost("i:1")
+		w.pending(key("a", "1"), r)
+		next(t, w.begun)
+		w.finish <- build.Outcome{Digest: "sha256:1"}
+		next(t, w.enqueued)
+		// Another namespace has other rights, another Secret too.
+		w.pending(key("b", "1"), &Request{Namespace: "b", Reference: "i:1", Attempt: 1})
+		w.pending(key("a", "3"), &Request{Namespace: "a", Reference: "i:1", PushSecret: "s", Attempt: 1})
+		next(t, w.begun)
+		next(t, w.begun)
+		w.finish <- build.Outcome{}
+		w.finish <- build.Outcome{}
+		next(t, w.enqueued)
+		next(t, w.enqueued)
+	})
 }
 
 func TestBackgroundTriesAgain(t *testing.T) {
-	w := newWorkshop(t)
-	w.pending(key("a", "1"), &Request{Namespace: "a", Reference: "i:1", Attempt: 1})
-	next(t, w.begun)
-	w.finish <- build.Outcome{Reason: build.ReasonRegistryUnreachable}
-	next(t, w.enqueued)
-	if got, err := w.Build(key("a", "1"), &Request{Namespace: "a", Reference: "i:1", Attempt: 1}); err != nil || got.Reason != build.ReasonRegistryUnreachable {
-		t.Errorf("Build() = %+v, %v, want the failure told as long as it may not be recorded yet", got, err)
-	}
-	w.pending(key("a", "1"), &Request{Namespace: "a", Reference: "i:1", Attempt: 2})
-	next(t, w.begun)
-	w.finish <- build.Outcome{}
-	next(t, w.enqueued)
-	w.clock.SetTime(w.clock.Now().Add(failedFor))
-	w.pending(key("a", "1"), &Request{Namespace: "a", Reference: "i:1", Attempt: 2})
-	next(t, w.begun)
-	w.finish <- build.Outcome{}
-	next(t, w.enqueued)
+	inWorkshop(t, func(t *testing.T, w *workshop) {
+		w.pending(key("a", "1"), &Request{Namespace: "a", Reference: "i:1", Attempt: 1})
+		next(t, w.begun)
+		w.finish <- build.Outcome{Reason: build.ReasonRegistryUnreachable}
+		next(t, w.enqueued)
+		if got, err := w.Build(key("a", "1"), &Request{Namespace: "a", Reference: "i:1", Attempt: 1}); err != nil || got.Reason != build.ReasonRegistryUnreachable {
+			t.Errorf("Build() = %+v, %v, want the failure told as long as it may not be recorded yet", got, err)
+		}
+		w.pending(key("a", "1"), &Request{Namespace: "a", Reference: "i:1", Attempt: 2})
+		next(t, w.begun)
+		w.finish <- build.Outcome{}
+		next(t, w.enqueued)
+		time.Sleep(failedFor) // of the bubble's clock
+		w.pending(key("a", "1"), &Request{Namespace: "a", Reference: "i:1", Attempt: 2})
+		next(t, w.begun)
+		w.finish <- build.Outcome{}
+		next(t, w.enqueued)
+	})
 }
 
 // TestBackgroundIsFair: a namespace with many builds leaves room for others, and
 // all together are bounded.
 func TestBackgroundIsFair(t *testing.T) {
-	w := newWorkshop(t)
-	for i := range 20 {
-		w.pending(key("crowd", fmt.Sprint(i)), &Request{Namespace: "crowd", Reference: fmt.Sprint("i:", i), Attempt: 1})
-	}
-	w.pending(key("one", "1"), &Request{Namespace: "one", Reference: "i:1", Attempt: 1})
-	running := map[string]int{}
-	for range parallelPerNamespace + 1 {
-		running[next(t, w.begun).Namespace]++
-	}
-	if running["crowd"] != parallelPerNamespace || running["one"] != 1 || len(w.begun) > 0 {
-		t.Errorf("running: %v, want %d of the crowd beside the one", running, parallelPerNamespace)
-	}
-	for range 21 {
-		w.finish <- build.Outcome{Digest: "sha256:1"}
-		next(t, w.enqueued)
-	}
-	if w.mu.Lock(); w.total != 0 || len(w.running) != 0 || w.line.Len() != 0 {
-		t.Errorf("%d run and %d wait when all is done", w.total, w.line.Len())
-	}
-	w.mu.Unlock()
+	inWorkshop(t, func(t *testing.T, w *workshop) {
+		for i := range 20 {
+			w.pending(key("crowd", fmt.Sprint(i)), &Request{Namespace: "crowd", Reference: fmt.Sprint("i:", i), Attempt: 1})
+		}
+		w.pending(key("one", "1"), &Request{Namespace: "one", Reference: "i:1", Attempt: 1})
+		running := map[string]int{}
+		for range perNamespace + 1 {
+			running[next(t, w.begun).Namespace]++
+		}
+		if running["crowd"] != perNamespace || running["one"] != 1 || len(w.begun) > 0 {
+			t.Errorf("running: %v, want %d of the crowd beside the one", running, perNamespace)
+		}
+		for range 21 {
+			w.finish <- build.Outcome{Digest: "sha256:1"}
+			next(t, w.enqueued)
+		}
+		if synctest.Wait(); w.Depth() != 0 {
+			t.Errorf("%d wait when all is done", w.Depth())
+		}
+	})
 }
 
 func TestCacheMakesOnce(t *testing.T) {
@@ -167,27 +179,29 @@ func TestCacheMakesOnce(t *testing.T) {
 
 // TestLineIsMeasured: how many wait, and how long each has.
 func TestLineIsMeasured(t *testing.T) {
-	w := newWorkshop(t)
-	waits := make(chan time.Duration, 100)
-	w.Waited = func(d time.Duration) { waits <- d }
-	for i := range parallelPerNamespace + 1 {
-		w.pending(key("team", fmt.Sprint(i)), &Request{Namespace: "team", Reference: fmt.Sprint(i)})
-	}
-	for range parallelPerNamespace {
-		if d := next(t, waits); d != 0 {
-			t.Errorf("one that need not wait did so for %v", d)
+	inWorkshop(t, func(t *testing.T, w *workshop) {
+		waits := make(chan time.Duration, 100)
+		w.Waited = func(d time.Duration) { waits <- d }
+		for i := range perNamespace + 1 {
+			w.pending(key("team", fmt.Sprint(i)), &Request{Namespace: "team", Reference: fmt.Sprint(i)})
 		}
-		next(t, w.begun)
-	}
-	if got := w.Depth(); got != 1 {
-		t.Errorf("%d wait, want 1", got)
-	}
-	w.clock.SetTime(w.clock.Now().Add(2 * time.Second))
-	w.finish <- build.Outcome{Digest: "sha256:x"}
-	if d := next(t, waits); d != 2*time.Second || w.Depth() != 0 {
-		t.Errorf("it waited for %v, and %d do; want 2s and none", d, w.Depth())
-	}
-	for range parallelPerNamespace {
+		for range perNamespace {
+			if d := next(t, waits); d != 0 {
+				t.Errorf("one that need not wait did so for %v", d)
+			}
+			next(t, w.begun)
+		}
+		synctest.Wait()
+		if got := w.Depth(); got != 1 {
+			t.Errorf("%d wait, want 1", got)
+		}
+		time.Sleep(2 * time.Second) // of the bubble's clock
 		w.finish <- build.Outcome{Digest: "sha256:x"}
-	}
+		if d := next(t, waits); d != 2*time.Second || w.Depth() != 0 {
+			t.Errorf("it waited for %v, and %d do; want 2s and none", d, w.Depth())
+		}
+		for range perNamespace {
+			w.finish <- build.Outcome{Digest: "sha256:x"}
+		}
+	})
 }

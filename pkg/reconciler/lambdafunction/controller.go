@@ -112,7 +112,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	})
 	r.sources = sources
 	go sources.Run(ctx)
-	layers := layer.NewBackground(maker, impl.EnqueueKey, r.clock)
+	layers := layer.NewBackground(maker, impl.EnqueueKey, leads(impl), clock.RealClock{})
 	resolver := registry.NewResolver(maker, impl.EnqueueKey, leads(impl), clock.RealClock{})
 	go resolver.Run(ctx)
 	r.layers, r.registry, r.tracker = layers, resolver, impl.Tracker
@@ -120,6 +120,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	if err := measureLines(r.slots, layers); err != nil {
 		logging.FromContext(ctx).Fatalw("Builds cannot be measured", "error", err)
 	}
+	go layers.Run(ctx)
 
 	functions.Informer().AddEventHandler(controller.HandleAll(impl.Enqueue))
 	functions.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{DeleteFunc: func(obj any) {

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
@@ -114,7 +115,8 @@ func TestSinceStart(t *testing.T) {
 
 func TestLinesAreMeasured(t *testing.T) {
 	reader, w := measuring(t), newWorld()
-	if err := measureLines(w.slots, &layer.Background{}); err != nil {
+	maker := layer.NewMaker(nil, clock.RealClock{}, nil, nil)
+	if err := measureLines(w.slots, layer.NewBackground(maker, nil, nil, clock.RealClock{})); err != nil {
 		t.Fatal(err)
 	}
 	w.asks(t, "a", "one", "1", 1, 1)
