@@ -67,12 +67,12 @@ func newValidation(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 // keys of the process. They are opened once.
 var keys struct {
 	sync.Once
-	store *keyring.Store
+	store *keyring.Store[keyring.Keyring]
 }
 
 // keysOf returns the operator's keys. Without them the process ends, and is started again:
 // it can sign nothing.
-func keysOf(ctx context.Context) *keyring.Store {
+func keysOf(ctx context.Context) *keyring.Store[keyring.Keyring] {
 	keys.Do(func() {
 		var err error
 		if keys.store, err = keyring.Open(ctx, kubeclient.Get(ctx), system.Namespace(), nil); err != nil {

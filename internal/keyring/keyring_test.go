@@ -85,8 +85,8 @@ func TestOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	code := first.Keyring().Sign("p", "x")
-	if !second.Keyring().Verify(code, "p", "x") {
+	code := first.Newest().Sign("p", "x")
+	if !second.Newest().Verify(code, "p", "x") {
 		t.Error("two processes have different keys")
 	}
 
@@ -105,7 +105,7 @@ func TestOpen(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	if k := first.Keyring(); k.Sign("p", "x") == code || !k.Verify(code, "p", "x") {
+	if k := first.Newest(); k.Sign("p", "x") == code || !k.Verify(code, "p", "x") {
 		t.Error("after the rotation the old key still signs, or does not verify any more")
 	}
 	if n := changes.Load(); n != 1 {

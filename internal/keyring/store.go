@@ -21,38 +21,55 @@ import (
 // first process that starts fills it.
 const SecretName = "knative-lambda-keyring"
 
-// Store holds the keyring as the Secret has it now.
-type Store struct{ newest atomic.Pointer[Keyring] }
+// Kind of keys that a Secret holds.
+type Kind[K any] struct {
+	// SecretName in the operator's namespace.
+	SecretName string
+	// Generate returns the data of a new Secret.
+	Generate func() (map[string][]byte, error)
+	// New returns the keys of a Secret's data, or an error if they are invalid.
+	New func(data map[string][]byte) (*K, error)
+	// Equal reports whether two hold the same keys.
+	Equal func(a, b *K) bool
+}
 
-// Keyring returns the newest valid keyring.
-func (s *Store) Keyring() *Keyring { return s.newest.Load() }
+// Store holds keys as a Secret has them now.
+type Store[K any] struct{ newest atomic.Pointer[K] }
 
-// Static returns a store of one keyring.
-func Static(k *Keyring) *Store {
-	s := &Store{}
-	s.newest.Store(k)
+// Newest returns the newest valid keys.
+func (s *Store[K]) Newest() *K { return s.newest.Load() }
+
+// Static returns a store of these keys.
+func Static[K any](keys *K) *Store[K] {
+	s := &Store[K]{}
+	s.newest.Store(keys)
 	return s
 }
 
-// Open fills the Secret if it is empty and watches it until ctx ends. It calls changed,
-// which may be nil, after each change to another valid keyring. An invalid change is
-// logged, and the last valid keyring stays in force.
-func Open(ctx context.Context, kube kubernetes.Interface, namespace string, changed func()) (*Store, error) {
-	data, err := Ensure(ctx, kube, namespace, SecretName, Generate)
+// Open opens the operator's keyring as OpenKind does.
+func Open(ctx context.Context, kube kubernetes.Interface, namespace string, changed func()) (*Store[Keyring], error) {
+	return OpenKind(ctx, kube, namespace, Kind[Keyring]{SecretName, Generate, New, (*Keyring).equal}, changed)
+}
+
+// OpenKind fills the Secret if it is empty and watches it until ctx ends. It calls
+// changed, which may be nil, after each change to other valid keys. An invalid change is
+// logged, and the last valid keys stay in force.
+func OpenKind[K any](ctx context.Context, kube kubernetes.Interface, namespace string, kind Kind[K], changed func()) (*Store[K], error) {
+	data, err := ensure(ctx, kube, namespace, kind.SecretName, kind.Generate)
 	if err != nil {
 		return nil, err
 	}
-	first, err := New(data)
+	first, err := kind.New(data)
 	if err != nil {
-		return nil, fmt.Errorf("reading Secret %s/%s: %w", namespace, SecretName, err)
+		return nil, fmt.Errorf("reading Secret %s/%s: %w", namespace, kind.SecretName, err)
 	}
 	s := Static(first)
-	err = Watch(ctx, kube, namespace, SecretName, func(data map[string][]byte) error {
-		k, err := New(data)
+	err = watch(ctx, kube, namespace, kind.SecretName, func(data map[string][]byte) error {
+		keys, err := kind.New(data)
 		if err != nil {
 			return err
 		}
-		if old := s.newest.Swap(k); !old.equal(k) && changed != nil {
+		if old := s.newest.Swap(keys); !kind.Equal(old, keys) && changed != nil {
 			changed()
 		}
 		return nil
@@ -63,9 +80,9 @@ func Open(ctx context.Context, kube kubernetes.Interface, namespace string, chan
 	return s, nil
 }
 
-// Watch calls apply with the data of a Secret after each change, until ctx ends. It logs
+// watch calls apply with the data of a Secret after each change, until ctx ends. It logs
 // the error of data that apply refuses.
-func Watch(ctx context.Context, kube kubernetes.Interface, namespace, name string, apply func(map[string][]byte) error) error {
+func watch(ctx context.Context, kube kubernetes.Interface, namespace, name string, apply func(map[string][]byte) error) error {
 	factory := informers.NewSharedInformerFactoryWithOptions(kube, 0, informers.WithNamespace(namespace),
 		informers.WithTweakListOptions(func(o *metav1.ListOptions) {
 			o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()
@@ -95,9 +112,9 @@ func (k *Keyring) equal(other *Keyring) bool {
 // errConcurrent reports that another process filled the Secret at the same time.
 var errConcurrent = errors.New("another process filled the Secret")
 
-// Ensure returns the data of a Secret. If it has none, Ensure fills it with what
+// ensure returns the data of a Secret. If it has none, ensure fills it with what
 // generate returns, unless another process does so first.
-func Ensure(ctx context.Context, kube kubernetes.Interface, namespace, name string, generate func() (map[string][]byte, error)) (map[string][]byte, error) {
+func ensure(ctx context.Context, kube kubernetes.Interface, namespace, name string, generate func() (map[string][]byte, error)) (map[string][]byte, error) {
 	secrets := kube.CoreV1().Secrets(namespace)
 	var data map[string][]byte
 	again := func(err error) bool { return apierrs.IsConflict(err) || errors.Is(err, errConcurrent) }

@@ -281,7 +281,7 @@ func TestOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(keys(t, secret.Data).accepted, store.Keys().accepted); diff != "" {
+	if diff := cmp.Diff(keys(t, secret.Data).accepted, store.Newest().accepted); diff != "" {
 		t.Error("keys of the filled Secret (-want, +got):", diff)
 	}
 	rotated := generate(t)
@@ -292,7 +292,7 @@ func TestOpen(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for deadline := time.Now().Add(10 * time.Second); len(store.Keys().accepted) != 2; {
+	for deadline := time.Now().Add(10 * time.Second); len(store.Newest().accepted) != 2; {
 		if time.Now().After(deadline) {
 			t.Fatal("the rotated keys are not taken over")
 		}

@@ -38,7 +38,7 @@ type Mutation struct {
 	webhook.StatelessAdmissionImpl
 	Kube kubernetes.Interface
 	// Keys sign.
-	Keys *keyring.Store
+	Keys *keyring.Store[keyring.Keyring]
 	// Controller and Receiver are the users of the operator.
 	Controller, Receiver string
 	// Now is the time.

@@ -43,7 +43,7 @@ func (m *Mutation) agent(ctx context.Context, c *change) error {
 	}
 	proof, proven := grant.Proof{}, false
 	if old != nil {
-		proof, proven = grant.Verify(m.Keys.Keyring(), old)
+		proof, proven = grant.Verify(m.Keys.Newest(), old)
 	}
 	had := givenBefore(old, now)
 	signed, missing := true, []string(nil)
@@ -105,7 +105,7 @@ func (m *Mutation) refused(c *change, now *v1alpha1.LambdaAgent, p v1alpha1.Perm
 // prove writes the proof for the agent as it will be stored, or keeps one that holds for
 // that already.
 func (m *Mutation) prove(c *change, old, now *v1alpha1.LambdaAgent, proof grant.Proof, proven bool) {
-	keys, at := m.Keys.Keyring(), m.Now().Truncate(time.Second)
+	keys, at := m.Keys.Newest(), m.Now().Truncate(time.Second)
 	if now.Annotations == nil {
 		now.Annotations = map[string]string{}
 	}
@@ -135,7 +135,7 @@ func (m *Mutation) prove(c *change, old, now *v1alpha1.LambdaAgent, proof grant.
 
 // Check is a callback of validation. It refuses an agent that gains permissions without
 // a proof: another admission webhook has changed it after Mutation.
-func Check(keys *keyring.Store) func(context.Context, *unstructured.Unstructured) error {
+func Check(keys *keyring.Store[keyring.Keyring]) func(context.Context, *unstructured.Unstructured) error {
 	return func(ctx context.Context, o *unstructured.Unstructured) error {
 		if apis.GetUserInfo(ctx) == nil || apis.IsInStatusUpdate(ctx) || apis.IsInDelete(ctx) || o.GetDeletionTimestamp() != nil {
 			return nil
@@ -157,7 +157,7 @@ func Check(keys *keyring.Store) func(context.Context, *unstructured.Unstructured
 		if now.CreationTimestamp.IsZero() { // the API server sets it before validation, older ones after
 			return nil
 		}
-		if _, ok := grant.Verify(keys.Keyring(), now); !ok {
+		if _, ok := grant.Verify(keys.Newest(), now); !ok {
 			return fmt.Errorf("spec.permissions: gives the agent permissions that the webhook webhook.lambda.knative.io has not verified: another admission webhook changes spec.permissions or spec.serviceAccountName: exclude LambdaAgents from it")
 		}
 		return nil

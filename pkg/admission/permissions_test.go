@@ -46,7 +46,7 @@ var rightsOf = map[string][]string{
 	operator: {"* brokers", "* rabbitmqbrokerconfigs", "* triggers", "* lambdafunctions"},
 }
 
-func testKeys(t *testing.T) *keyring.Store {
+func testKeys(t *testing.T) *keyring.Store[keyring.Keyring] {
 	t.Helper()
 	k, err := keyring.New(map[string][]byte{keyring.CurrentKey: bytes.Repeat([]byte{1}, keyring.KeySize)})
 	if err != nil {
@@ -174,7 +174,7 @@ func stored(t *testing.T, options ...option) *v1alpha1.LambdaAgent {
 		a.UID, a.Generation, a.CreationTimestamp = "uid", 3, metav1.NewTime(now.Add(-time.Hour))
 	}}, options...)...)
 	if len(a.Spec.Permissions.Granted()) > 0 {
-		a.Annotations[lambda.VerifiedAnnotationKey] = grant.Sign(testKeys(t).Keyring(), a, a.UID, a.Generation, now.Add(-time.Hour))
+		a.Annotations[lambda.VerifiedAnnotationKey] = grant.Sign(testKeys(t).Newest(), a, a.UID, a.Generation, now.Add(-time.Hour))
 	}
 	return a
 }
@@ -224,7 +224,7 @@ var (
 // TestEscalation: no user makes an agent gain what they do not hold. What is admitted is
 // verified for the controller, unless it says otherwise.
 func TestEscalation(t *testing.T) {
-	ours := grant.SignRecord(testKeys(t).Keyring(), v1alpha1.Withdrawals{Permissions: []v1alpha1.WithdrawnPermission{{Permission: "triggers"}}})
+	ours := grant.SignRecord(testKeys(t).Newest(), v1alpha1.Withdrawals{Permissions: []v1alpha1.WithdrawnPermission{{Permission: "triggers"}}})
 	expiring := `{"permissions":[{"permission":"brokers","until":"2026-01-02T12:00:20Z"},{"permission":"functions","until":"2026-01-02T12:00:20Z"},{"permission":"triggers","until":"2026-01-02T12:00:20Z"}]}`
 	legacy := changed(stored(t, with(triggers)), unproven)
 	for _, tt := range []struct {
@@ -276,7 +276,7 @@ func TestEscalation(t *testing.T) {
 				t.Errorf("%d access reviews, want %d", got.reviews, tt.reviews)
 			}
 			if got.stored != nil {
-				if _, ok := grant.Verify(testKeys(t).Keyring(), got.stored); ok == tt.unproven {
+				if _, ok := grant.Verify(testKeys(t).Newest(), got.stored); ok == tt.unproven {
 					t.Errorf("verified for the controller: %v, annotation %q", ok, got.stored.Annotations[lambda.VerifiedAnnotationKey])
 				}
 			}

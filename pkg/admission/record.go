@@ -60,7 +60,7 @@ func (m *Mutation) restoredBackup(now *v1alpha1.LambdaAgent) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", recordField, err)
 	}
-	if w.Text() != "" && !grant.VerifyRecord(m.Keys.Keyring(), *w) {
+	if w.Text() != "" && !grant.VerifyRecord(m.Keys.Newest(), *w) {
 		return errors.New(recordField + ": is written by the operator only: remove it, and set spec.permissions.disable… for what the agent must not do")
 	}
 	return nil
@@ -93,7 +93,7 @@ func (m *Mutation) restore(old, now *v1alpha1.LambdaAgent) (after string, restor
 			restored = append(restored, p)
 		}
 	}
-	return grant.SignRecord(m.Keys.Keyring(), *w), restored, nil
+	return grant.SignRecord(m.Keys.Newest(), *w), restored, nil
 }
 
 func permissionsOf(text string) (all []v1alpha1.Permission, err error) {
@@ -115,7 +115,7 @@ func permissionsOf(text string) (all []v1alpha1.Permission, err error) {
 // cannot be read; an old one stays as it is.
 func (m *Mutation) sign(c *change, now *v1alpha1.LambdaAgent) {
 	if w, err := now.Withdrawals(); err == nil {
-		c.write(lambda.WithdrawnAnnotationKey, grant.SignRecord(m.Keys.Keyring(), *w))
+		c.write(lambda.WithdrawnAnnotationKey, grant.SignRecord(m.Keys.Newest(), *w))
 	}
 }
 

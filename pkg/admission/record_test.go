@@ -65,7 +65,7 @@ func TestRecord(t *testing.T) {
 			if is := strings.Join(names, " "); is != tt.withdrawn {
 				t.Errorf("withdrawn: %q, want %q", is, tt.withdrawn)
 			}
-			if _, ok := grant.Verify(testKeys(t).Keyring(), got.stored); !ok {
+			if _, ok := grant.Verify(testKeys(t).Newest(), got.stored); !ok {
 				t.Error("the agent has no proof for the controller any more")
 			}
 			// The webhook is called again if a later one changes the object.

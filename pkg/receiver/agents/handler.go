@@ -49,7 +49,7 @@ type Handler struct {
 	// approval.
 	Observe func(ctx context.Context, what, outcome string)
 	// Keys verify that the operator has made a URL.
-	Keys *keyring.Store
+	Keys *keyring.Store[keyring.Keyring]
 
 	budget *httpserver.Budget
 	places *fair.Semaphore
@@ -158,7 +158,7 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, take func(context
 // verify that the operator has made the path, for an agent that may have gone.
 func (h *Handler) verify(r *http.Request) error {
 	t, code, ok := receiverpath.Parse(r.URL.Path)
-	if !ok || !t.Verify(h.Keys.Keyring(), code) {
+	if !ok || !t.Verify(h.Keys.Newest(), code) {
 		return errForbidden
 	}
 	return nil

@@ -45,7 +45,7 @@ type Ingest struct {
 	Functions Functions
 	Agents    Agents
 	// Keys verify that the operator has made a URL.
-	Keys *keyring.Store
+	Keys *keyring.Store[keyring.Keyring]
 	// Bound reports whether RabbitMQ has put a dead letter into the queue already, as
 	// the binding of that name does.
 	Bound func(ctx context.Context, namespace, binding, queue string) bool
@@ -123,7 +123,7 @@ func (i *Ingest) serve(w http.ResponseWriter, r *http.Request) (int, error) {
 // owner of a path that the operator has made.
 func (i *Ingest) owner(path string) (Owner, bool) {
 	t, code, ok := receiverpath.Parse(path)
-	if !ok || t.Purpose != receiverpath.DeadLetters || !t.Verify(i.Keys.Keyring(), code) {
+	if !ok || t.Purpose != receiverpath.DeadLetters || !t.Verify(i.Keys.Newest(), code) {
 		return Owner{}, false
 	}
 	return Owner{Kind(t.Kind), types.NamespacedName{Namespace: t.Namespace, Name: t.Name}}, true

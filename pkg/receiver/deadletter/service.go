@@ -29,7 +29,7 @@ type Service struct {
 	Agents    Agents
 	Sender    Sender
 	// Keys sign what is sent to the receiver itself; nil sends nothing there.
-	Keys *keyring.Store
+	Keys *keyring.Store[keyring.Keyring]
 	// Receiver returns the receiver's own Service.
 	Receiver func() types.NamespacedName
 }

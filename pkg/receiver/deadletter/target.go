@@ -155,10 +155,10 @@ func (s *Service) subscriber(o Owner, t *eventingv1.Trigger) (target, bool) {
 		return own, true
 	case ref.Kind == "Service" && uri != nil && s.Keys != nil && to == s.Receiver():
 		at, code, ok := receiverpath.Parse(uri.Path)
-		if !ok || at.Purpose == receiverpath.DeadLetters || at.Namespace != o.Namespace || at.Name != o.Name || !at.Verify(s.Keys.Keyring(), code) {
+		if !ok || at.Purpose == receiverpath.DeadLetters || at.Namespace != o.Namespace || at.Name != o.Name || !at.Verify(s.Keys.Newest(), code) {
 			return target{}, false
 		}
-		return target{url: apis.HTTP(network.GetServiceHostname(to.Name, to.Namespace)).String() + at.Path(s.Keys.Keyring())}, true
+		return target{url: apis.HTTP(network.GetServiceHostname(to.Name, to.Namespace)).String() + at.Path(s.Keys.Newest())}, true
 	}
 	return target{}, false
 }

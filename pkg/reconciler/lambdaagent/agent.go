@@ -61,7 +61,7 @@ type Reconciler struct {
 	models   modelprobe.Checker
 
 	// Keys sign the URLs that the operator makes.
-	Keys *keyring.Store
+	Keys *keyring.Store[keyring.Keyring]
 }
 
 var _ agentreconciler.Interface = (*Reconciler)(nil)
@@ -100,9 +100,9 @@ func (r *Reconciler) reconcileService(ctx context.Context, a *v1alpha1.LambdaAge
 	}
 	defaults := config.FromContextOrDefaults(ctx).Defaults
 	desired := resources.MakeService(a, file.Name, defaults)
-	resources.AddApprovals(desired, a, r.Keys.Keyring(), config.FromContextOrDefaults(ctx).Eventing)
+	resources.AddApprovals(desired, a, r.Keys.Newest(), config.FromContextOrDefaults(ctx).Eventing)
 	if a.Spec.ActiveEventing() != nil {
-		subscribers(a, r.Keys.Keyring()).AddKey(desired)
+		subscribers(a, r.Keys.Newest()).AddKey(desired)
 	}
 	if err := resources.AddModelProxy(desired, a, defaults); err != nil {
 		a.Status.MarkServiceFailed(v1alpha1.ReasonNoModelProxy, err.Error())

@@ -65,7 +65,7 @@ func (r *Reconciler) reconcileEventing(ctx context.Context, a *v1alpha1.LambdaAg
 		r.enqueueAfter(a, indexPatience)
 		return nil
 	}
-	e := &eventing{LambdaAgent: a, index: r.index, keys: r.Keys.Keyring(), Pass: &shared.Pass{
+	e := &eventing{LambdaAgent: a, index: r.index, keys: r.Keys.Newest(), Pass: &shared.Pass{
 		Owner: a, Labels: labels.Set{lambda.AgentLabelKey: resources.Labels(a)[lambda.AgentLabelKey]},
 		Config: config.FromContextOrDefaults(ctx).Eventing, Clock: r.clock, Knative: knative, Rabbit: r.kinds.Rabbit(),
 	}}

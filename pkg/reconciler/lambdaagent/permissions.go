@@ -101,7 +101,7 @@ func (r *Reconciler) verify(a *v1alpha1.LambdaAgent, given []v1alpha1.Permission
 	if len(a.Spec.Permissions.Granted()) == 0 {
 		return nil, nil
 	}
-	if p, ok := grant.Verify(r.Keys.Keyring(), a); ok {
+	if p, ok := grant.Verify(r.Keys.Newest(), a); ok {
 		return given, &p
 	}
 	role, err := r.roles.Roles(a.Namespace).Get(names.Permissions(a))
@@ -126,7 +126,7 @@ func (r *Reconciler) renew(ctx context.Context, a *v1alpha1.LambdaAgent, proof *
 	if proof == nil {
 		return nil
 	}
-	text, differs := grant.Renew(r.Keys.Keyring(), a, *proof)
+	text, differs := grant.Renew(r.Keys.Newest(), a, *proof)
 	if !differs {
 		return nil
 	}

@@ -89,7 +89,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	if err != nil {
 		logging.FromContext(ctx).Fatalw("Failed to open the signing keys", "error", err)
 	}
-	maker := layer.NewMaker(secretReader(r.kube), r.clock, dial, signer.Keys)
+	maker := layer.NewMaker(secretReader(r.kube), r.clock, dial, signer.Newest)
 	resync = func(name string, _ any) {
 		impl.FilteredGlobalResync(concerns(name), functions.Informer())
 		if name != config.DefaultsConfigName {

@@ -80,7 +80,7 @@ func (e *eventing) reconcile(ctx context.Context) error {
 	}
 	var sink *duckv1.Destination
 	if kept {
-		sink = resources.DeadLetterSink(e.LambdaFunction, e.Keys.Keyring(), e.Config)
+		sink = resources.DeadLetterSink(e.LambdaFunction, e.Keys.Newest(), e.Config)
 	}
 	return e.reconcileTriggers(ctx, sink)
 }

@@ -53,7 +53,7 @@ type Reconciler struct {
 	clock    clock.PassiveClock
 
 	// Keys sign the URLs that the operator makes.
-	Keys *keyring.Store
+	Keys *keyring.Store[keyring.Keyring]
 }
 
 var _ functionreconciler.Interface = (*Reconciler)(nil)

@@ -64,7 +64,7 @@ func (e *eventing) reconcileTrigger(ctx context.Context, s *resources.Subscripti
 		}
 	}
 	desired := resources.MakeTrigger(e.LambdaFunction, s, onRabbitMQ, deadLetters, e.Config)
-	subscribers(e.LambdaFunction, e.Keys.Keyring()).Sign(desired)
+	subscribers(e.LambdaFunction, e.Keys.Newest()).Sign(desired)
 	t, err := e.TriggerSet().Ensure(ctx, e.LambdaFunction, desired, sharedresources.MutateTrigger)
 	if err != nil {
 		return nil, e.Refused(err, v1alpha1.ReasonTriggerNotOwned, v1alpha1.ReasonTriggerRejected)
