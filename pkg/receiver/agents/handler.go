@@ -26,7 +26,6 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	typedlambda "github.com/brunovlucena/knative-lambda-operator/pkg/client/clientset/versioned/typed/lambda/v1alpha1"
 	listers "github.com/brunovlucena/knative-lambda-operator/pkg/client/listers/lambda/v1alpha1"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/fair"
 )
 
 // maxEvent bounds what is read of an event.
@@ -51,27 +50,15 @@ type Handler struct {
 	// Keys verify that the operator has made a URL.
 	Keys *keyring.Store[keyring.Keyring]
 
-	budget *httpserver.Budget
-	places *fair.Semaphore
+	gate *httpserver.Gate
 }
 
-const (
-	// maxInFlight bounds the bytes of all events in memory, and maxInFlightOfOne those
-	// of one namespace.
-	maxInFlight      = 16 << 20
-	maxInFlightOfOne = 8 << 20
-	// maxRunning bounds how many events are handled at once, and maxRunningOfOne those
-	// of one namespace.
-	maxRunning      = 16
-	maxRunningOfOne = 8
-	// maxWait bounds how long an event waits for its turn.
-	maxWait = 20 * time.Second
-)
+// limits of all events, whose key is their namespace.
+var limits = httpserver.Limits{Bytes: 16 << 20, BytesPerKey: 8 << 20, Places: 16, PlacesPerNamespace: 8, Wait: 20 * time.Second}
 
 // NewHandler returns a handler with the exported fields of h.
 func NewHandler(h Handler) *Handler {
-	h.budget = httpserver.NewBudget(maxInFlight, maxInFlightOfOne)
-	h.places = fair.NewSemaphore(maxRunning, maxRunningOfOne)
+	h.gate = httpserver.NewGate(limits)
 	return &h
 }
 
@@ -137,7 +124,7 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, take func(context
 	if err != nil {
 		return nil, err
 	}
-	e, release, err := httpserver.ReadEvent(w, r, maxEvent, h.budget, agent.Namespace)
+	e, release, err := h.gate.ReadEvent(w, r, maxEvent, agent.Namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -145,13 +132,11 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, take func(context
 	if err := httpserver.CheckAttributes(e); err != nil {
 		return nil, err
 	}
-	waiting, cancel := context.WithTimeout(r.Context(), maxWait)
-	defer cancel()
-	free, err := h.places.Acquire(waiting, agent.Namespace)
+	leave, err := h.gate.Enter(r.Context(), agent.Namespace)
 	if err != nil {
-		return nil, refuse(http.StatusServiceUnavailable, "%v", httpserver.ErrBusy)
+		return nil, err
 	}
-	defer free()
+	defer leave()
 	return take(r.Context(), agent, e)
 }
 

@@ -27,7 +27,6 @@ import (
 	lambdaclientset "github.com/brunovlucena/knative-lambda-operator/pkg/client/clientset/versioned"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events/schema"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/fair"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/access"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
 )
@@ -52,27 +51,16 @@ type Handler struct {
 	// Observe is called with each command and its outcome.
 	Observe func(ctx context.Context, command, outcome string)
 
-	budget *httpserver.Budget
-	places *fair.Semaphore
+	gate *httpserver.Gate
 }
 
-const (
-	// maxInFlight bounds the bytes of all commands in memory, and maxInFlightOfOne those
-	// from one address: whose they are is not known before they have been read.
-	maxInFlight      = 24 << 20
-	maxInFlightOfOne = 12 << 20
-	// maxRunning bounds how many commands are carried out at once, and maxRunningOfOne
-	// those of one namespace.
-	maxRunning      = 32
-	maxRunningOfOne = 8
-	// maxWait bounds how long a command waits for its turn.
-	maxWait = 20 * time.Second
-)
+// limits of all commands. Their key is the sender's address: whose they are is not known
+// before they have been read.
+var limits = httpserver.Limits{Bytes: 24 << 20, BytesPerKey: 12 << 20, Places: 32, PlacesPerNamespace: 8, Wait: 20 * time.Second}
 
 // NewHandler returns a handler with the exported fields of h.
 func NewHandler(h Handler) *Handler {
-	h.budget = httpserver.NewBudget(maxInFlight, maxInFlightOfOne)
-	h.places = fair.NewSemaphore(maxRunning, maxRunningOfOne)
+	h.gate = httpserver.NewGate(limits)
 	return &h
 }
 
@@ -85,7 +73,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	structured := media == event.ApplicationCloudEventsJSON
-	e, release, err := httpserver.ReadEvent(w, r, maxCommand, h.budget, httpserver.RemoteIP(r))
+	e, release, err := h.gate.ReadEvent(w, r, maxCommand, httpserver.RemoteIP(r))
 	if err == nil {
 		defer release()
 		err = httpserver.CheckAttributes(e)
@@ -128,13 +116,11 @@ func (h *Handler) handle(ctx context.Context, c *command, r *http.Request) (*eve
 	if err := c.resolve(); err != nil {
 		return nil, err
 	}
-	waiting, cancel := context.WithTimeout(ctx, maxWait)
-	defer cancel()
-	release, err := h.places.Acquire(waiting, c.target.Namespace)
+	leave, err := h.gate.Enter(ctx, c.target.Namespace)
 	if err != nil {
 		return nil, refuse(http.StatusServiceUnavailable, "Busy", "too many commands of namespace %s or of all are being carried out; try again later", c.target.Namespace)
 	}
-	defer release()
+	defer leave()
 	in, err := admit(ctx, h.Kube, h.Access, c.target.Namespace, c.Source(), r)
 	if err != nil {
 		return nil, err

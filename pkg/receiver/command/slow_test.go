@@ -22,7 +22,7 @@ func TestUnfinishedCommands(t *testing.T) {
 	var refused atomic.Int32
 	enough := make(chan struct{})
 	w.Observe = func(context.Context, string, string) {
-		if refused.Add(1) == commands-maxInFlightOfOne/size {
+		if int64(refused.Add(1)) == commands-limits.BytesPerKey/size {
 			close(enough)
 		}
 	}
@@ -51,18 +51,18 @@ func TestUnfinishedCommands(t *testing.T) {
 	select {
 	case <-enough:
 	case <-time.After(30 * time.Second):
-		t.Errorf("%d were refused, and %d bytes are kept", refused.Load(), w.budget.Used())
+		t.Errorf("%d were refused, and %d bytes are kept", refused.Load(), w.gate.Used())
 		close(enough)
 	}
-	if used := w.budget.Used(); used > maxInFlightOfOne {
-		t.Errorf("%d bytes are kept, want at most %d", used, maxInFlightOfOne)
+	if used := w.gate.Used(); used > limits.BytesPerKey {
+		t.Errorf("%d bytes are kept, want at most %d", used, limits.BytesPerKey)
 	}
 }
 
 // TestBusy: what does not fit is answered 503 with when to try again.
 func TestBusy(t *testing.T) {
 	w := newWorld(t, nil)
-	w.budget = httpserver.NewBudget(1, 1)
+	w.gate = httpserver.NewGate(httpserver.Limits{Bytes: 1, BytesPerKey: 1, Places: 1, PlacesPerNamespace: 1})
 	r := httptest.NewRequestWithContext(t.Context(), "POST", "/commands", strings.NewReader(`{"specversion":"1.0"}`))
 	r.Header.Set("Content-Type", "application/cloudevents+json")
 	recorded := httptest.NewRecorder()

@@ -15,7 +15,6 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
 	"github.com/brunovlucena/knative-lambda-operator/internal/receiverpath"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/fair"
 )
 
 const (
@@ -23,18 +22,13 @@ const (
 	Path = receiverpath.DeadLettersPrefix
 	// maxDeadLetter bounds the data of a dead letter, in bytes.
 	maxDeadLetter = 16 << 20
-	// maxInFlight bounds the bytes of all dead letters in memory, and
-	// maxInFlightOfOne those of one namespace: a dead letter has several copies while it
-	// is stored, and the container has 512 MiB.
-	maxInFlight      = 64 << 20
-	maxInFlightOfOne = 32 << 20
-	// maxPublishing bounds how many dead letters are stored at once, and
-	// maxPublishingOfOne those of one namespace.
-	maxPublishing      = 8
-	maxPublishingOfOne = 4
 	// publishTimeout bounds how long a dead letter waits for its turn and for RabbitMQ.
 	publishTimeout = 20 * time.Second
 )
+
+// limits of all dead letters, whose key is their namespace. A dead letter has several
+// copies while it is stored, and the container has 512 MiB.
+var limits = httpserver.Limits{Bytes: 64 << 20, BytesPerKey: 32 << 20, Places: 8, PlacesPerNamespace: 4, Wait: publishTimeout}
 
 // Ingest takes events that a broker could not deliver and puts each into the queue of
 // its owner, unless RabbitMQ has done so. Only a URL that the operator has made for an
@@ -52,14 +46,12 @@ type Ingest struct {
 	// Observe is called with the outcome of each dead letter.
 	Observe func(ctx context.Context, outcome string)
 
-	budget *httpserver.Budget
-	places *fair.Semaphore
+	gate *httpserver.Gate
 }
 
 // NewIngest returns a handler for Path with the exported fields of i.
 func NewIngest(i Ingest) *Ingest {
-	i.budget = httpserver.NewBudget(maxInFlight, maxInFlightOfOne)
-	i.places = fair.NewSemaphore(maxPublishing, maxPublishingOfOne)
+	i.gate = httpserver.NewGate(limits)
 	return &i
 }
 
@@ -103,7 +95,7 @@ func (i *Ingest) serve(w http.ResponseWriter, r *http.Request) (int, error) {
 			return statusOf(http.StatusOK, err), err
 		}
 	}
-	e, release, err := httpserver.ReadEvent(w, r, maxDeadLetter, i.budget, owner.Namespace)
+	e, release, err := i.gate.ReadEvent(w, r, maxDeadLetter, owner.Namespace)
 	if err != nil {
 		return statusOf(0, err), err
 	}
@@ -133,11 +125,11 @@ func (i *Ingest) owner(path string) (Owner, bool) {
 func (i *Ingest) bound(ctx context.Context, owner Owner, name, queue string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	release, err := i.places.Acquire(ctx, owner.Namespace)
+	leave, err := i.gate.Enter(ctx, owner.Namespace)
 	if err != nil {
-		return false, httpserver.ErrBusy
+		return false, err
 	}
-	defer release()
+	defer leave()
 	return i.Bound(ctx, owner.Namespace, name, queue), nil
 }
 
@@ -145,11 +137,11 @@ func (i *Ingest) bound(ctx context.Context, owner Owner, name, queue string) (bo
 func (i *Ingest) publish(ctx context.Context, owner Owner, queue string, e *event.Event) error {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	release, err := i.places.Acquire(ctx, owner.Namespace)
+	leave, err := i.gate.Enter(ctx, owner.Namespace)
 	if err != nil {
-		return httpserver.ErrBusy
+		return err
 	}
-	defer release()
+	defer leave()
 	return i.Store.Publish(ctx, queue, e)
 }
 
