@@ -43,6 +43,9 @@ type Ingest struct {
 	// Bound reports whether RabbitMQ has put a dead letter into the queue already, as
 	// the binding of that name does.
 	Bound func(ctx context.Context, namespace, binding, queue string) bool
+	// Retries returns how often a broker tries again whose owner sets nothing: that of
+	// config-eventing. Without it, such attempts are not counted.
+	Retries func() int
 	// Observe is called with the outcome of each dead letter.
 	Observe func(ctx context.Context, outcome string)
 
@@ -107,7 +110,7 @@ func (i *Ingest) serve(w http.ResponseWriter, r *http.Request) (int, error) {
 	if err := httpserver.CheckAttributes(e); err != nil {
 		return statusOf(0, err), err
 	}
-	Annotate(e, retriesOf(owner, i.Functions, i.Agents), time.Now())
+	Annotate(e, retriesOf(owner, i.Functions, i.Agents, i.Retries), time.Now())
 	err = i.publish(r.Context(), owner, queue, e)
 	return statusOf(http.StatusAccepted, err), err
 }

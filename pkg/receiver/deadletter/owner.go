@@ -51,30 +51,38 @@ type Agents interface {
 	Triggers(ctx context.Context, agent *v1alpha1.LambdaAgent) ([]eventingv1.Trigger, error)
 }
 
-// retriesOf the owner's broker; below 0 where they are not known.
-func retriesOf(o Owner, functions Functions, agents Agents) int {
+// unknown number of retries.
+const unknown = -1
+
+// retriesOf the owner's broker; byDefault where the owner sets none, and unknown where
+// the owner is not found.
+func retriesOf(o Owner, functions Functions, agents Agents, byDefault func() int) int {
 	if o.Kind == KindAgent {
-		if a, err := agents.Get(o.NamespacedName); err == nil {
-			if e := a.Spec.Eventing; e != nil {
-				return retries(e.DLQ)
-			}
-			return retries(nil)
+		a, err := agents.Get(o.NamespacedName)
+		switch {
+		case err != nil:
+			return unknown
+		case a.Spec.Eventing == nil:
+			return retries(nil, byDefault)
 		}
-		return -1
+		return retries(a.Spec.Eventing.DLQ, byDefault)
 	}
-	if f, err := functions.Get(o.NamespacedName); err == nil {
-		if e := f.Spec.Eventing; e != nil {
-			return retries(e.DLQ)
-		}
-		return retries(nil)
+	f, err := functions.Get(o.NamespacedName)
+	switch {
+	case err != nil:
+		return unknown
+	case f.Spec.Eventing == nil:
+		return retries(nil, byDefault)
 	}
-	return -1
+	return retries(f.Spec.Eventing.DLQ, byDefault)
 }
 
-func retries(spec *v1alpha1.DeadLetterSpec) int {
-	const byDefault = 5
-	if spec == nil || spec.RetryMaxAttempts == nil {
-		return byDefault
+func retries(spec *v1alpha1.DeadLetterSpec, byDefault func() int) int {
+	switch {
+	case spec != nil && spec.RetryMaxAttempts != nil:
+		return int(*spec.RetryMaxAttempts)
+	case byDefault == nil:
+		return unknown
 	}
-	return int(*spec.RetryMaxAttempts)
+	return byDefault()
 }

@@ -127,3 +127,46 @@ func (a agentWith) Get(types.NamespacedName) (*v1alpha1.LambdaAgent, error) {
 func (a agentWith) Triggers(context.Context, *v1alpha1.LambdaAgent) ([]eventingv1.Trigger, error) {
 	return a[key], nil
 }
+
+// TestRetries_Configured: what the configuration says counts where an owner sets
+// nothing, for what arrives and for what is in a queue.
+func TestRetries_Configured(t *testing.T) {
+	configured := func() int { return 2 }
+	sets := func(n int32) *v1alpha1.DeadLetterSpec { return &v1alpha1.DeadLetterSpec{RetryMaxAttempts: &n} }
+	for name, tt := range map[string]struct {
+		spec    *v1alpha1.DeadLetterSpec
+		retries func() int
+		want    int
+	}{
+		"by configuration":   {nil, configured, 3},
+		"other settings":     {&v1alpha1.DeadLetterSpec{BackoffPolicy: "linear"}, configured, 3},
+		"the owner's":        {sets(0), configured, 1},
+		"no configuration":   {nil, nil, 0},
+		"the owner's, alone": {sets(4), nil, 5},
+	} {
+		for _, owner := range []deadletter.Owner{deadletter.Function(key), deadletter.Agent(key)} {
+			t.Run(name+", "+string(owner.Kind), func(t *testing.T) {
+				f, a := &v1alpha1.LambdaFunction{}, &v1alpha1.LambdaAgent{}
+				f.Spec.Eventing = &v1alpha1.FunctionEventing{DLQ: tt.spec}
+				a.Spec.Eventing = &v1alpha1.AgentEventing{DLQ: tt.spec}
+				functions, agents := rtesting.Functions{key: f}, rtesting.Agents{key: a}
+				for arrives, retries := range map[bool]func() int{true: tt.retries, false: nil} {
+					store := rtesting.NewStore(owner.Queue())
+					ingest := deadletter.NewIngest(deadletter.Ingest{Store: store, Functions: functions, Agents: agents, Keys: keyring.Static(theKeys),
+						Bound: never, Observe: func(context.Context, string) {}, Retries: retries})
+					header := map[string]string{"Ce-Specversion": "1.0", "Ce-Id": "1", "Ce-Type": "t", "Ce-Source": "/s", "Ce-Knativeerrorcode": "503"}
+					if w := post(t, ingest, http.MethodPost, pathOf(owner.Kind, key.Namespace, key.Name), header, "{}"); w.Code != http.StatusAccepted {
+						t.Fatalf("answer = %d %s", w.Code, w.Body)
+					}
+					s := &deadletter.Service{Store: store, Functions: functions, Agents: agents}
+					if !arrives {
+						s.Retries = tt.retries
+					}
+					if listed, err := s.List(t.Context(), owner, 1); err != nil || len(listed) != 1 || listed[0].Attempts != tt.want {
+						t.Errorf("List() = %+v, %v; want %d attempts", listed, err, tt.want)
+					}
+				}
+			})
+		}
+	}
+}

@@ -32,6 +32,9 @@ type Service struct {
 	Keys *keyring.Store[keyring.Keyring]
 	// Receiver returns the receiver's own Service.
 	Receiver func() types.NamespacedName
+	// Retries returns how often a broker tries again whose owner sets nothing: that of
+	// config-eventing. Without it, such attempts are not counted.
+	Retries func() int
 }
 
 // Selection of dead letters: those of an event's id, or all.
@@ -66,7 +69,7 @@ func (s Selection) has(l *Letter) bool {
 // queue that is longer than that, some.
 func (s *Service) List(ctx context.Context, owner Owner, limit int) ([]events.DeadLetter, error) {
 	listed := []events.DeadLetter{}
-	retries := retriesOf(owner, s.Functions, s.Agents)
+	retries := retriesOf(owner, s.Functions, s.Agents, s.Retries)
 	err := s.each(ctx, owner, func(_ Session, l *Letter) (bool, error) {
 		describe(l, retries)
 		listed = append(listed, l.Describe())
@@ -88,7 +91,7 @@ func (s *Service) Show(ctx context.Context, owner Owner, which Selection) ([]*Le
 		return nil, err
 	}
 	var found []*Letter
-	retries := retriesOf(owner, s.Functions, s.Agents)
+	retries := retriesOf(owner, s.Functions, s.Agents, s.Retries)
 	err := s.each(ctx, owner, func(_ Session, l *Letter) (bool, error) {
 		if which.has(l) {
 			describe(l, retries)

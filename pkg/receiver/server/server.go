@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -15,16 +14,12 @@ import (
 	"k8s.io/utils/clock"
 	topologyclientset "knative.dev/eventing-rabbitmq/third_party/pkg/client/clientset/versioned"
 	eventingclientset "knative.dev/eventing/pkg/client/clientset/versioned"
-	"knative.dev/pkg/configmap/informer"
-
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
 	"github.com/brunovlucena/knative-lambda-operator/internal/httpserver"
 	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	lambdaclientset "github.com/brunovlucena/knative-lambda-operator/pkg/client/clientset/versioned"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/client/informers/externalversions"
@@ -75,7 +70,7 @@ func Run(ctx context.Context, cfg *rest.Config, o Options) error {
 		return err
 	}
 	functions, known := cache.functions, agentCache{cache.agents, eventing}
-	settings, ownService, err := watchConfig(ctx, kube, o.Namespace)
+	settings, err := watchConfig(ctx, kube, o.Namespace)
 	if err != nil {
 		return err
 	}
@@ -90,24 +85,26 @@ func Run(ctx context.Context, cfg *rest.Config, o Options) error {
 		return err
 	}
 	client := egress.Client(egress.Deliveries, 0) // each call has a deadline of its own
-	letters := &deadletter.Service{Store: broker, Functions: functions, Agents: known, Sender: deadletter.NewSender(client), Keys: keys, Receiver: ownService}
+	letters := &deadletter.Service{Store: broker, Functions: functions, Agents: known, Sender: deadletter.NewSender(client), Keys: keys,
+		Receiver: settings.receiver, Retries: settings.retries}
 	reviewer := access.NewReviewer(kube)
-	audits := newAudits(client, settings, functions, known)
+	audits := newAudits(client, settings.newestEvents, functions, known)
 	go audits.run(ctx)
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
 	mux.Handle(deadletter.Path, deadletter.NewIngest(deadletter.Ingest{
 		Store: broker, Functions: functions, Agents: known, Keys: keys, Bound: bindings.Has, Observe: telemetry.letter,
+		Retries: settings.retries,
 	}))
 	commands := command.NewHandler(command.Handler{
-		Kube: kube, Clients: command.Impersonating(cfg), Access: reviewer, Letters: letters, Config: settings, Observe: telemetry.command,
+		Kube: kube, Clients: command.Impersonating(cfg), Access: reviewer, Letters: letters, Config: settings.newestEvents, Observe: telemetry.command,
 		Deliver: func(ctx context.Context, url string, e *event.Event) error { return sink.Deliver(ctx, client, url, e) },
 	})
 	mux.Handle("/{$}", commands)
 	mux.Handle("/commands", commands)
 	forAgents := agents.NewHandler(agents.Handler{
-		Keys: keys, Agents: cache.agents, Requests: cache.requests, Client: lambda.LambdaV1alpha1(), Clock: clock.RealClock{}, Config: settings, Audit: audits.changed, Observe: telemetry.agent,
+		Keys: keys, Agents: cache.agents, Requests: cache.requests, Client: lambda.LambdaV1alpha1(), Clock: clock.RealClock{}, Config: settings.newestEvents, Audit: audits.changed, Observe: telemetry.agent,
 	})
 	forAgents.Register(mux)
 	people := apiOf(letters, forAgents, reviewer, audits)
@@ -194,33 +191,4 @@ func slim(obj any) (any, error) {
 		o.ManagedFields = nil
 	}
 	return obj, nil
-}
-
-// watchConfig returns the newest config-events, and the receiver's own Service as
-// config-eventing names it.
-func watchConfig(ctx context.Context, kube kubernetes.Interface, namespace string) (func() *config.Events, func() types.NamespacedName, error) {
-	var newest atomic.Pointer[config.Events]
-	newest.Store(config.DefaultEvents())
-	var own atomic.Pointer[types.NamespacedName]
-	own.Store(&types.NamespacedName{Namespace: namespace, Name: "knative-lambda-receiver"})
-	watcher := informer.NewInformedWatcher(kube, namespace)
-	parseEventing := config.Tolerant(func(error) {}, config.NewEventingFromConfigMap) // the controller warns
-	watcher.Watch(config.EventingConfigName, func(cm *corev1.ConfigMap) {
-		parsed, err := parseEventing(cm)
-		if err != nil {
-			slog.Error("Invalid ConfigMap; keeping the last valid configuration", "configmap", cm.Name, "error", err)
-			return
-		}
-		own.Store(&parsed.DeadLetters.Receiver)
-	})
-	parse := config.Tolerant(func(err error) { slog.Warn("ignoring what this version does not know", "error", err) }, config.NewEventsFromConfigMap)
-	watcher.Watch(config.EventsConfigName, func(cm *corev1.ConfigMap) {
-		parsed, err := parse(cm)
-		if err != nil {
-			slog.Error("Invalid ConfigMap; keeping the last valid configuration", "configmap", cm.Name, "error", err)
-			return
-		}
-		newest.Store(parsed)
-	})
-	return newest.Load, func() types.NamespacedName { return *own.Load() }, watcher.Start(ctx.Done())
 }
