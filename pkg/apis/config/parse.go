@@ -234,29 +234,35 @@ func oneOf(words ...string) func(string) error {
 	}
 }
 
-func httpURL(text string) error { return CheckURL(text, "http", "https") }
-
-// CheckURL returns an error unless text is an absolute URL of one of the schemes, with a
-// host and without user info, query and fragment: credentials belong in Secrets, and
-// query and fragment would hide what is appended to the path.
-func CheckURL(text string, schemes ...string) error {
-	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || u.Hostname() == "" || !slices.Contains(schemes, u.Scheme) {
-		return fmt.Errorf("expected a URL that begins with %s://, got %q", strings.Join(schemes, ":// or "), withoutUserInfo(text))
-	}
-	switch {
-	case u.User != nil:
-		return errors.New("expected a URL without user info: put credentials into a Secret")
-	case u.RawQuery != "" || u.ForceQuery:
-		return fmt.Errorf("expected a URL without a query, got %q", text)
-	case strings.Contains(text, "#"):
-		return fmt.Errorf("expected a URL without a fragment, got %q", text)
+func httpURL(text string) error {
+	if err := CheckURL(text, "http", "https"); err != nil {
+		return fmt.Errorf("%w, got %q", err, WithoutUserInfo(text))
 	}
 	return nil
 }
 
-// withoutUserInfo keeps a password out of a message.
-func withoutUserInfo(text string) string {
+// CheckURL returns an error unless text is an absolute URL of one of the schemes, with a
+// host and without user info, query and fragment: credentials belong in Secrets, and
+// query and fragment would hide what is appended to the path. The error says what is
+// expected and does not repeat text.
+func CheckURL(text string, schemes ...string) error {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Hostname() == "" || !slices.Contains(schemes, u.Scheme):
+		return fmt.Errorf("expected a URL that begins with %s://", strings.Join(schemes, ":// or "))
+	case u.User != nil:
+		return ErrUserInfo
+	case u.RawQuery != "" || u.ForceQuery || strings.Contains(text, "#"):
+		return errors.New("expected a URL without query and fragment")
+	}
+	return nil
+}
+
+// ErrUserInfo reports a URL with user info, which may be credentials.
+var ErrUserInfo = errors.New("expected a URL without user info: put credentials into a Secret")
+
+// WithoutUserInfo keeps a password out of a message.
+func WithoutUserInfo(text string) string {
 	scheme, rest, ok := strings.Cut(text, "://")
 	if !ok {
 		scheme, rest = "", text

@@ -5,7 +5,6 @@ import (
 	"math"
 	"net/url"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +14,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"knative.dev/pkg/apis"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 )
 
 // Bounds of durations.
@@ -56,17 +57,10 @@ func checkDuration(text Duration, least, most time.Duration, field string) *apis
 	return nil
 }
 
-// checkURL requires an absolute URL without user info, query and fragment: credentials
-// belong in Secrets, and query and fragment would hide what is appended to the path.
+// checkURL is config.CheckURL of a field.
 func checkURL(text, field string, schemes ...string) *apis.FieldError {
-	u, err := url.Parse(text)
-	switch {
-	case err != nil || u.Host == "" || !slices.Contains(schemes, u.Scheme):
-		return apis.ErrInvalidValue(text, field, "expected a URL that begins with "+strings.Join(schemes, ":// or ")+"://")
-	case u.User != nil: // the value is not repeated: it may have a password
-		return apis.ErrInvalidValue("a URL with user info", field, "expected a URL without user info: put credentials into a Secret")
-	case u.RawQuery != "" || u.ForceQuery || strings.Contains(text, "#"):
-		return apis.ErrInvalidValue(text, field, "expected a URL without query and fragment")
+	if err := config.CheckURL(text, schemes...); err != nil {
+		return apis.ErrInvalidValue(config.WithoutUserInfo(text), field, err.Error())
 	}
 	return nil
 }
