@@ -13,6 +13,8 @@ import (
 	"knative.dev/eventing/pkg/apis/feature"
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 )
 
 // Bounds of dead letters.
@@ -93,8 +95,12 @@ func validateDelivery(ctx context.Context, d *eventingduckv1.DeliverySpec) (errs
 	return errs
 }
 
-// validateDestination: a reference, or an absolute URL.
+// validateDestination: a reference, or an absolute URL. Credentials in a URL would be in
+// the status and in Triggers as well.
 func validateDestination(ctx context.Context, d *duckv1.Destination) *apis.FieldError {
+	if d.URI != nil && d.URI.User != nil {
+		return apis.ErrInvalidValue(config.WithoutUserInfo(d.URI.String()), "uri", config.ErrUserInfo.Error())
+	}
 	if d.Ref == nil && d.URI != nil && (!d.URI.URL().IsAbs() || d.URI.Host == "") {
 		return apis.ErrInvalidValue(d.URI.String(), "uri", "expected a URL that begins with http:// or https://, or a ref")
 	}
