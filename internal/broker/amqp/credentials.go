@@ -1,0 +1,120 @@
+package amqp
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+const (
+	plainPort = "5672"
+	tlsPort   = "5671"
+)
+
+// keys of the Secret that names RabbitMQ, as its cluster operator writes them. The
+// key vhost comes from the administrator.
+const (
+	keyConnectionString = "connection_string"
+	keyHost             = "host"
+	keyPort             = "port"
+	keyUsername         = "username"
+	keyPassword         = "password"
+	keyVirtualHost      = "vhost"
+	keyCA               = "ca.crt"
+)
+
+var allKeys = []string{keyConnectionString, keyHost, keyPort, keyUsername, keyPassword, keyVirtualHost, keyCA}
+
+// Credentials say where RabbitMQ is and how to log in.
+type Credentials struct {
+	values map[string]string
+}
+
+// ReadCredentials reads the files of a mounted Secret: connection_string, or host,
+// port, username and password; vhost; ca.crt. A connection uses TLS if the connection
+// string says amqps, if there is a ca.crt, or if the port is 5671.
+func ReadCredentials(dir string) (Credentials, error) {
+	c := Credentials{values: map[string]string{}}
+	for _, key := range allKeys {
+		text, err := os.ReadFile(filepath.Join(dir, key))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return Credentials{}, err
+		}
+		c.values[key] = strings.TrimSpace(string(text))
+	}
+	return c, nil
+}
+
+// fingerprint is equal for equal credentials only.
+func (c Credentials) fingerprint() string {
+	values := make([]string, 0, len(allKeys))
+	for _, key := range allKeys {
+		values = append(values, fmt.Sprintf("%q", c.values[key]))
+	}
+	return strings.Join(values, ",")
+}
+
+// URI of the connection. Its query is not used: it could name files of this program.
+// The error does not contain the password.
+func (c Credentials) URI() (amqp.URI, error) {
+	text := c.values[keyConnectionString]
+	if text == "" {
+		var err error
+		if text, err = c.compose(); err != nil {
+			return amqp.URI{}, err
+		}
+	}
+	plain, _, _ := strings.Cut(text, "?")
+	uri, err := amqp.ParseURI(plain)
+	if err != nil { // it quotes the URI, with the password
+		return amqp.URI{}, errors.New(keyConnectionString + ": expected amqp[s]://user:password@host:port/virtual-host")
+	}
+	if v := c.values[keyVirtualHost]; v != "" {
+		uri.Vhost = v
+	}
+	return uri, nil
+}
+
+func (c Credentials) compose() (string, error) {
+	host, port := c.values[keyHost], c.values[keyPort]
+	if host == "" {
+		return "", errors.New("no RabbitMQ is configured: the Secret needs connection_string, or host, port, username and password")
+	}
+	u := url.URL{Scheme: "amqp", Path: "/"}
+	if c.values[keyCA] != "" || port == tlsPort {
+		u.Scheme = "amqps"
+	}
+	if port == "" {
+		port = map[string]string{"amqp": plainPort, "amqps": tlsPort}[u.Scheme]
+	}
+	u.Host = net.JoinHostPort(host, port)
+	if c.values[keyUsername] != "" {
+		u.User = url.UserPassword(c.values[keyUsername], c.values[keyPassword])
+	}
+	return u.String(), nil
+}
+
+// tls is nil for a connection in the clear. Without a ca.crt, the authorities of the
+// system hold.
+func (c Credentials) tls(uri *amqp.URI) (*tls.Config, error) {
+	if uri.Scheme != "amqps" {
+		return nil, nil
+	}
+	out := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: uri.Host}
+	if ca := c.values[keyCA]; ca != "" {
+		out.RootCAs = x509.NewCertPool()
+		if !out.RootCAs.AppendCertsFromPEM([]byte(ca)) {
+			return nil, errors.New(keyCA + ": expected certificates in PEM")
+		}
+	}
+	return out, nil
+}
