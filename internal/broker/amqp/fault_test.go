@@ -40,7 +40,7 @@ func aQueue(t testing.TB, e *Engine, ordered bool) string {
 }
 
 func quick(o *Options) {
-	o.Timeout, o.Heartbeat, o.Rotation = 2*time.Second, 2*time.Second, 50*time.Millisecond
+	o.Timeout, o.Heartbeat, o.Rotation = 2*time.Second, 2*time.Second, quickRotation
 }
 
 // drain a queue until it has nothing ready or in hand, and count each message.
