@@ -32,6 +32,9 @@ const (
 	keyCA               = "ca.crt"
 )
 
+// ErrNotConfigured is returned if the Secret is missing or names no host.
+var ErrNotConfigured = errors.New("no RabbitMQ is configured: the Secret needs connection_string, or host, port, username and password")
+
 var allKeys = []string{keyConnectionString, keyHost, keyPort, keyUsername, keyPassword, keyVirtualHost, keyCA}
 
 // Credentials say where RabbitMQ is and how to log in.
@@ -87,7 +90,7 @@ func (c Credentials) URI() (amqp.URI, error) {
 func (c Credentials) compose() (string, error) {
 	host, port := c.values[keyHost], c.values[keyPort]
 	if host == "" {
-		return "", errors.New("no RabbitMQ is configured: the Secret needs connection_string, or host, port, username and password")
+		return "", ErrNotConfigured
 	}
 	u := url.URL{Scheme: "amqp", Path: "/"}
 	if c.values[keyCA] != "" || port == tlsPort {

@@ -50,6 +50,9 @@ type Options struct {
 	// Dial connects to RabbitMQ; by default to any address. It is egress.Dialer with a
 	// policy where a tenant chooses the address.
 	Dial func(ctx context.Context, network, hostPort string) (net.Conn, error)
+	// Lazy connects at first use. By default an Engine connects when it is made, so that
+	// Ready says whether it can.
+	Lazy bool
 	// TopologyOnly leaves out the connection for publishing until something is published.
 	TopologyOnly bool
 	// Timeout for each write and each confirmation; by default 10 s. A connection on which
@@ -108,6 +111,9 @@ func New(o Options) *Engine {
 	e.scopes = scopes{link: e.consuming, byName: map[string]*scope{}}
 	e.control = control{link: e.consuming, busy: make(chan struct{}, 1)}
 	for _, l := range e.wanted() {
+		if o.Lazy {
+			break
+		}
 		all.running.Go(func() { _, _ = l.get(all.ctx) })
 	}
 	return e

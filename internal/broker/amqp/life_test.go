@@ -77,6 +77,9 @@ func TestBlockedWhileWriting(t *testing.T) {
 	e := r.engineAt(t, "127.0.0.1", p.port())
 	q := aQueue(t, direct, false)
 	put(t, e, q, "1")
+	if _, err := e.Inspect(t.Context(), q); err != nil { // both connections are in use
+		t.Fatal(err)
+	}
 	p.stall(true, false)
 	var wg sync.WaitGroup
 	var mu sync.Mutex

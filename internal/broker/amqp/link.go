@@ -86,15 +86,20 @@ func (l *link) set(c *conn, err error) {
 // keep a connection until ctx ends.
 func (l *link) keep(ctx context.Context) {
 	var delay backoff
+	logged := "" // the same error is logged once
 	for ctx.Err() == nil {
 		c, err := l.dial(ctx)
 		if err != nil {
 			l.set(nil, err)
-			l.o.Logger.Warn("Cannot connect to RabbitMQ; retrying", "connection", l.purpose, "error", err)
+			if text := err.Error(); text != logged {
+				logged = text
+				l.o.Logger.Warn("Cannot connect to RabbitMQ; retrying", "connection", l.purpose, "error", err)
+			}
 			delay.wait(ctx, nil)
 			l.set(nil, nil)
 			continue
 		}
+		logged = ""
 		c = l.hold(ctx, c)
 		if ctx.Err() != nil {
 			c.close()

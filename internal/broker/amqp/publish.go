@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -78,7 +79,7 @@ func publishing(keys []string, m *queue.Message) amqp.Publishing {
 	}
 	// What comes from the event does not go into properties: they are cut off at 255
 	// bytes.
-	return amqp.Publishing{Headers: headers, DeliveryMode: amqp.Persistent, Body: m.Body}
+	return amqp.Publishing{Headers: headers, DeliveryMode: amqp.Persistent, Timestamp: time.Now(), Body: m.Body}
 }
 
 // request to publish one message.
