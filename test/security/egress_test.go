@@ -18,11 +18,10 @@ var dials = regexp.MustCompile(`\bhttp\.(Client\{|Transport\{|DefaultClient|Defa
 
 // mayDial are the files that dial without internal/egress, each with the reason.
 var mayDial = map[string]string{
-	"internal/egress/client.go":         "the guarded client itself",
-	"internal/egress/dialer.go":         "the guarded dialer itself",
-	"pkg/modelproxy/server.go":          "runs in the agent's own pod; the operator imports its configuration",
-	"pkg/runtime/sink.go":               "runs in the function's own pod; the operator imports its configuration",
-	"pkg/receiver/rabbit/connection.go": "dials the RabbitMQ that the administrator's Secret names",
+	"internal/egress/client.go": "the guarded client itself",
+	"internal/egress/dialer.go": "the guarded dialer itself",
+	"pkg/modelproxy/server.go":  "runs in the agent's own pod; the operator imports its configuration",
+	"pkg/runtime/sink.go":       "runs in the function's own pod; the operator imports its configuration",
 }
 
 // TestOneEgress: what is linked into the controller, the receiver, the webhook and the

@@ -2,142 +2,55 @@ package rabbit
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"io/fs"
-	"net"
-	"net/url"
-	"os"
-	"path/filepath"
-	"strings"
+	"log/slog"
 	"sync"
 	"time"
 
-	amqp "github.com/rabbitmq/amqp091-go"
-
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/amqp"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
 )
 
-const (
-	dialTimeout = 5 * time.Second
-	heartbeat   = 10 * time.Second
-	defaultPort = "5672"
-)
+// closeTimeout of the connections.
+const closeTimeout = 10 * time.Second
 
-// Broker is a connection to RabbitMQ that is made when it is needed, again
-// whenever it broke, and anew when its credentials have changed.
+// Broker keeps dead letters in RabbitMQ. It connects when it is first used.
 type Broker struct {
-	// dir holds the keys of the connection's Secret as files.
-	dir string
+	engine *amqp.Engine
 
-	mu       sync.Mutex
-	uri      string
-	conn     *amqp.Connection
-	channels []*confirming            // idle, of conn
-	held     map[string]chan struct{} // locks of this process; closed when they are given back
+	mu   sync.Mutex
+	held map[string]chan struct{} // locks of this process; closed when they are given back
 }
 
 // New returns a Broker that reads its connection from the files of a Secret, as
-// the RabbitMQ cluster operator writes it: connection_string, or host, port,
-// username and password; ca.crt where TLS needs one.
-func New(dir string) *Broker { return &Broker{dir: dir, held: map[string]chan struct{}{}} }
-
-// URI of the connection. The error says what to do where there is none.
-func (b *Broker) URI() (string, error) {
-	values := map[string]string{}
-	for _, key := range []string{"connection_string", "host", "port", "username", "password"} {
-		text, err := os.ReadFile(filepath.Join(b.dir, key))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return "", err
-		}
-		values[key] = strings.TrimSpace(string(text))
+// amqp.ReadCredentials does.
+func New(dir string) *Broker {
+	return &Broker{
+		engine: amqp.New(amqp.Options{Credentials: dir, Name: "knative-lambda-receiver", Lazy: true, Logger: slog.Default()}),
+		held:   map[string]chan struct{}{},
 	}
-	if values["connection_string"] != "" {
-		return values["connection_string"], nil
-	}
-	if values["host"] == "" {
-		return "", errors.New("no connection is configured: make a Secret knative-lambda-rabbitmq in the operator's namespace with host, port, username and password, or connection_string")
-	}
-	if values["port"] == "" {
-		values["port"] = defaultPort
-	}
-	u := url.URL{Scheme: "amqp", Host: net.JoinHostPort(values["host"], values["port"]), Path: "/"}
-	if values["username"] != "" {
-		u.User = url.UserPassword(values["username"], values["password"])
-	}
-	return u.String(), nil
 }
 
-// connection that works.
-func (b *Broker) connection(ctx context.Context) (*amqp.Connection, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	uri, err := b.URI()
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", deadletter.ErrUnavailable, err)
-	}
-	if b.conn != nil && !b.conn.IsClosed() && b.uri == uri {
-		return b.conn, nil
-	}
-	if b.conn != nil {
-		_ = b.conn.Close() // what is in flight on it is answered with an error
-	}
-	b.conn, b.channels = nil, nil
-	tlsConfig, err := b.tls()
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", deadletter.ErrUnavailable, err)
-	}
-	conn, err := amqp.DialConfig(uri, amqp.Config{Heartbeat: heartbeat, TLSClientConfig: tlsConfig, Properties: amqp.Table{"connection_name": "knative-lambda-receiver"},
-		Dial: func(network, address string) (net.Conn, error) {
-			conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, network, address)
-			if err != nil {
-				return nil, err
-			}
-			// The handshake too; the library lifts it afterwards.
-			return conn, conn.SetDeadline(time.Now().Add(dialTimeout))
-		}})
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", deadletter.ErrUnavailable, err)
-	}
-	b.uri, b.conn = uri, conn
-	return conn, nil
-}
-
-func (b *Broker) tls() (*tls.Config, error) {
-	ca, err := os.ReadFile(filepath.Join(b.dir, "ca.crt"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	} else if err != nil {
-		return nil, err
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(ca) {
-		return nil, errors.New("ca.crt: expected certificates in PEM")
-	}
-	return &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, nil
-}
-
-// channel opens a channel of a connection that works.
-func (b *Broker) channel(ctx context.Context) (*amqp.Channel, error) {
-	conn, err := b.connection(ctx)
-	if err != nil {
-		return nil, err
-	}
-	ch, err := conn.Channel()
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", deadletter.ErrUnavailable, err)
-	}
-	return ch, nil
-}
-
-// Close ends the connection.
+// Close ends the connections.
 func (b *Broker) Close() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.conn == nil || b.conn.IsClosed() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	return b.engine.Close(ctx)
+}
+
+// failed translates an error of the engine into one of dead letters.
+func failed(name string, err error) error {
+	switch {
+	case err == nil:
 		return nil
+	case errors.Is(err, queue.ErrNoQueue):
+		return fmt.Errorf("%w: %s", deadletter.ErrNoQueue, name)
+	case errors.Is(err, queue.ErrFull):
+		return fmt.Errorf("%w: %s", deadletter.ErrFull, name)
+	case errors.Is(err, amqp.ErrNotConfigured):
+		return fmt.Errorf("%w: %w: create a Secret knative-lambda-rabbitmq in the operator's namespace", deadletter.ErrUnavailable, err)
 	}
-	return b.conn.Close()
+	return fmt.Errorf("%w: %w", deadletter.ErrUnavailable, err)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
 )
@@ -19,11 +20,11 @@ const (
 	contentType    = "content-type"
 )
 
-// publishing is the event as Knative's dispatcher writes it: attributes as headers
-// by their own names, data as the body. So a queue holds one form, whoever filled
-// it.
-func publishing(e *event.Event) amqp.Publishing {
-	headers := amqp.Table{"specversion": e.SpecVersion(), "id": e.ID(), "source": e.Source(), "type": e.Type(), contentType: e.DataContentType()}
+// message is the event as Knative's dispatcher writes it: attributes as headers by
+// their own names, data as the body. So a queue holds one form, whatever filled it.
+// Properties of AMQP have no part of the event: they hold 255 bytes each.
+func message(e *event.Event) *queue.Message {
+	headers := map[string]any{"specversion": e.SpecVersion(), "id": e.ID(), "source": e.Source(), "type": e.Type(), contentType: e.DataContentType()}
 	for name, value := range map[string]string{"subject": e.Subject(), "dataschema": e.DataSchema()} {
 		if value != "" {
 			headers[name] = value
@@ -35,10 +36,7 @@ func publishing(e *event.Event) amqp.Publishing {
 	for name, value := range e.Extensions() {
 		headers[name] = fmt.Sprint(value)
 	}
-	return amqp.Publishing{
-		Headers: headers, MessageId: e.ID(), Type: e.Type(), ContentType: e.DataContentType(), Timestamp: time.Now(),
-		DeliveryMode: amqp.Persistent, Body: e.Data(),
-	}
+	return &queue.Message{Headers: headers, Body: e.Data()}
 }
 
 // prefixes of attributes in headers: CloudEvents' AMQP binding has the first two.

@@ -1,8 +1,7 @@
 package rabbit
 
 import (
-	"os"
-	"path/filepath"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -12,13 +11,14 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
 )
 
 // TestMessageKeepsTheEvent: what is written is read as it was, binary data too.
 func TestMessageKeepsTheEvent(t *testing.T) {
 	e := event.New()
-	e.SetID("1")
-	e.SetType("t")
+	e.SetID(strings.Repeat("i", 300))
+	e.SetType(strings.Repeat("t", 300))
 	e.SetSource("/s")
 	e.SetSubject("s")
 	e.SetDataSchema("http://schema")
@@ -28,11 +28,8 @@ func TestMessageKeepsTheEvent(t *testing.T) {
 	e.SetExtension("lambdadeadtime", "2026-01-02T03:04:05Z")
 	e.SetDataContentType("image/png")
 	e.DataEncoded = []byte{0, 1, 0xff}
-	p := publishing(&e)
-	if p.DeliveryMode != amqp.Persistent || p.MessageId != "1" {
-		t.Errorf("delivery mode %d, message id %q; want it to outlive a restart, by its id", p.DeliveryMode, p.MessageId)
-	}
-	l := letter(&amqp.Delivery{Headers: p.Headers, ContentType: p.ContentType, Body: p.Body, Timestamp: p.Timestamp, DeliveryTag: 7})
+	m := message(&e)
+	l := letter(&amqp.Delivery{Headers: m.Headers, Body: m.Body, Timestamp: time.Now(), DeliveryTag: 7})
 	if l.Malformed != nil || l.Tag != 7 {
 		t.Fatalf("letter = %+v", l)
 	}
@@ -80,29 +77,15 @@ func TestMessageForAnAgentThatHasGone(t *testing.T) {
 	}
 }
 
-func TestConnection(t *testing.T) {
-	for _, tt := range []struct {
-		name  string
-		files map[string]string
-		want  string
-		err   string
-	}{
-		{"whole", map[string]string{"host": "rabbit", "port": "5671\n", "username": "u", "password": "p@ss/"}, "amqp://u:p%40ss%2F@rabbit:5671/", ""},
-		{"by default", map[string]string{"host": "rabbit"}, "amqp://rabbit:5672/", ""},
-		{"a connection string", map[string]string{"host": "rabbit", "connection_string": "amqps://u:p@other/v\n"}, "amqps://u:p@other/v", ""},
-		{"none", nil, "", "make a Secret knative-lambda-rabbitmq"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			dir := t.TempDir()
-			for name, text := range tt.files {
-				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			got, err := New(dir).URI()
-			if got != tt.want || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
-				t.Errorf("URI() = %q, %v; want %q and an error that says %q", got, err, tt.want, tt.err)
-			}
-		})
+// TestNotConfigured: the error says what to do.
+func TestNotConfigured(t *testing.T) {
+	t.Parallel()
+	b := New(t.TempDir())
+	t.Cleanup(func() { b.Close() })
+	e := event.New()
+	e.SetID("1")
+	err := b.Publish(t.Context(), "lambda.dlq.team.f", &e)
+	if !errors.Is(err, deadletter.ErrUnavailable) || !strings.Contains(err.Error(), "create a Secret knative-lambda-rabbitmq") {
+		t.Errorf("Publish() = %v; want ErrUnavailable and what to do", err)
 	}
 }

@@ -2,13 +2,13 @@ package rabbit
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	broker "github.com/brunovlucena/knative-lambda-operator/internal/broker/amqp"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
 )
 
@@ -23,7 +23,7 @@ const (
 // break in between, RabbitMQ puts them back by itself.
 type session struct {
 	queue   string
-	channel *amqp.Channel
+	channel *broker.Channel
 	unlock  func()
 	stop    func() bool
 	once    sync.Once
@@ -35,13 +35,17 @@ func (b *Broker) Open(ctx context.Context, queue string) (deadletter.Session, er
 	if err != nil {
 		return nil, err
 	}
-	ch, err := b.channel(ctx)
+	ch, err := b.engine.Channel(ctx)
 	if err != nil {
 		unlock()
-		return nil, err
+		return nil, failed(queue, err)
 	}
 	s := &session{queue: queue, channel: ch, unlock: unlock}
-	if _, err := ch.QueueDeclarePassive(queue, true, false, false, false, nil); err != nil {
+	err = ch.Do(ctx, func(ch *amqp.Channel) error {
+		_, err := ch.QueueDeclarePassive(queue, true, false, false, false, nil)
+		return err
+	})
+	if err != nil {
 		s.end()
 		return nil, s.failed(err)
 	}
@@ -60,24 +64,13 @@ func (b *Broker) lock(ctx context.Context, queue string) (unlock func(), err err
 		return nil, err
 	}
 	for {
-		ch, err := b.channel(ctx)
-		if err != nil {
-			b.leave(name)
-			return nil, err
-		}
-		const durable, autoDelete, exclusive, noWait = false, false, true, false
-		_, err = ch.QueueDeclare(name, durable, autoDelete, exclusive, noWait, nil)
+		unlock, err := b.tryLock(ctx, name)
 		if err == nil {
-			return func() {
-				_, _ = ch.QueueDelete(name, false, false, false) // else it goes with the connection
-				_ = ch.Close()
-				b.leave(name)
-			}, nil
+			return unlock, nil
 		}
-		var refused *amqp.Error
-		if !errors.As(err, &refused) || refused.Code != amqp.ResourceLocked {
+		if !broker.Answered(err, amqp.ResourceLocked) {
 			b.leave(name)
-			return nil, fmt.Errorf("%w: %w", deadletter.ErrUnavailable, err)
+			return nil, failed(name, err)
 		}
 		select {
 		case <-ctx.Done():
@@ -86,6 +79,31 @@ func (b *Broker) lock(ctx context.Context, queue string) (unlock func(), err err
 		case <-time.After(lockRetry):
 		}
 	}
+}
+
+func (b *Broker) tryLock(ctx context.Context, name string) (unlock func(), err error) {
+	ch, err := b.engine.Channel(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// Not with ctx: the lock would be held by nothing if it ended meanwhile.
+	err = ch.Do(context.WithoutCancel(ctx), func(ch *amqp.Channel) error {
+		const durable, autoDelete, exclusive, noWait = false, false, true, false
+		_, err := ch.QueueDeclare(name, durable, autoDelete, exclusive, noWait, nil)
+		return err
+	})
+	if err != nil {
+		ch.Close()
+		return nil, err
+	}
+	return func() {
+		_ = ch.Do(context.Background(), func(ch *amqp.Channel) error {
+			_, err := ch.QueueDelete(name, false, false, false) // else it ends with the connection
+			return err
+		})
+		ch.Close()
+		b.leave(name)
+	}, nil
 }
 
 // enter is the lock among the sessions of this process: RabbitMQ's is one of the
@@ -117,7 +135,12 @@ func (b *Broker) leave(name string) {
 
 // Next implements deadletter.Session.
 func (s *session) Next() (*deadletter.Letter, error) {
-	d, ok, err := s.channel.Get(s.queue, false)
+	var d amqp.Delivery
+	var ok bool
+	err := s.channel.Do(context.Background(), func(ch *amqp.Channel) (err error) {
+		d, ok, err = ch.Get(s.queue, false)
+		return err
+	})
 	if err != nil {
 		return nil, s.failed(err)
 	}
@@ -129,7 +152,8 @@ func (s *session) Next() (*deadletter.Letter, error) {
 
 // Remove implements deadletter.Session.
 func (s *session) Remove(l *deadletter.Letter) error {
-	if err := s.channel.Ack(l.Tag, false); err != nil {
+	err := s.channel.Do(context.Background(), func(ch *amqp.Channel) error { return ch.Ack(l.Tag, false) })
+	if err != nil {
 		return s.failed(err)
 	}
 	return nil
@@ -144,17 +168,18 @@ func (s *session) Close() error {
 
 func (s *session) end() {
 	s.once.Do(func() {
-		const all, requeue = true, true
-		_ = s.channel.Nack(0, all, requeue) // closing puts them back as well
-		_ = s.channel.Close()
+		_ = s.channel.Do(context.Background(), func(ch *amqp.Channel) error {
+			const all, requeue = true, true
+			return ch.Nack(0, all, requeue) // closing puts them back as well
+		})
+		s.channel.Close()
 		s.unlock()
 	})
 }
 
 func (s *session) failed(err error) error {
-	var refused *amqp.Error
-	if errors.As(err, &refused) && refused.Code == amqp.NotFound {
+	if broker.Answered(err, amqp.NotFound) {
 		return fmt.Errorf("%w: %s", deadletter.ErrNoQueue, s.queue)
 	}
-	return fmt.Errorf("%w: %w", deadletter.ErrUnavailable, err)
+	return failed(s.queue, err)
 }
