@@ -146,9 +146,9 @@ func mib(n int64) float64 { return float64(n) / (1 << 20) }
 func (r *rabbit) memory(t *testing.T) map[string]int64 {
 	t.Helper()
 	var nodes []struct{ Name string }
-	r.must(t, http.MethodGet, "/api/nodes", nil, &nodes)
+	r.Must(t, http.MethodGet, "/api/nodes", nil, &nodes)
 	var out struct{ Memory map[string]any }
-	r.must(t, http.MethodGet, "/api/nodes/"+nodes[0].Name+"/memory", nil, &out)
+	r.Must(t, http.MethodGet, "/api/nodes/"+nodes[0].Name+"/memory", nil, &out)
 	flat := map[string]int64{}
 	for name, value := range out.Memory {
 		switch v := value.(type) {

@@ -9,34 +9,17 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"math/big"
 	"net"
-	"net/http"
 	"net/url"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/amqp/amqptest"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
 )
-
-// own returns a virtual host for one test.
-func own(t testing.TB) *rabbit {
-	t.Helper()
-	out := *theRabbit(t)
-	out.vhost = fmt.Sprintf("lambda-amqp-own-%d", time.Now().UnixNano())
-	out.make(t)
-	t.Cleanup(func() { out.must(t, http.MethodDelete, "/api/vhosts/"+out.vhost, nil, nil) })
-	return &out
-}
-
-func (r *rabbit) make(t testing.TB) {
-	t.Helper()
-	r.must(t, http.MethodPut, "/api/vhosts/"+r.vhost, map[string]any{}, nil)
-	r.must(t, http.MethodPut, "/api/permissions/"+r.vhost+"/"+url.PathEscape(r.uri.Username), permissions(".*"), nil)
-}
 
 // TestBlocked: while RabbitMQ accepts no messages, none is sent, and acknowledgements
 // get through.
@@ -137,12 +120,12 @@ func TestVirtualHostLost(t *testing.T) {
 	c := consume(t, e, q, 1)
 	put(t, e, q, "1")
 	must(t, c.next(t, "1").Ack())
-	r.must(t, http.MethodDelete, "/api/vhosts/"+r.vhost, nil, nil)
+	must(t, r.Delete())
 	eventually(t, "the engine is not ready", func() bool { return errors.Is(e.Ready(), queue.ErrUnavailable) })
 	if err := e.Put(t.Context(), q, &queue.Message{}); !errors.Is(err, queue.ErrUnavailable) {
 		t.Errorf("Put() = %v; want ErrUnavailable", err)
 	}
-	r.make(t)
+	r.Create(t)
 	eventually(t, "the engine is ready", func() bool { return e.Ready() == nil })
 	eventually(t, "the consumer misses its queue", func() bool { return errors.Is(c.c.Err(), queue.ErrNoQueue) })
 	must(t, e.Declare(t.Context(), queue.Declaration{Name: q}))
@@ -156,7 +139,7 @@ func TestRotation(t *testing.T) {
 	t.Parallel()
 	r := theRabbit(t)
 	direct, before, after := r.engine(t), newProxy(t, r), newProxy(t, r)
-	dir := r.secret(t, "127.0.0.1", before.port(), r.uri.Username, r.uri.Password)
+	dir := r.Secret(t, map[string]string{"host": "127.0.0.1", "port": before.port()})
 	e := r.engine(t, quick, func(o *Options) { o.Credentials = dir })
 	unordered, ordered := aQueue(t, direct, false), aQueue(t, direct, true)
 	many, one := consume(t, e, unordered, 5), consume(t, e, ordered, 1)
@@ -166,7 +149,7 @@ func TestRotation(t *testing.T) {
 	must(t, second.Ack())
 	head := one.next(t, "1")
 
-	writeSecret(t, dir, map[string]string{"password": "wrong"})
+	amqptest.WriteSecret(t, dir, map[string]string{"password": "wrong"})
 	time.Sleep(5 * quickRotation)
 	put(t, e, unordered, "4") // the old credentials' connections stay
 	four := many.next(t, "4")
@@ -181,7 +164,7 @@ func TestRotation(t *testing.T) {
 			}
 		}
 	})
-	writeSecret(t, dir, map[string]string{"password": r.uri.Password, "port": after.port()})
+	amqptest.WriteSecret(t, dir, map[string]string{"password": r.Password, "port": after.port()})
 	eventually(t, "new connections", func() bool { return after.connections() == 2 })
 	state, err := direct.Inspect(t.Context(), ordered)
 	if err != nil || state.Messages != 2 {
@@ -229,16 +212,16 @@ func TestTLS(t *testing.T) {
 	direct := r.engine(t)
 	q := aQueue(t, direct, false)
 	for name, files := range map[string]map[string]string{
-		"host":              {"ca.crt": ca, "host": "127.0.0.1", "port": p.port(), "username": r.uri.Username, "password": r.uri.Password, "vhost": r.vhost},
-		"connection string": {"ca.crt": ca, "connection_string": "amqps://" + url.UserPassword(r.uri.Username, r.uri.Password).String() + "@127.0.0.1:" + p.port() + "/" + r.vhost},
+		"host":              {"ca.crt": ca, "host": "127.0.0.1", "port": p.port(), "username": r.Username, "password": r.Password, "vhost": r.Name},
+		"connection string": {"ca.crt": ca, "connection_string": "amqps://" + url.UserPassword(r.Username, r.Password).String() + "@127.0.0.1:" + p.port() + "/" + r.Name},
 	} {
 		dir := t.TempDir()
-		writeSecret(t, dir, files)
+		amqptest.WriteSecret(t, dir, files)
 		e := r.engine(t, func(o *Options) { o.Credentials = dir })
 		eventually(t, name+": the engine is ready", func() bool { return e.Ready() == nil })
 		put(t, e, q, name)
 		must(t, consume(t, e, q, 1).next(t, name).Ack())
-		writeSecret(t, dir, map[string]string{"ca.crt": stranger})
+		amqptest.WriteSecret(t, dir, map[string]string{"ca.crt": stranger})
 		strange := r.engine(t, quick, func(o *Options) { o.Credentials = dir })
 		eventually(t, name+": the certificate is refused", func() bool {
 			err := strange.Ready()

@@ -2,7 +2,6 @@ package amqp
 
 import (
 	"crypto/tls"
-	"fmt"
 	"net"
 	"sync"
 	"testing"
@@ -44,7 +43,7 @@ func newTLSProxy(t testing.TB, r *rabbit, config *tls.Config) *proxy {
 	if config != nil {
 		l = tls.NewListener(l, config)
 	}
-	p := &proxy{to: net.JoinHostPort(r.uri.Host, fmt.Sprint(r.uri.Port)), listener: l, pairs: map[*pair]bool{}, up: open(), down: open()}
+	p := &proxy{to: net.JoinHostPort(r.Host, r.Port), listener: l, pairs: map[*pair]bool{}, up: open(), down: open()}
 	go p.serve()
 	t.Cleanup(func() {
 		_ = l.Close()

@@ -10,6 +10,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/amqp/amqptest"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
 )
 
@@ -45,7 +46,7 @@ func TestCredentials(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			writeSecret(t, dir, tt.files)
+			amqptest.WriteSecret(t, dir, tt.files)
 			c, err := ReadCredentials(dir)
 			must(t, err)
 			got, err := c.URI()
@@ -68,7 +69,7 @@ func TestAway(t *testing.T) {
 	t.Parallel()
 	refused := errors.New("dialing this address is refused")
 	dir := t.TempDir()
-	writeSecret(t, dir, map[string]string{"host": "10.0.0.1"})
+	amqptest.WriteSecret(t, dir, map[string]string{"host": "10.0.0.1"})
 	e := New(Options{Credentials: dir, Dial: func(_ context.Context, _, hostPort string) (net.Conn, error) {
 		if hostPort != "10.0.0.1:5672" {
 			t.Errorf("dialed %s", hostPort)
@@ -109,7 +110,7 @@ func TestSilentServer(t *testing.T) {
 	t.Cleanup(func() { _ = l.Close() })
 	host, port, _ := net.SplitHostPort(l.Addr().String())
 	dir := t.TempDir()
-	writeSecret(t, dir, map[string]string{"host": host, "port": port})
+	amqptest.WriteSecret(t, dir, map[string]string{"host": host, "port": port})
 	e := New(Options{Credentials: dir, Timeout: 30 * time.Second})
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
