@@ -22,6 +22,10 @@ const (
 // proof is the time between two looks at an empty queue before it is consumed.
 const proof = 200 * time.Millisecond
 
+// afterCancel is half of the delay after RabbitMQ cancelled a consumer: it is deleting
+// the queue.
+const afterCancel = 500 * time.Millisecond
+
 // maxCrash is the backoff at most after RabbitMQ crashed over a queue: each attempt
 // costs all scopes their connection.
 const maxCrash = time.Minute
@@ -100,14 +104,21 @@ func (c *consumption) run() {
 		if time.Since(began) > stable {
 			delay = backoff{}
 		}
-		delay.limit = maxBackoff
-		switch {
-		case errors.Is(err, queue.ErrNoQueue):
-			delay.limit = maxMissing
-		case errors.Is(err, errCrash):
-			delay = backoff{last: max(delay.last, time.Second), limit: maxCrash}
-		}
+		delay.after(err)
 		delay.wait(ctx, nil)
+	}
+}
+
+// after an error, the backoff depends on what an attempt costs.
+func (b *backoff) after(err error) {
+	b.limit = maxBackoff
+	switch {
+	case errors.Is(err, queue.ErrNoQueue):
+		b.limit = maxMissing
+	case errors.Is(err, errCancelled):
+		b.last = max(b.last, afterCancel)
+	case errors.Is(err, errCrash):
+		b.last, b.limit = max(b.last, afterCancel), maxCrash
 	}
 }
 
