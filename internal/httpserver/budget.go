@@ -17,6 +17,8 @@ const step = 32 << 10
 // a namespace, so that one key alone cannot use it up.
 type Budget struct {
 	total, perKey int64
+	// shared: perKey does not count, but what the other keys leave free.
+	shared bool
 
 	mu    sync.Mutex
 	used  int64
@@ -28,6 +30,13 @@ func NewBudget(total, perKey int64) *Budget {
 	return &Budget{total: total, perKey: perKey, byKey: map[string]int64{}}
 }
 
+// NewSharedBudget returns a Budget of that many bytes in total, of which each key may
+// have at most half of what the others leave free: a key that comes later finds room,
+// however much one wants.
+func NewSharedBudget(total int64) *Budget {
+	return &Budget{total: total, shared: true, byKey: map[string]int64{}}
+}
+
 // Used returns how many bytes are reserved.
 func (b *Budget) Used() int64 {
 	b.mu.Lock()
@@ -35,10 +44,15 @@ func (b *Budget) Used() int64 {
 	return b.used
 }
 
-func (b *Budget) reserve(key string, n int64) bool {
+// Reserve bytes for a key, or none if they are too many. Release gives them back.
+func (b *Budget) Reserve(key string, n int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.used+n > b.total || b.byKey[key]+n > b.perKey {
+	own, most := b.byKey[key], b.perKey
+	if b.shared {
+		most = (b.total - (b.used - own)) / 2
+	}
+	if b.used+n > b.total || own+n > most {
 		return false
 	}
 	b.used += n
@@ -46,13 +60,27 @@ func (b *Budget) reserve(key string, n int64) bool {
 	return true
 }
 
-func (b *Budget) release(key string, n int64) {
+// Release bytes that a key has reserved.
+func (b *Budget) Release(key string, n int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.used -= n
 	if b.byKey[key] -= n; b.byKey[key] <= 0 {
 		delete(b.byKey, key)
 	}
+}
+
+// Largest returns the key that has reserved most, and how much; the first by name of
+// several, and the empty key if none has any.
+func (b *Budget) Largest() (key string, n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for k, has := range b.byKey {
+		if has > n || has == n && k < key {
+			key, n = k, has
+		}
+	}
+	return key, n
 }
 
 // Body counts a request's body as it arrives, before it is read: a peer that announces
@@ -77,7 +105,7 @@ func (b *Body) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	if b.received == b.reserved {
-		if !b.budget.reserve(b.key, step) {
+		if !b.budget.Reserve(b.key, step) {
 			return 0, ErrBusy
 		}
 		b.reserved += step
@@ -89,5 +117,5 @@ func (b *Body) Read(p []byte) (int, error) {
 
 // Release gives back what the body has reserved. It may be called more than once.
 func (b *Body) Release() {
-	b.release.Do(func() { b.budget.release(b.key, b.reserved) })
+	b.release.Do(func() { b.budget.Release(b.key, b.reserved) })
 }

@@ -42,6 +42,42 @@ func TestBudget(t *testing.T) {
 	}
 }
 
+// TestSharedBudget: a key gets half of what the others leave free, and all keys together
+// never more than there is.
+func TestSharedBudget(t *testing.T) {
+	b := NewSharedBudget(100)
+	all := func(key string) (n int64) {
+		for b.Reserve(key, 1) {
+			n++
+		}
+		return n
+	}
+	for _, step := range []struct {
+		key  string
+		want int64
+	}{{"a", 50}, {"b", 25}, {"c", 12}, {"d", 6}, {"e", 3}, {"a", 0}} {
+		if got := all(step.key); got != step.want {
+			t.Errorf("%s reserved %d, want %d", step.key, got, step.want)
+		}
+	}
+	if b.Used() != 96 {
+		t.Errorf("used %d, want 96", b.Used())
+	}
+	if key, n := b.Largest(); key != "a" || n != 50 {
+		t.Errorf("Largest() = %s, %d", key, n)
+	}
+	b.Release("a", 50)
+	if got := all("f"); got != 27 {
+		t.Errorf("after a release f reserved %d, want 27", got)
+	}
+	for key, n := range map[string]int64{"b": 25, "c": 12, "d": 6, "e": 3, "f": 27} {
+		b.Release(key, n)
+	}
+	if key, n := b.Largest(); b.Used() != 0 || key != "" || n != 0 {
+		t.Errorf("used %d, largest %q %d after all was released", b.Used(), key, n)
+	}
+}
+
 // TestBudget_CountsWhatArrives: a body that is announced and does not come holds next
 // to nothing.
 func TestBudget_CountsWhatArrives(t *testing.T) {
