@@ -99,6 +99,41 @@ const (
 	// GoneRoutingKey is the prefix of the routing key of letters that RabbitMQ made as
 	// the agent that they were for had gone: its namespace/name follows.
 	GoneRoutingKey = GroupName + "/gone:"
+
+	// BrokerClass is the class of the Brokers that the event plane serves.
+	BrokerClass = "LambdaBroker"
+
+	// TriggerFinalizer is on each Trigger of the event plane: its queues are deleted
+	// before it is.
+	TriggerFinalizer = "triggers.broker." + GroupName
+
+	// ParallelismAnnotationKey is set by a user on a Trigger: how many events are in
+	// delivery at once, 1 to 1000. With 1 they are delivered in order. It is the key of
+	// Knative's own Broker on RabbitMQ.
+	ParallelismAnnotationKey = "rabbitmq.eventing.knative.dev/parallelism"
+
+	// QueueAnnotationKey is in the status of a Trigger of the event plane: the queue
+	// that its events wait in.
+	QueueAnnotationKey = GroupName + "/queue"
+
+	// QueueTypeAnnotationKey is in the status of a Trigger: quorum or classic.
+	QueueTypeAnnotationKey = GroupName + "/queue-type"
+
+	// BindingKeysAnnotationKey is in the status of a Trigger: the keys that its queue is
+	// bound to, separated by commas. The first is the one that the Trigger asks for.
+	BindingKeysAnnotationKey = GroupName + "/binding-keys"
+
+	// DrainingAnnotationKey is in the status of a Trigger: queues that get no more events
+	// and are deleted when they are empty, separated by commas.
+	DrainingAnnotationKey = GroupName + "/draining-queues"
+
+	// ConnectionAnnotationKey is in the status of a Trigger: the connection to RabbitMQ
+	// that its queues are on. It is missing for that of the installation.
+	ConnectionAnnotationKey = GroupName + "/connection"
+
+	// TombstoneLabelKey is on ConfigMaps that name queues of deleted Triggers, which
+	// RabbitMQ still has.
+	TombstoneLabelKey = GroupName + "/tombstone"
 )
 
 var (

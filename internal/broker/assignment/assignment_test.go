@@ -1,0 +1,106 @@
+package assignment_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/assignment"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/routing"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
+)
+
+func trigger(annotations map[string]string) *eventingv1.Trigger {
+	return &eventingv1.Trigger{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "orders", UID: "u1", Annotations: annotations}}
+}
+
+func TestRecord_ReadsBackWhatItWrote(t *testing.T) {
+	t.Parallel()
+	for _, a := range []assignment.Assignment{
+		{},
+		{Queue: "q", Kind: queue.Quorum, Keys: []string{"a"}},
+		{Queue: "q", Kind: queue.Classic, Keys: []string{"a", "b"}, Draining: []string{"c", "d"}, Connection: "team/rabbit"},
+	} {
+		o := trigger(nil)
+		o.Status.Annotations = map[string]string{"other": "kept", lambda.DrainingAnnotationKey: "old"}
+		a.Record(o)
+		if diff := cmp.Diff(a, assignment.Of(o)); diff != "" {
+			t.Error("(-recorded, +read):", diff)
+		}
+		if o.Status.Annotations["other"] != "kept" {
+			t.Error("an annotation of another controller is missing")
+		}
+	}
+}
+
+func TestWanted_ByParallelism(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		parallelism, suffix string
+		ordered, wantErr    bool
+	}{
+		{parallelism: "", suffix: ""}, {parallelism: "1", suffix: ".1", ordered: true}, {parallelism: "2"}, {parallelism: "1000"},
+		{parallelism: "0", wantErr: true}, {parallelism: "1001", wantErr: true}, {parallelism: "many", wantErr: true},
+	}
+	for _, tt := range tests {
+		var annotations map[string]string
+		if tt.parallelism != "" {
+			annotations = map[string]string{lambda.ParallelismAnnotationKey: tt.parallelism}
+		}
+		o := trigger(annotations)
+		got, err := assignment.Wanted("b1", o, queue.Quorum)
+		if (err != nil) != tt.wantErr {
+			t.Errorf("parallelism %q: error %v, want error: %v", tt.parallelism, err, tt.wantErr)
+		}
+		if err != nil {
+			continue
+		}
+		if want := routing.Queue(o) + tt.suffix; got.Queue != want || assignment.Ordered(got.Queue) != tt.ordered {
+			t.Errorf("parallelism %q: queue %q, ordered %v; want %q, %v", tt.parallelism, got.Queue, assignment.Ordered(got.Queue), want, tt.ordered)
+		}
+	}
+}
+
+func TestTowards_KeepsWhatThereIs(t *testing.T) {
+	t.Parallel()
+	want := func(q, key string) assignment.Assignment {
+		return assignment.Assignment{Queue: q, Kind: queue.Quorum, Keys: []string{key}}
+	}
+	tests := []struct {
+		name               string
+		has, wanted, after assignment.Assignment
+	}{
+		{"first", assignment.Assignment{}, want("q", "a"), want("q", "a")},
+		{"another filter", want("q", "a"), want("q", "b"), assignment.Assignment{Queue: "q", Kind: queue.Quorum, Keys: []string{"b", "a"}}},
+		{"and back", assignment.Assignment{Queue: "q", Kind: queue.Quorum, Keys: []string{"b", "a"}}, want("q", "a"),
+			assignment.Assignment{Queue: "q", Kind: queue.Quorum, Keys: []string{"a", "b"}}},
+		{"ordered", want("q", "a"), want("q.1", "a"), assignment.Assignment{Queue: "q.1", Kind: queue.Quorum, Keys: []string{"a"}, Draining: []string{"q"}}},
+		{"and back before the first is empty", assignment.Assignment{Queue: "q.1", Kind: queue.Quorum, Keys: []string{"a"}, Draining: []string{"q"}}, want("q", "a"),
+			assignment.Assignment{Queue: "q", Kind: queue.Quorum, Keys: []string{"a"}, Draining: []string{"q.1"}}},
+		{"another kind concerns new queues only", assignment.Assignment{Queue: "q", Kind: queue.Classic, Keys: []string{"a"}}, want("q", "a"),
+			assignment.Assignment{Queue: "q", Kind: queue.Classic, Keys: []string{"a"}}},
+	}
+	for _, tt := range tests {
+		if diff := cmp.Diff(tt.after, tt.has.Towards(tt.wanted)); diff != "" {
+			t.Errorf("%s (-want, +got): %s", tt.name, diff)
+		}
+		if diff := cmp.Diff(tt.after, tt.after.Towards(tt.wanted)); diff != "" {
+			t.Errorf("%s, again (-want, +got): %s", tt.name, diff)
+		}
+	}
+}
+
+func TestQueues_WithoutStatus(t *testing.T) {
+	t.Parallel()
+	o := trigger(nil)
+	if diff := cmp.Diff([]string{routing.Queue(o), routing.Queue(o) + ".1"}, assignment.Queues(o)); diff != "" {
+		t.Error("(-want, +got):", diff)
+	}
+	assignment.Assignment{Queue: "z", Draining: []string{"y"}}.Record(o)
+	if diff := cmp.Diff([]string{routing.Queue(o), routing.Queue(o) + ".1", "y", "z"}, assignment.Queues(o)); diff != "" {
+		t.Error("(-want, +got):", diff)
+	}
+}
