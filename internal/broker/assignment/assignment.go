@@ -75,14 +75,24 @@ func Wanted(broker types.UID, t *eventingv1.Trigger, kind queue.Kind) (Assignmen
 // Ordered says whether a queue of this name delivers one event after the other.
 func Ordered(queue string) bool { return strings.HasSuffix(queue, orderedSuffix) }
 
-// Of a Trigger, as its status has it. The zero value says that it has none yet.
+// Of a Trigger, as its status has it. The zero value says that it has none yet. Whoever
+// may edit Triggers may also write their status: queues of other Triggers are ignored.
 func Of(t *eventingv1.Trigger) Assignment {
 	a := t.Status.Annotations
-	return Assignment{
+	own := Queues(t)
+	foreign := func(name string) bool { return !slices.Contains(own, name) }
+	all := Assignment{
 		Queue: a[lambda.QueueAnnotationKey], Kind: queue.Kind(a[lambda.QueueTypeAnnotationKey]),
-		Keys: list(a[lambda.BindingKeysAnnotationKey]), Draining: list(a[lambda.DrainingAnnotationKey]),
+		Keys: list(a[lambda.BindingKeysAnnotationKey]), Draining: slices.DeleteFunc(list(a[lambda.DrainingAnnotationKey]), foreign),
 		Connection: a[lambda.ConnectionAnnotationKey],
 	}
+	if len(all.Draining) == 0 {
+		all.Draining = nil
+	}
+	if foreign(all.Queue) || len(all.Keys) == 0 {
+		return Assignment{}
+	}
+	return all
 }
 
 // Record the assignment in the Trigger's status. The zero value removes it.
@@ -122,13 +132,16 @@ func (a Assignment) Towards(wanted Assignment) Assignment {
 	return next
 }
 
-// Queues of a Trigger: those of its status, and those that it may have without its
-// status saying so.
+// Asks says whether the Trigger has been assigned what it wants, though it may have
+// more as yet.
+func (a Assignment) Asks(wanted Assignment) bool {
+	return a.Queue == wanted.Queue && len(a.Keys) > 0 && a.Keys[0] == wanted.Keys[0]
+}
+
+// Queues that a Trigger may have, whatever its status says: without order and with.
 func Queues(t *eventingv1.Trigger) []string {
-	a := Of(t)
-	all := append([]string{a.Queue, routing.Queue(t), routing.Queue(t) + orderedSuffix}, a.Draining...)
-	slices.Sort(all)
-	return slices.DeleteFunc(slices.Compact(all), func(q string) bool { return q == "" })
+	name := routing.Queue(t)
+	return []string{name, name + orderedSuffix}
 }
 
 func list(text string) []string {

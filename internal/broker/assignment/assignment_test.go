@@ -19,10 +19,11 @@ func trigger(annotations map[string]string) *eventingv1.Trigger {
 
 func TestRecord_ReadsBackWhatItWrote(t *testing.T) {
 	t.Parallel()
+	q := routing.Queue(trigger(nil))
 	for _, a := range []assignment.Assignment{
 		{},
-		{Queue: "q", Kind: queue.Quorum, Keys: []string{"a"}},
-		{Queue: "q", Kind: queue.Classic, Keys: []string{"a", "b"}, Draining: []string{"c", "d"}, Connection: "team/rabbit"},
+		{Queue: q, Kind: queue.Quorum, Keys: []string{"a"}},
+		{Queue: q, Kind: queue.Classic, Keys: []string{"a", "b"}, Draining: []string{q + ".1"}, Connection: "team/rabbit"},
 	} {
 		o := trigger(nil)
 		o.Status.Annotations = map[string]string{"other": "kept", lambda.DrainingAnnotationKey: "old"}
@@ -93,14 +94,19 @@ func TestTowards_KeepsWhatThereIs(t *testing.T) {
 	}
 }
 
-func TestQueues_WithoutStatus(t *testing.T) {
+func TestOf_IgnoresQueuesOfOthers(t *testing.T) {
 	t.Parallel()
 	o := trigger(nil)
-	if diff := cmp.Diff([]string{routing.Queue(o), routing.Queue(o) + ".1"}, assignment.Queues(o)); diff != "" {
-		t.Error("(-want, +got):", diff)
+	own := routing.Queue(o)
+	assignment.Assignment{Queue: "lambda.t.other.x.u2", Kind: queue.Quorum, Keys: []string{"a"}}.Record(o)
+	if got := assignment.Of(o); got.Queue != "" {
+		t.Errorf("queue %q", got.Queue)
 	}
-	assignment.Assignment{Queue: "z", Draining: []string{"y"}}.Record(o)
-	if diff := cmp.Diff([]string{routing.Queue(o), routing.Queue(o) + ".1", "y", "z"}, assignment.Queues(o)); diff != "" {
-		t.Error("(-want, +got):", diff)
+	assignment.Assignment{Queue: own, Kind: queue.Quorum, Keys: []string{"a"}, Draining: []string{"lambda.t.other.x.u2", own + ".1"}}.Record(o)
+	if diff := cmp.Diff([]string{own + ".1"}, assignment.Of(o).Draining); diff != "" {
+		t.Error("draining (-want, +got):", diff)
+	}
+	if diff := cmp.Diff([]string{own, own + ".1"}, assignment.Queues(o)); diff != "" {
+		t.Error("queues (-want, +got):", diff)
 	}
 }
