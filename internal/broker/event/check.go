@@ -11,13 +11,11 @@ import (
 const (
 	// MaxName is the length of an attribute's name in bytes: AMQP has no longer ones.
 	MaxName = 128
-	// MaxHeaders is the length in bytes of all headers of a message. They travel in one
-	// frame of 128 KiB; a longer one closes the connection that all tenants share.
-	MaxHeaders = 64 << 10
-	// MaxAttributes is the length in bytes of the attributes that a sender may set. The
-	// rest of MaxHeaders is for what the event plane adds, such as the reason of a failed
-	// delivery.
-	MaxAttributes = MaxHeaders - 4<<10
+	// MaxAttributes is the length in bytes of the attributes that a sender may set.
+	MaxAttributes = 64 << 10
+	// MaxHeaders is the length in bytes of all headers of a message. It leaves room for
+	// what the event plane adds to the attributes, such as the reason of a failed delivery.
+	MaxHeaders = queue.MaxHeaders
 
 	// overhead of a header in a frame: the lengths of its name and value, and its type.
 	overhead = 6

@@ -21,8 +21,9 @@ import (
 )
 
 const (
-	// Reserved begins the names of headers that the event plane adds to a message.
-	Reserved = "x-lambda-"
+	// Reserved begins the names of headers that the event plane adds to a message. Names
+	// that begin with x- are RabbitMQ's.
+	Reserved = "lambda-"
 
 	// typesHeader lists the extensions whose type a header's value does not show.
 	typesHeader = Reserved + "types"
