@@ -27,6 +27,7 @@ var components = []struct {
 }{
 	{metrics.Controller, "Controller", "On port 9090 of the controller's pods. What is of an object is told by the replica that leads it: sums over replicas are right."},
 	{metrics.Receiver, "Receiver", "On port 9090 of the receiver's pods."},
+	{metrics.Broker, "Event plane", "On port 9090 of the broker's pods. `kn.eventing.*` are named as Knative Eventing's own brokers name them."},
 	{metrics.Runtime, "Runtime", "On port 9464 of functions' pods, unless `observability.metrics.enabled: false`. `target_info` names the function; by the PodMonitor they also have `namespace` and `function`."},
 	{metrics.ModelProxy, "Model proxy", "On port 9465 of agents' pods, unless `observability.metrics.enabled: false`; `gen_ai.*` by the semantic conventions for GenAI. By the PodMonitor they also have `namespace` and `agent`."},
 }

@@ -33,6 +33,7 @@ type Component string
 const (
 	Controller Component = "controller"
 	Receiver   Component = "receiver"
+	Broker     Component = "broker"
 	Runtime    Component = "runtime"
 	ModelProxy Component = "model proxy"
 )

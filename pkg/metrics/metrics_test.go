@@ -178,7 +178,7 @@ func TestTableIsWhole(t *testing.T) {
 	makers := regexp.MustCompile(`^(Int64Counter|Observe(Int64Counter|Int64Gauge)|Int64Histogram|Float64Histogram)$`)
 	made := map[string]bool{}
 	files := 0
-	for _, top := range []string{"cmd", "pkg"} {
+	for _, top := range []string{"cmd", "internal", "pkg"} {
 		err := filepath.WalkDir(filepath.Join(root, top), func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.HasPrefix(path, "../../pkg/metrics/") {
 				return err

@@ -3,6 +3,9 @@ package metrics
 // maxNamespaces that are told apart.
 const maxNamespaces = 500
 
+// maxBrokers that are told apart.
+const maxBrokers = 1000
+
 // answers are the HTTP statuses of the receiver, as words.
 var answers = []string{"ok", "accepted", "no_content", "bad_request", "unauthorized", "forbidden", "not_found", "method_not_allowed", "conflict", "gone",
 	"request_entity_too_large", "unsupported_media_type", "unprocessable_entity", "too_many_requests", "internal_server_error", "bad_gateway",
@@ -28,6 +31,13 @@ var (
 	CommandLabel    = &Label{Name: "command", Meaning: "type of the command after `io.knative.lambda.command.`", Most: 32}
 	AnswerLabel     = &Label{Name: "outcome", Meaning: "HTTP status in words; `invalid`: no CloudEvent", Values: append([]string{"invalid"}, answers...)}
 	AgentEventLabel = &Label{Name: "kind", Meaning: "what the event is for", Values: []string{"control", "approval"}}
+
+	BrokerLabel          = &Label{Name: "kn.broker.name", Meaning: "name of the Broker", Most: maxBrokers}
+	BrokerNamespaceLabel = &Label{Name: "kn.broker.namespace", Meaning: "namespace of the Broker", Most: maxNamespaces}
+	HTTPStatusLabel      = &Label{Name: "http.response.status_code", Meaning: "HTTP status of the answer", Most: 32}
+	RefusedLabel         = &Label{Name: "reason", Meaning: "`invalid`: no valid event; `too_large`; `attributes`: too long, or not storable; `ttl`: used up; `not_found`: no such Broker; `method`; " +
+		"`unauthorized`: by token or EventPolicy; `share`: the namespace's is in hand; `aborted`: the sender went away; `blocked`, `full`, `unavailable`: RabbitMQ did not store the event",
+		Values: []string{"invalid", "too_large", "attributes", "ttl", "not_found", "method", "unauthorized", "share", "aborted", "blocked", "full", "unavailable"}}
 
 	InvocationLabel = &Label{Name: "outcome", Meaning: "`success`; `error`: the handler raised one, or returned what cannot be sent; `permanent`: it raised a permanent one; `timeout`; `worker_died`; " +
 		"`rejected`: the request was wrong; `busy`: too many waited; `cancelled`: the client went away before its turn; `filtered`: no trigger's filters let the event pass; `reply_undelivered`: the sink did not take the reply",
@@ -95,6 +105,16 @@ var (
 		Description: "Commands by outcome.", Labels: []*Label{CommandLabel, AnswerLabel}})
 	AgentEvents = declare(&Instrument{Component: Receiver, Kind: Counter, Name: "lambda.receiver.agent.events", Unit: "{event}",
 		Description: "Controls and approval requests of agents by outcome.", Labels: []*Label{AgentEventLabel, AnswerLabel}})
+)
+
+// The instruments of the event plane.
+var (
+	DispatchDuration = declare(&Instrument{Component: Broker, Kind: Histogram, Name: "kn.eventing.dispatch.duration", Unit: "s", Bounds: moments,
+		Description: "Time until RabbitMQ confirmed an event that a Broker was sent, or did not.", Labels: []*Label{BrokerLabel, BrokerNamespaceLabel, HTTPStatusLabel}})
+	Refused = declare(&Instrument{Component: Broker, Kind: Counter, Name: "lambda.broker.refused", Unit: "{request}",
+		Description: "Requests of senders that were refused, by the reason.", Labels: []*Label{RefusedLabel}})
+	Unrouted = declare(&Instrument{Component: Broker, Kind: Counter, Name: "lambda.broker.unrouted", Unit: "{event}",
+		Description: "Events that were accepted and that no Trigger is bound for."})
 )
 
 // The instruments of the runtime in each function's pod.

@@ -1,7 +1,6 @@
 package event
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -48,14 +47,13 @@ func checkSize(headers map[string]any, limit int) error {
 	return &AttributeError{largest(headers), fmt.Sprintf("the attributes have %d bytes in total, of %d at most; this one is the largest", n, limit)}
 }
 
-func checkName(name string) error {
+// CheckName of an attribute. The error is an *AttributeError.
+func CheckName(name string) error {
 	switch {
-	case name == "":
-		return errors.New("an attribute has no name")
 	case len(name) > MaxName:
-		return fmt.Errorf("the name has %d bytes, of %d at most", len(name), MaxName)
+		return &AttributeError{name, fmt.Sprintf("the name has %d bytes, of %d at most", len(name), MaxName)}
 	case !validName(name):
-		return errors.New("names of attributes consist of a to z and 0 to 9")
+		return &AttributeError{name, "names of attributes consist of a to z and 0 to 9"}
 	}
 	return nil
 }

@@ -101,8 +101,12 @@ type writer struct {
 }
 
 func (w *writer) fail(name, format string, args ...any) {
+	w.keep(&AttributeError{name, fmt.Sprintf(format, args...)})
+}
+
+func (w *writer) keep(err error) {
 	if w.err == nil {
-		w.err = &AttributeError{name, fmt.Sprintf(format, args...)}
+		w.err = err
 	}
 }
 
@@ -144,8 +148,8 @@ func (w *writer) time(name string, t time.Time) {
 }
 
 func (w *writer) extension(name string, value any) {
-	if err := checkName(name); err != nil {
-		w.fail(name, "%v", err)
+	if err := CheckName(name); err != nil {
+		w.keep(err)
 		return
 	}
 	if isAttribute(name, w.headers[specVersion] == cloudevents.CloudEventsVersionV03) {

@@ -1,0 +1,336 @@
+package ingress
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/event"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/routing"
+)
+
+func keyOf(name string) attribute.Key { return attribute.Key(name) }
+
+// post an event in the binary mode, with these headers besides.
+func post(ctx context.Context, path, body string, headers ...string) *http.Request {
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, path, strings.NewReader(body))
+	for _, pair := range [][2]string{{"Ce-Specversion", "1.0"}, {"Ce-Id", "1"}, {"Ce-Source", "/s"}, {"Ce-Type", "t"}, {"Content-Type", "application/json"}} {
+		r.Header.Set(pair[0], pair[1])
+	}
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+		if headers[i+1] == "" {
+			r.Header.Del(headers[i])
+		}
+	}
+	return r
+}
+
+func structured(ctx context.Context, body string) *http.Request {
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/team/default", strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/cloudevents+json")
+	return r
+}
+
+func TestStatus(t *testing.T) {
+	t.Parallel()
+	const path = "/team/default"
+	for name, tc := range map[string]struct {
+		request    func(ctx context.Context) *http.Request
+		errs       []error
+		hang       bool
+		authorizer Authorizer
+		status     int
+		reason     string // of the metric
+		message    string // a part of it
+		retry      string
+	}{
+		"accepted": {request: func(ctx context.Context) *http.Request { return post(ctx, path, "{}") }, status: 202},
+		"slash":    {request: func(ctx context.Context) *http.Request { return post(ctx, path+"/", "{}") }, status: 202},
+		"structured": {request: func(ctx context.Context) *http.Request {
+			return structured(ctx, `{"specversion":"1.0","id":"1","source":"/s","type":"t","data":{}}`)
+		}, status: 202},
+		"version 0.3": {request: func(ctx context.Context) *http.Request { return post(ctx, path, "{}", "Ce-Specversion", "0.3") }, status: 202},
+		"no event": {request: func(ctx context.Context) *http.Request {
+			return httptest.NewRequestWithContext(ctx, http.MethodPost, path, strings.NewReader("{}"))
+		}, status: 400, reason: "invalid", message: "expected one CloudEvent"},
+		"no id":   {request: func(ctx context.Context) *http.Request { return post(ctx, path, "{}", "Ce-Id", "") }, status: 400, reason: "invalid", message: "id: MUST"},
+		"no JSON": {request: func(ctx context.Context) *http.Request { return structured(ctx, "{") }, status: 400, reason: "invalid", message: "not a valid CloudEvent"},
+		"a batch": {request: func(ctx context.Context) *http.Request {
+			return post(ctx, path, "[]", "Ce-Specversion", "", "Content-Type", "application/cloudevents-batch+json")
+		}, status: 400, reason: "invalid", message: "expected one CloudEvent"},
+		"control characters": {request: func(ctx context.Context) *http.Request {
+			return structured(ctx, `{"specversion":"1.0","id":"1","source":"/s","type":"t","subject":"a\u0007"}`)
+		}, status: 400, reason: "invalid", message: "attribute subject"},
+		"TTL used up":    {request: func(ctx context.Context) *http.Request { return post(ctx, path, "{}", "Ce-Knativebrokerttl", "0") }, status: 400, reason: "ttl", message: "attribute knativebrokerttl is used up"},
+		"TTL below zero": {request: func(ctx context.Context) *http.Request { return post(ctx, path, "{}", "Ce-Knativebrokerttl", "-3") }, status: 400, reason: "ttl", message: "attribute knativebrokerttl is used up"},
+		"TTL is text":    {request: func(ctx context.Context) *http.Request { return post(ctx, path, "{}", "Ce-Knativebrokerttl", "x") }, status: 400, reason: "ttl", message: "attribute knativebrokerttl is no integer"},
+		"long attributes": {request: func(ctx context.Context) *http.Request {
+			return structured(ctx, `{"specversion":"1.0","id":"1","source":"/s","type":"t","big":"`+strings.Repeat("x", 200<<10)+`"}`)
+		}, status: 400, reason: "attributes", message: "attribute big: the attributes have"},
+		"long name": {request: func(ctx context.Context) *http.Request {
+			return post(ctx, path, "{}", "Ce-"+strings.Repeat("n", 129), "x")
+		},
+			status: 400, reason: "attributes", message: "nnn…: the name has 129 bytes"},
+		"header of the plane": {request: func(ctx context.Context) *http.Request {
+			return structured(ctx, `{"specversion":"0.3","id":"1","source":"/s","type":"t","lambda-attempts":5}`)
+		}, status: 400, reason: "attributes", message: "attribute lambda-attempts"},
+		"header of the plane in HTTP": {request: func(ctx context.Context) *http.Request { return post(ctx, path, "{}", "Ce-Lambda-Attempts", "5") },
+			status: 400, reason: "attributes", message: "attribute lambda-attempts"},
+		"no such Broker":    {request: func(ctx context.Context) *http.Request { return post(ctx, "/team/other", "{}") }, status: 404, reason: "not_found", message: `no Broker "other"`},
+		"no such namespace": {request: func(ctx context.Context) *http.Request { return post(ctx, "/empty/default", "{}") }, status: 404, reason: "not_found", message: `namespace "empty"`},
+		"root":              {request: func(ctx context.Context) *http.Request { return post(ctx, "/", "{}") }, status: 404, reason: "not_found", message: "send events to"},
+		"too few":           {request: func(ctx context.Context) *http.Request { return post(ctx, "/team", "{}") }, status: 404, reason: "not_found", message: "send events to"},
+		"too many":          {request: func(ctx context.Context) *http.Request { return post(ctx, path+"/x", "{}") }, status: 404, reason: "not_found", message: "send events to"},
+		"GET": {request: func(ctx context.Context) *http.Request {
+			return httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil)
+		}, status: 405, reason: "method", message: "GET"},
+		"PUT": {request: func(ctx context.Context) *http.Request {
+			r := post(ctx, path, "{}")
+			r.Method = http.MethodPut
+			return r
+		}, status: 405, reason: "method", message: "PUT"},
+		"too large, announced": {request: func(ctx context.Context) *http.Request { return post(ctx, path, strings.Repeat("x", 1<<20+1)) }, status: 413, reason: "too_large", message: "1048576 bytes"},
+		"too large, chunked": {request: func(ctx context.Context) *http.Request {
+			r := post(ctx, path, strings.Repeat("x", 1<<20+1))
+			r.ContentLength = -1
+			return r
+		}, status: 413, reason: "too_large", message: "1048576 bytes"},
+		"too large, structured": {request: func(ctx context.Context) *http.Request {
+			r := structured(ctx, `{"specversion":"1.0","data":"`+strings.Repeat("x", 1<<20))
+			r.ContentLength = -1
+			return r
+		}, status: 413, reason: "too_large", message: "1048576 bytes"},
+		"as large as allowed": {request: func(ctx context.Context) *http.Request { return post(ctx, path, strings.Repeat("x", 1<<20)) }, status: 202},
+		"aborted": {request: func(ctx context.Context) *http.Request {
+			r := post(ctx, path, "")
+			r.ContentLength = 5
+			r.Body = io.NopCloser(io.MultiReader(strings.NewReader("x"), failing{}))
+			return r
+		}, status: 400, reason: "invalid"},
+		"unauthorized":  {request: func(ctx context.Context) *http.Request { return post(ctx, path, "{}") }, authorizer: forbidding{}, status: 403, reason: "unauthorized", message: "not you"},
+		"blocked":       {request: func(ctx context.Context) *http.Request { return post(ctx, path, "{}") }, errs: []error{fmt.Errorf("x: %w", queue.ErrBlocked)}, status: 503, reason: "blocked", message: "memory or disk", retry: "15"},
+		"nacked":        {request: func(ctx context.Context) *http.Request { return post(ctx, path, "{}") }, errs: []error{queue.ErrFull}, status: 503, reason: "full", message: "queue of a Trigger is full", retry: "5"},
+		"unavailable":   {request: func(ctx context.Context) *http.Request { return post(ctx, path, "{}") }, errs: []error{queue.ErrUnavailable}, status: 503, reason: "unavailable", message: "did not confirm", retry: "5"},
+		"no confirm":    {request: func(ctx context.Context) *http.Request { return post(ctx, path, "{}") }, hang: true, status: 503, reason: "unavailable", message: "did not confirm", retry: "5"},
+		"another error": {request: func(ctx context.Context) *http.Request { return post(ctx, path, "{}") }, errs: []error{errors.New("odd")}, status: 503, reason: "unavailable", message: "could not be stored", retry: "5"},
+		"unrouted":      {request: func(ctx context.Context) *http.Request { return post(ctx, path, "{}") }, errs: []error{queue.ErrUnrouted}, status: 202},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t)
+			h.publisher.errs, h.publisher.hang, h.handler.Authorizer = tc.errs, tc.hang, tc.authorizer
+			w := h.do(tc.request(t.Context()))
+			if w.Code != tc.status || !strings.Contains(w.Body.String(), tc.message) || tc.message == "" && tc.status == 202 && w.Body.Len() > 0 {
+				t.Errorf("status %d, %q; want %d and %q", w.Code, w.Body, tc.status, tc.message)
+			}
+			if w.Body.Len() > 1000 {
+				t.Errorf("the answer has %d bytes", w.Body.Len())
+			}
+			if got := w.Header().Get("Retry-After"); got != tc.retry {
+				t.Errorf("Retry-After = %q, want %q", got, tc.retry)
+			}
+			if got := w.Header().Get("Allow"); got != "POST, OPTIONS" {
+				t.Errorf("Allow = %q", got)
+			}
+			want := int64(1)
+			if tc.status == 202 {
+				want = 0
+			}
+			if got := h.sum("lambda.broker.refused", "", ""); got != want {
+				t.Errorf("%d refusals were counted, want %d", got, want)
+			}
+			if got := h.sum("lambda.broker.refused", "reason", tc.reason); got != want {
+				t.Errorf("%d refusals with reason %s, want %d", got, tc.reason, want)
+			}
+			if stored := len(h.publisher.messages) > 0; stored != (tc.status == 202 || len(tc.errs) > 0) {
+				t.Errorf("published: %t", stored)
+			}
+		})
+	}
+}
+
+type failing struct{}
+
+func (failing) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+type forbidding struct{}
+
+func (forbidding) Authorize(context.Context, *http.Request, Broker, *cloudevents.Event) error {
+	return refusef(http.StatusForbidden, "unauthorized", "not you")
+}
+
+// TestSenderLeft: the time that a sender does not wait for is not waited for here.
+func TestSenderLeft(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.handler.Timeout = time.Hour
+	ctx, cancel := context.WithCancel(t.Context())
+	h.publisher.hang, h.publisher.begun = true, cancel
+	if w := h.do(post(ctx, "/team/default", "{}")); w.Code != http.StatusServiceUnavailable || h.sum("lambda.broker.refused", "reason", "aborted") != 1 {
+		t.Errorf("status %d, %s", w.Code, w.Body)
+	}
+}
+
+func TestOptions(t *testing.T) {
+	t.Parallel()
+	w := newHarness(t).do(httptest.NewRequestWithContext(t.Context(), http.MethodOptions, "/team/default", nil))
+	for name, want := range map[string]string{"Allow": "POST, OPTIONS", "WebHook-Allowed-Origin": "*", "WebHook-Allowed-Rate": "*"} {
+		if got := w.Header().Get(name); got != want || w.Code != http.StatusOK {
+			t.Errorf("status %d, %s = %q, want %q", w.Code, name, got, want)
+		}
+	}
+}
+
+func TestStored(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	var accepted []string
+	h.handler.Accepted = func(_ context.Context, b Broker, e *cloudevents.Event) {
+		accepted = append(accepted, b.Namespace+"/"+b.Name+" "+e.ID())
+	}
+	id := strings.Repeat("i", 300)
+	remote := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: trace.FlagsSampled, Remote: true})
+	ctx := trace.ContextWithRemoteSpanContext(t.Context(), remote)
+	if w := h.do(post(ctx, "/team/default", `{"a":1}`, "Ce-Id", id, "Ce-Ext", "x", "Ce-Knativearrivaltime", "forged")); w.Code != http.StatusAccepted {
+		t.Fatal(w.Code, w.Body)
+	}
+	e, p := h.stored()
+	if e.ID() != id || string(e.Data()) != `{"a":1}` || e.DataContentType() != "application/json" || e.Extensions()["ext"] != "x" {
+		t.Errorf("event = %s", e)
+	}
+	if got := fmt.Sprint(e.Extensions()["knativearrivaltime"], " ", e.Extensions()["knativebrokerttl"]); got != "2026-01-02T03:04:05.678Z 255" {
+		t.Errorf("arrival and TTL = %s", got)
+	}
+	if want := routing.Keys("uid-1", "t", "/s"); !slices.Equal(p.keys, want) {
+		t.Errorf("keys = %s, want %s", p.keys, want)
+	}
+	transit := event.TransitOf(p.message)
+	if got := trace.SpanContextFromContext(transit.ExtractTrace(t.Context())); got.TraceID() != remote.TraceID() || got.SpanID() == remote.SpanID() {
+		t.Errorf("trace context = %+v", got)
+	}
+	if !transit.Arrival.Equal(now) || transit.Attempts != 0 {
+		t.Errorf("transit = %+v", transit)
+	}
+	if !slices.Equal(accepted, []string{"team/default " + id}) {
+		t.Errorf("accepted = %s", accepted)
+	}
+	spans := h.spans.Ended()
+	if len(spans) != 1 || spans[0].Name() != "broker:default.team" || !slices.Contains(spans[0].Attributes(), attribute.String("messaging.system", "knative")) {
+		t.Errorf("spans = %v", spans)
+	}
+	h.assertDuration(attribute.NewSet(attribute.String("kn.broker.name", "default"), attribute.String("kn.broker.namespace", "team"), attribute.String("http.response.status_code", "202")))
+}
+
+func (h *harness) assertDuration(want attribute.Set) {
+	h.Helper()
+	for _, m := range h.metrics() {
+		if d, ok := m.Data.(metricdata.Histogram[float64]); ok && m.Name == "kn.eventing.dispatch.duration" {
+			if len(d.DataPoints) != 1 || !d.DataPoints[0].Attributes.Equals(&want) || d.DataPoints[0].Count != 1 {
+				h.Errorf("duration = %+v", d.DataPoints)
+			}
+			return
+		}
+	}
+	h.Error("no duration was recorded")
+}
+
+// TestTTL: what a sender gives is kept within the default.
+func TestTTL(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]int32{"1": 1, "254": 254, "255": 255, "100000": 255, "": 255} {
+		h := newHarness(t)
+		h.do(post(t.Context(), "/team/default", "{}", "Ce-Knativebrokerttl", given))
+		if e, _ := h.stored(); e.Extensions()["knativebrokerttl"] != want {
+			t.Errorf("TTL %q became %v, want %d", given, e.Extensions()["knativebrokerttl"], want)
+		}
+	}
+}
+
+func TestUnrouted(t *testing.T) {
+	t.Parallel()
+	recreated := Broker{Namespace: "team", Name: "default", UID: "uid-2"}
+	for name, tc := range map[string]struct {
+		errs      []error
+		refreshed []Broker
+		deleted   bool
+		status    int
+		unrouted  int64
+		uids      []string
+	}{
+		"no Trigger":            {errs: []error{queue.ErrUnrouted}, status: 202, unrouted: 1, uids: []string{"uid-1"}},
+		"recreated":             {errs: []error{queue.ErrUnrouted}, refreshed: []Broker{recreated}, status: 202, uids: []string{"uid-1", "uid-2"}},
+		"recreated, no Trigger": {errs: []error{queue.ErrUnrouted, queue.ErrUnrouted}, refreshed: []Broker{recreated}, status: 202, unrouted: 1, uids: []string{"uid-1", "uid-2"}},
+		"recreated, full":       {errs: []error{queue.ErrUnrouted, queue.ErrFull}, refreshed: []Broker{recreated}, status: 503, uids: []string{"uid-1", "uid-2"}},
+		"deleted":               {errs: []error{queue.ErrUnrouted}, deleted: true, status: 404, uids: []string{"uid-1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t)
+			h.publisher.errs, h.brokers.refreshed, h.brokers.deleted = tc.errs, tc.refreshed, tc.deleted
+			if w := h.do(post(t.Context(), "/team/default", "{}")); w.Code != tc.status {
+				t.Errorf("status %d, %s; want %d", w.Code, w.Body, tc.status)
+			}
+			if got := h.sum("lambda.broker.unrouted", "", ""); got != tc.unrouted {
+				t.Errorf("%d unrouted events were counted, want %d", got, tc.unrouted)
+			}
+			if h.brokers.reads != 1 || len(h.publisher.messages) != len(tc.uids) {
+				t.Fatalf("the Broker was read %d times, and %d messages were published", h.brokers.reads, len(h.publisher.messages))
+			}
+			for i, p := range h.publisher.messages {
+				if want := "a"; !strings.HasPrefix(p.keys[0], want) || !slices.Equal(p.keys, keysOf(tc.uids[i])) {
+					t.Errorf("message %d has the keys %s", i, p.keys)
+				}
+			}
+		})
+	}
+}
+
+func FuzzRequest(f *testing.F) {
+	f.Add("POST", "/team/default", "application/json", "1.0", "1", "/s", "t", "ext", "x", []byte("{}"))
+	f.Add("POST", "/team/default", "application/cloudevents+json", "", "", "", "", "", "", []byte(`{"specversion":"1.0","id":"1","source":"/s","type":"t","data":[1],"knativebrokerttl":1.5}`))
+	f.Add("OPTIONS", "/", "application/cloudevents-batch+json", "0.3", "1", "%zz", "t", "knativebrokerttl", "0", []byte("[]"))
+	f.Fuzz(func(t *testing.T, method, path, media, version, id, source, eventType, name, value string, body []byte) {
+		h := newHarness(t)
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", bytes.NewReader(body))
+		r.Method, r.URL.Path = method, path
+		r.Header = http.Header{
+			"Content-Type": {media}, "Ce-Specversion": {version}, "Ce-Id": {id}, "Ce-Source": {source}, "Ce-Type": {eventType},
+			http.CanonicalHeaderKey("ce-" + name): {value},
+		}
+		if version == "" {
+			delete(r.Header, "Ce-Specversion")
+		}
+		w := h.do(r)
+		if !slices.Contains([]int{200, 202, 400, 404, 405, 408, 413}, w.Code) {
+			t.Errorf("status %d, %s", w.Code, w.Body)
+		}
+		if (w.Code == http.StatusAccepted) != (len(h.publisher.messages) == 1) {
+			t.Errorf("status %d with %d messages", w.Code, len(h.publisher.messages))
+		}
+		if w.Code != http.StatusAccepted {
+			return
+		}
+		e, p := h.stored()
+		if err := e.Validate(); err != nil || !slices.Equal(p.keys, routing.Keys("uid-1", e.Type(), e.Source())) {
+			t.Errorf("the dispatcher sees another event than the keys say: %v, %s", err, e)
+		}
+		if transit := event.TransitOf(p.message); transit.Attempts != 0 || transit.Trigger != "" || transit.Phase != "" {
+			t.Errorf("a sender forged %+v", transit)
+		}
+	})
+}

@@ -1,0 +1,111 @@
+package ingress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
+	cetypes "github.com/cloudevents/sdk-go/v2/types"
+	"go.opentelemetry.io/otel/trace"
+	eventingbroker "knative.dev/eventing/pkg/broker"
+
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/event"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/routing"
+)
+
+// stamp what a Broker adds to an event: its time of arrival, and its TTL if it has none.
+// A TTL that is used up ends a loop of replies.
+func (h *Handler) stamp(e *cloudevents.Event) error {
+	ttl := h.TTL
+	if value, ok := e.Extensions()[eventingbroker.TTLAttribute]; ok {
+		given, err := cetypes.ToInteger(value)
+		if err != nil {
+			return refusef(http.StatusBadRequest, "ttl", "attribute %s is no integer: %s", eventingbroker.TTLAttribute, clip(fmt.Sprint(value)))
+		}
+		ttl = min(ttl, given)
+	}
+	if ttl <= 0 {
+		return refusef(http.StatusBadRequest, "ttl", "attribute %s is used up: replies have sent the event through too many Brokers", eventingbroker.TTLAttribute)
+	}
+	e.SetExtension(eventingbroker.TTLAttribute, ttl)
+	e.SetExtension(eventingbroker.EventArrivalTime, cetypes.Timestamp{Time: h.Clock.Now().UTC()})
+	return nil
+}
+
+// store an event for the Triggers of a Broker.
+func (h *Handler) store(ctx context.Context, b Broker, e *cloudevents.Event) error {
+	ctx, span := h.Telemetry.span(ctx, b, e)
+	defer span.End()
+	m, err := event.Encode(e)
+	if err == nil {
+		err = event.CheckSize(m)
+	}
+	if err != nil {
+		return refusef(http.StatusBadRequest, "attributes", "%v", err)
+	}
+	transit := event.Transit{Arrival: h.Clock.Now()}
+	transit.InjectTrace(ctx)
+	started := h.Clock.Now()
+	err = h.publish(ctx, b, e, event.EncodeTransit(m, transit))
+	h.Telemetry.stored(ctx, b, statusOf(err), h.Clock.Since(started))
+	if err != nil {
+		span.RecordError(err)
+	}
+	return err
+}
+
+func statusOf(err error) int {
+	var r *Refusal
+	if errors.As(err, &r) {
+		return r.Status
+	}
+	return http.StatusAccepted
+}
+
+// publish a message, and once more if the Broker was recreated meanwhile. An event for
+// which no Trigger is bound is accepted all the same.
+func (h *Handler) publish(ctx context.Context, b Broker, e *cloudevents.Event, m *queue.Message) error {
+	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
+	defer cancel()
+	err := h.Publisher.Publish(ctx, routing.Keys(b.UID, e.Type(), e.Source()), m)
+	if errors.Is(err, queue.ErrUnrouted) {
+		current, ok := h.Brokers.Refresh(ctx, b.Namespace, b.Name)
+		if !ok {
+			return noBroker(b.Namespace, b.Name)
+		}
+		if current.UID != b.UID {
+			err = h.Publisher.Publish(ctx, routing.Keys(current.UID, e.Type(), e.Source()), m)
+		}
+	}
+	if errors.Is(err, queue.ErrUnrouted) {
+		h.Telemetry.unrouted(ctx)
+		trace.SpanFromContext(ctx).AddEvent("no Trigger is bound for the event")
+		return nil
+	}
+	return refusalOf(err)
+}
+
+// refusalOf an error of the Publisher. Each is worth another attempt.
+func refusalOf(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, queue.ErrBlocked):
+		return unavailable("blocked", retryBlocked, "the Broker accepts no events at the moment: RabbitMQ is short of memory or disk")
+	case errors.Is(err, queue.ErrFull):
+		return unavailable("full", retryUnavailable, "the queue of a Trigger is full; others may have the event already")
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, queue.ErrUnavailable):
+		return unavailable("unavailable", retryUnavailable, "RabbitMQ did not confirm the event; it may have been stored nevertheless")
+	case errors.Is(err, context.Canceled):
+		return unavailable("aborted", retryUnavailable, "the request ended before RabbitMQ confirmed the event; it may have been stored nevertheless")
+	}
+	return unavailable("unavailable", retryUnavailable, "the event could not be stored")
+}
+
+func unavailable(reason string, after time.Duration, message string) error {
+	return &Refusal{Status: http.StatusServiceUnavailable, Reason: reason, Message: message + "; send it again later", RetryAfter: after}
+}
