@@ -47,7 +47,7 @@ func (p *EventPolicies) Authorize(ctx context.Context, r *http.Request, b Broker
 		return nil
 	}
 	// The error lists subjects of EventPolicies, which the sender need not know.
-	slog.WarnContext(ctx, "A sender was not authorized", "namespace", b.Namespace, "broker", b.Name, "status", status.code, "error", err)
+	slog.DebugContext(ctx, "A sender was not authorized", "namespace", b.Namespace, "broker", b.Name, "status", status.code, "error", err)
 	switch status.code {
 	case http.StatusUnauthorized:
 		return refusef(status.code, "unauthorized", "the request has no valid token for the audience of the Broker")

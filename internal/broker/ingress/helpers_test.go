@@ -174,3 +174,12 @@ func (h *harness) metrics() (all []metricdata.Metrics) {
 }
 
 func keysOf(uid string) []string { return routing.Keys(types.UID(uid), "t", "/s") }
+
+func minimalEvent() *cloudevents.Event {
+	e := cloudevents.New()
+	e.SetID("1")
+	e.SetSource("/s")
+	e.SetType("t")
+	_ = e.SetData(cloudevents.ApplicationJSON, []byte(`{"a":1}`))
+	return &e
+}
