@@ -77,6 +77,11 @@ func (k *Kinds) try(ctx context.Context, d Discovery) bool {
 	return true
 }
 
+// Served says whether the API server serves the resources.
+func Served(d Discovery, resources ...schema.GroupVersionResource) (bool, error) {
+	return served(d, resources)
+}
+
 func served(d Discovery, resources []schema.GroupVersionResource) (bool, error) {
 	lists := map[string]map[string]bool{}
 	for _, r := range resources {
