@@ -36,6 +36,11 @@ require (
 )
 
 require (
+	github.com/coreos/go-oidc/v3 v3.9.0 // indirect
+	github.com/go-jose/go-jose/v3 v3.0.4 // indirect
+)
+
+require (
 	github.com/Azure/go-ansiterm v0.0.0-20230124172434-306776ec8161 // indirect
 	github.com/ProtonMail/go-crypto v1.1.6 // indirect
 	github.com/cloudflare/circl v1.6.3 // indirect

@@ -20,8 +20,10 @@ import (
 	faketopologyclientset "knative.dev/eventing-rabbitmq/third_party/pkg/client/clientset/versioned/fake"
 	topologylisters "knative.dev/eventing-rabbitmq/third_party/pkg/client/listers/rabbitmq.com/v1beta1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	eventingv1alpha1 "knative.dev/eventing/pkg/apis/eventing/v1alpha1"
 	fakeeventingclientset "knative.dev/eventing/pkg/client/clientset/versioned/fake"
 	eventinglisters "knative.dev/eventing/pkg/client/listers/eventing/v1"
+	policylisters "knative.dev/eventing/pkg/client/listers/eventing/v1alpha1"
 	rtesting "knative.dev/pkg/reconciler/testing"
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 	fakeservingclientset "knative.dev/serving/pkg/client/clientset/versioned/fake"
@@ -83,6 +85,11 @@ func (l *Listers) Brokers() eventinglisters.BrokerLister {
 // Triggers lists Triggers.
 func (l *Listers) Triggers() eventinglisters.TriggerLister {
 	return eventinglisters.NewTriggerLister(l.sorter.IndexerForObjectType(&eventingv1.Trigger{}))
+}
+
+// EventPolicies lists EventPolicies. They are found by an index in the process.
+func (l *Listers) EventPolicies() policylisters.EventPolicyLister {
+	return policylisters.NewEventPolicyLister(l.sorter.IndexerForObjectType(&eventingv1alpha1.EventPolicy{}))
 }
 
 // BrokerConfigs lists RabbitmqBrokerConfigs.

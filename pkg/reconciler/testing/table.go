@@ -2,6 +2,7 @@ package testing
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"testing"
@@ -119,7 +120,14 @@ func after(t *testing.T, objects []runtime.Object, clients rtesting.ActionRecord
 			case clientgotesting.CreateActionImpl:
 				put(a.GetObject())
 			case clientgotesting.UpdateActionImpl:
+				keepFinalizers(a, state[key(t, a.GetObject())])
 				put(a.GetObject())
+			case clientgotesting.PatchActionImpl:
+				for _, o := range state {
+					if m, _ := meta.Accessor(o); m.GetName() == a.GetName() && m.GetNamespace() == a.GetNamespace() && resource(o) == a.GetResource().Resource {
+						setFinalizers(t, o, a.GetPatch())
+					}
+				}
 			case clientgotesting.DeleteActionImpl:
 				for k, o := range state {
 					if m, _ := meta.Accessor(o); m.GetName() == a.GetName() && m.GetNamespace() == a.GetNamespace() && resource(o) == a.GetResource().Resource {
@@ -136,6 +144,39 @@ func after(t *testing.T, objects []runtime.Object, clients rtesting.ActionRecord
 		}
 	}
 	return left
+}
+
+// setFinalizers of an object as a generated reconciler's patch has them. The fake
+// clients do not patch.
+func setFinalizers(t *testing.T, o runtime.Object, patch []byte) {
+	t.Helper()
+	var p struct {
+		Metadata struct {
+			Finalizers []string `json:"finalizers"`
+		} `json:"metadata"`
+	}
+	if err := json.Unmarshal(patch, &p); err != nil {
+		t.Fatal(err)
+	}
+	m, err := meta.Accessor(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.SetFinalizers(p.Metadata.Finalizers)
+}
+
+// keepFinalizers of what is stored where only the status is written.
+func keepFinalizers(a clientgotesting.UpdateAction, stored runtime.Object) {
+	if a.GetSubresource() != "status" || stored == nil {
+		return
+	}
+	from, err := meta.Accessor(stored)
+	if err != nil {
+		return
+	}
+	if to, err := meta.Accessor(a.GetObject()); err == nil {
+		to.SetFinalizers(from.GetFinalizers())
+	}
 }
 
 func key(t *testing.T, o runtime.Object) string {

@@ -57,6 +57,19 @@ func (w *World) Reconcile(t *testing.T, key string) []clientgotesting.Action {
 	return writes
 }
 
+// store what was written. A status update leaves the rest as it is.
+func (w *World) store(a clientgotesting.CreateAction) {
+	o := a.GetObject()
+	if update, ok := a.(clientgotesting.UpdateAction); ok {
+		if stored, exists, err := w.listers.sorter.IndexerForObjectType(o).Get(o); err == nil && exists {
+			if stored, ok := stored.(runtime.Object); ok {
+				keepFinalizers(update, stored)
+			}
+		}
+	}
+	w.Put(o)
+}
+
 // Try to reconcile an object, and return what was written in any case.
 func (w *World) Try(key string) (writes []clientgotesting.Action, err error) {
 	err = w.reconciler.Reconcile(w.ctx, key)
@@ -65,7 +78,8 @@ func (w *World) Try(key string) (writes []clientgotesting.Action, err error) {
 		for _, a := range all[w.seen[i]:] {
 			switch a := a.(type) {
 			case clientgotesting.CreateAction: // an update is one, too
-				w.Put(a.GetObject())
+				w.store(a)
+			case clientgotesting.PatchAction: // no case of the next one, which it implements
 			case clientgotesting.GetAction, clientgotesting.ListAction:
 				continue
 			}
@@ -75,3 +89,16 @@ func (w *World) Try(key string) (writes []clientgotesting.Action, err error) {
 	}
 	return writes, err
 }
+
+// Remove objects from the caches, as somebody else's deletions.
+func (w *World) Remove(t *testing.T, objects ...runtime.Object) {
+	t.Helper()
+	for _, o := range objects {
+		if err := w.listers.sorter.IndexerForObjectType(o).Delete(o); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Listers are the caches.
+func (w *World) Listers() *Listers { return w.listers }

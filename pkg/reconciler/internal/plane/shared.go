@@ -1,0 +1,110 @@
+package plane
+
+import (
+	"context"
+	"sync"
+
+	"k8s.io/client-go/rest"
+	kubeclient "knative.dev/pkg/client/injection/kube/client"
+	"knative.dev/pkg/configmap"
+	"knative.dev/pkg/controller"
+	"knative.dev/pkg/injection"
+	"knative.dev/pkg/logging"
+	"knative.dev/pkg/system"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
+)
+
+// Plane is what the controllers of Brokers and Triggers share: one for each process.
+type Plane struct {
+	Informers *Informers
+	Endpoints *Endpoints
+	Selector  *Selector
+
+	mu            sync.Mutex
+	configuration *Configuration
+	configured    []func()
+	start         sync.Once
+}
+
+// holder makes the Plane when the first controller asks for it.
+type holder struct {
+	once  sync.Once
+	plane *Plane
+}
+
+type planeKey struct{}
+
+func init() {
+	injection.Default.RegisterClient(func(ctx context.Context, _ *rest.Config) context.Context {
+		return context.WithValue(ctx, planeKey{}, &holder{})
+	})
+}
+
+// Get returns the Plane of the process.
+func Get(ctx context.Context) *Plane {
+	h, ok := ctx.Value(planeKey{}).(*holder)
+	if !ok {
+		logging.FromContext(ctx).Panic("Unable to fetch the event plane from context.")
+	}
+	h.once.Do(func() {
+		i := NewInformers(kubeclient.Get(ctx), controller.GetResyncPeriod(ctx), system.Namespace())
+		h.plane = &Plane{
+			Informers: i,
+			Endpoints: &Endpoints{Slices: i.EndpointSlices.GetStore(), Secret: i.Certificate.GetStore()},
+			Selector:  &Selector{Connections: NewConnections()},
+		}
+	})
+	return h.plane
+}
+
+// Configuration for the generated reconcilers.
+func (p *Plane) Configuration(ctx context.Context, cmw configmap.Watcher) *Configuration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.configuration == nil {
+		logger := logging.FromContext(ctx).Named("event-plane")
+		p.configuration = &Configuration{Config: config.NewStore(logger, func(name string, _ any) {
+			if name == config.EventingConfigName {
+				go p.resync() // the store has the new value when this has returned
+			}
+		})}
+		p.configuration.Config.WatchConfigs(cmw)
+		if _, err := p.Informers.Features.AddEventHandler(p.configuration.Handler(p.resync, func(err error) {
+			logger.Errorw("The features of Knative Eventing cannot be read", "error", err)
+		})); err != nil {
+			logger.Errorw("Changes of Knative Eventing's features have no effect until a restart", "error", err)
+		}
+	}
+	return p.configuration
+}
+
+// OnConfigured calls resync after each change of the configuration.
+func (p *Plane) OnConfigured(resync func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.configured = append(p.configured, resync)
+}
+
+func (p *Plane) resync() {
+	p.mu.Lock()
+	all := p.configured[:len(p.configured):len(p.configured)]
+	p.mu.Unlock()
+	for _, resync := range all {
+		resync()
+	}
+}
+
+// Start the informers and the connection, once.
+func (p *Plane) Start(ctx context.Context) {
+	p.start.Do(func() {
+		p.Informers.Start(ctx)
+		connections := p.Selector.Connections
+		connections.Observe(func(name string) {
+			if c := connections.Get(name); c != nil {
+				logging.FromContext(ctx).Infow("The connection to RabbitMQ has changed", "connection", name, "error", c.Err())
+			}
+		})
+		go connections.Run(ctx, connections.Add("", open(ctx)))
+	})
+}
