@@ -1,0 +1,424 @@
+package trigger
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	clientgotesting "k8s.io/client-go/testing"
+	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	"knative.dev/pkg/apis"
+
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/assignment"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/routing"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
+	ltesting "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/testing"
+)
+
+// world is a reconciler that runs many times, and the row around it.
+type world struct {
+	*row
+	*ltesting.World
+
+	t *testing.T
+}
+
+func newWorld(t *testing.T, r *row, objects ...runtime.Object) *world {
+	t.Helper()
+	w := &world{row: r, t: t}
+	w.World = ltesting.NewWorld(r.context(), t, newReconciler, objects...)
+	return w
+}
+
+// stored is the Trigger as the last pass left it.
+func (w *world) stored() *eventingv1.Trigger {
+	w.t.Helper()
+	o, err := w.Listers().Triggers().Triggers("team").Get("orders")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return o
+}
+
+func (w *world) remove(o runtime.Object) {
+	w.t.Helper()
+	w.Remove(w.t, o)
+}
+
+func (w *world) verifier(enqueue func(types.NamespacedName)) *verifier {
+	return &verifier{triggers: w.Listers().Triggers(), owners: w.reconciler.owners, queues: w.reconciler.queues, enqueue: enqueue}
+}
+
+// pass reconciles and says what changed in RabbitMQ.
+func (w *world) pass() []string {
+	w.t.Helper()
+	w.Reconcile(w.t, key)
+	return w.topology.Writes()
+}
+
+// edit the Trigger as its author does.
+func (w *world) edit(change func(*eventingv1.Trigger)) {
+	w.t.Helper()
+	t := w.stored().DeepCopy()
+	change(t)
+	w.Put(t)
+}
+
+func (w *world) bound(want map[string][]string) {
+	w.t.Helper()
+	if diff := cmp.Diff(want, w.topology.Bindings()); diff != "" {
+		w.t.Error("bindings (-want, +got):", diff)
+	}
+}
+
+func (w *world) isReady(want bool) {
+	w.t.Helper()
+	s := w.stored()
+	if got := s.Status.IsReady() && s.Status.ObservedGeneration == s.Generation; got != want {
+		w.t.Errorf("ready: %v, want %v: %v", got, want, s.Status.GetCondition(apis.ConditionReady))
+	}
+}
+
+func TestEdit_BindsWhenReplicasServeTheGeneration(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, newRow(), brokerObject(), trigger())
+	if diff := cmp.Diff([]string{"declare " + name, "bind " + keyAll + " " + name}, w.pass()); diff != "" {
+		t.Error("created (-want, +got):", diff)
+	}
+	w.isReady(true)
+
+	w.serving = 1
+	w.edit(filtered)
+	for range 3 { // the first one records, and nothing changes until the replicas have it
+		if writes := w.pass(); writes != nil {
+			t.Errorf("changed before the replicas serve the generation: %v", writes)
+		}
+		w.isReady(false)
+	}
+	w.bound(map[string][]string{name: {keyAll}})
+
+	w.serving = 2
+	if diff := cmp.Diff([]string{"bind " + keyOne + " " + name, "unbind " + keyAll + " " + name}, w.pass()); diff != "" {
+		t.Error("edited (-want, +got):", diff)
+	}
+	w.isReady(true)
+	w.bound(map[string][]string{name: {keyOne}})
+	if writes := w.pass(); writes != nil {
+		t.Errorf("changed again: %v", writes)
+	}
+}
+
+func TestEdit_TwiceBeforeReplicasServe(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, newRow(), brokerObject(), trigger())
+	w.pass()
+	w.serving = 1
+	w.edit(filtered)
+	w.pass()
+	w.edit(func(o *eventingv1.Trigger) { o.Generation, o.Spec.Filter.Attributes["type"] = 3, "order.paid" })
+	w.pass()
+	w.serving = 3
+	w.pass()
+	w.isReady(true)
+	w.bound(map[string][]string{name: {routing.Binding("b1", w.stored())}})
+}
+
+func TestBrokerRecreated_BindsItsKeys(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, newRow(), brokerObject(), trigger())
+	w.pass()
+	w.Put(brokerObject(func(b *eventingv1.Broker) { b.UID = "b2" }))
+	w.pass()
+	w.pass()
+	w.isReady(true)
+	w.bound(map[string][]string{name: {routing.Binding("b2", trigger())}})
+}
+
+func TestParallelism_MovesToAnotherQueue(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, newRow(), brokerObject(), trigger())
+	w.pass()
+	ordered := name + ".1"
+	w.edit(parallel("1"))
+	if writes := w.pass(); writes != nil {
+		t.Errorf("changed before it was recorded: %v", writes)
+	}
+	w.topology.Set(name, queue.State{Messages: 3, Consumers: 2})
+	if diff := cmp.Diff([]string{"declare " + ordered, "bind " + keyAll + " " + ordered, "unbind " + keyAll + " " + name}, w.pass()); diff != "" {
+		t.Error("(-want, +got):", diff)
+	}
+	if w.delayed != drainInterval {
+		t.Errorf("looks at the queue again after %v, want %v", w.delayed, drainInterval)
+	}
+	for _, s := range []queue.State{{Messages: 1}, {Consumers: 1}, {}} { // the last is empty, but not for long
+		w.topology.Set(name, s)
+		w.clock.SetTime(w.clock.Now().Add(drainDelay))
+		if writes := w.pass(); writes != nil {
+			t.Errorf("changed with %+v: %v", s, writes)
+		}
+	}
+	if diff := cmp.Diff([]string{name}, assignment.Of(w.stored()).Draining); diff != "" {
+		t.Error("draining (-want, +got):", diff)
+	}
+	w.clock.SetTime(w.clock.Now().Add(drainDelay))
+	if diff := cmp.Diff([]string{"delete " + name}, w.pass()); diff != "" {
+		t.Error("(-want, +got):", diff)
+	}
+	w.bound(map[string][]string{ordered: {keyAll}})
+	w.isReady(true)
+
+	w.edit(parallel("2")) // and back
+	w.pass()
+	w.pass()
+	w.clock.SetTime(w.clock.Now().Add(drainDelay))
+	w.pass()
+	w.bound(map[string][]string{name: {keyAll}})
+}
+
+func TestRabbitMQ_LosesEverything(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, newRow(), brokerObject(), trigger())
+	w.pass()
+	w.topology.Lose()
+	if diff := cmp.Diff([]string{"declare " + name, "bind " + keyAll + " " + name}, w.pass()); diff != "" {
+		t.Error("(-want, +got):", diff)
+	}
+}
+
+func TestRabbitMQ_ComesBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, newRow(away), brokerObject(), trigger())
+	w.pass()
+	w.isReady(false)
+	if assignment.Of(w.stored()).Queue != "" {
+		t.Error("a queue is assigned, and none was declared")
+	}
+	w.topology.Fail(nil)
+	_ = w.connections.Get("").Check(t.Context())
+	w.pass()
+	w.isReady(true)
+
+	w.topology.Fail(errors.New("channel closed")) // the check has not seen it yet
+	if _, err := w.Try(key); err == nil || !strings.Contains(err.Error(), "channel closed") {
+		t.Errorf("error %v, want that of the operation, so that it is tried again", err)
+	}
+	w.isReady(false)
+}
+
+// others are objects that another controller has.
+func TestForeign_IsNeverWritten(t *testing.T) {
+	t.Parallel()
+	paused := func(o *eventingv1.Trigger) { o.Status.MarkNotSubscribed("Theirs", "theirs") }
+	tests := map[string][]runtime.Object{
+		"Broker of another class":                   {brokerObject(class("MTChannelBasedBroker")), trigger(fresh, paused)},
+		"Broker of another class, deleting":         {brokerObject(class("MTChannelBasedBroker")), trigger(fresh, paused, deleting)},
+		"Broker without a class":                    {brokerObject(func(b *eventingv1.Broker) { b.Annotations = nil }), trigger(fresh, paused)},
+		"no Broker":                                 {trigger(fresh, paused)},
+		"another finalizer":                         {brokerObject(class("RabbitMQBroker")), trigger(paused, func(o *eventingv1.Trigger) { o.Finalizers = []string{"triggers.eventing.knative.dev"} })},
+		"Broker of this class in another namespace": {brokerObject(func(b *eventingv1.Broker) { b.Namespace = "other" }), trigger(fresh, paused)},
+	}
+	for name, objects := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, newRow(), objects...)
+			if writes := w.Reconcile(t, key); len(writes) > 0 {
+				t.Errorf("wrote %v", writes)
+			}
+			if writes := w.topology.Writes(); writes != nil {
+				t.Errorf("changed RabbitMQ: %v", writes)
+			}
+			o, ok := objects[len(objects)-1].(*eventingv1.Trigger)
+			if ok && w.reconciler.owners.concerns(o) {
+				t.Error("the Trigger would be enqueued")
+			}
+		})
+	}
+}
+
+func TestClassChanges_ReleasesTheTrigger(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, newRow(), brokerObject(), trigger())
+	w.pass()
+	w.Put(brokerObject(class("MTChannelBasedBroker")))
+
+	w.topology.Fail(errors.New("connection refused"))
+	if _, err := w.Try(key); err == nil {
+		t.Error("no error while the queues cannot be deleted")
+	}
+	w.topology.Fail(nil)
+	writes := w.Reconcile(t, key)
+	if diff := cmp.Diff([]string{"delete " + name}, w.topology.Writes()); diff != "" {
+		t.Error("(-want, +got):", diff)
+	}
+	if len(writes) != 2 || writes[0].GetSubresource() != "status" || !strings.Contains(string(writes[1].(clientgotesting.PatchAction).GetPatch()), `"finalizers":[]`) {
+		t.Fatalf("wrote %v, want the status and then the finalizers", writes)
+	}
+	if diff := cmp.Diff(map[string]string(nil), w.stored().Status.Annotations); diff != "" {
+		t.Error("annotations (-want, +got):", diff)
+	}
+}
+
+// end deletes the Trigger and reconciles it.
+func (w *world) end() (writes []clientgotesting.Action) {
+	w.t.Helper()
+	w.edit(deleting)
+	return w.Reconcile(w.t, key)
+}
+
+func finalized(writes []clientgotesting.Action) bool {
+	return slices.ContainsFunc(writes, func(a clientgotesting.Action) bool {
+		patch, ok := a.(clientgotesting.PatchAction)
+		return ok && strings.Contains(string(patch.GetPatch()), `"finalizers":[]`)
+	})
+}
+
+func TestDelete_Orders(t *testing.T) {
+	t.Parallel()
+	tests := map[string]func(*world){
+		"Trigger first":                    func(*world) {},
+		"Broker first":                     func(w *world) { w.remove(brokerObject()) },
+		"Broker first, and a pass between": func(w *world) { w.remove(brokerObject()); w.pass() },
+		"Broker being deleted, a pass between": func(w *world) {
+			w.Put(brokerObject(func(b *eventingv1.Broker) { b.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)} }))
+			w.pass()
+		},
+		"class changed first":      func(w *world) { w.Put(brokerObject(class("MTChannelBasedBroker"))) },
+		"in the middle of an edit": func(w *world) { w.serving = 1; w.edit(filtered); w.pass() },
+		"in the middle of a move":  func(w *world) { w.edit(parallel("1")); w.pass(); w.pass() },
+		"status lost":              func(w *world) { w.edit(func(o *eventingv1.Trigger) { o.Status = eventingv1.TriggerStatus{} }) },
+		"status that names the queue of others": func(w *world) {
+			w.edit(func(o *eventingv1.Trigger) { o.Status.Annotations[lambda.QueueAnnotationKey] = "lambda.t.other.x.u" })
+		},
+	}
+	for name, before := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, newRow(declared(assignment.Assignment{Queue: "lambda.t.other.x.u", Kind: queue.Quorum, Keys: []string{"k"}})), brokerObject(), trigger())
+			w.pass()
+			before(w)
+			if writes := w.end(); !finalized(writes) {
+				t.Errorf("the finalizer stays: %v", writes)
+			}
+			w.bound(map[string][]string{"lambda.t.other.x.u": {"k"}})
+			if diff := cmp.Diff([]types.NamespacedName{{Namespace: "team", Name: "orders"}}, w.forgotten); diff != "" {
+				t.Error("forgotten (-want, +got):", diff)
+			}
+		})
+	}
+}
+
+func TestBrokerDeleted_DeclaresNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, newRow(), brokerObject(), trigger())
+	w.pass()
+	w.remove(brokerObject())
+	w.topology.Lose()
+	if writes := w.pass(); writes != nil {
+		t.Errorf("changed: %v", writes)
+	}
+}
+
+func TestTombstone_WhenRabbitMQIsAway(t *testing.T) {
+	t.Parallel()
+	for name, fail := range map[string]func(*world){
+		"known": func(w *world) {
+			w.topology.Fail(errors.New("connection refused"))
+			_ = w.connections.Get("").Check(context.Background())
+		},
+		"unknown": func(w *world) { w.topology.Fail(errors.New("connection refused")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, newRow(), brokerObject(), trigger())
+			w.pass()
+			fail(w)
+			writes := w.end()
+			if len(writes) != 2 || !finalized(writes) {
+				t.Fatalf("wrote %v, want a tombstone and then the finalizers", writes)
+			}
+			want := &corev1.ConfigMap{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "knative-testing", Name: "knative-lambda-tombstone-t1", Labels: map[string]string{lambda.TombstoneLabelKey: "true"}},
+				Data:       map[string]string{"queues": queueNames(), "trigger": "team/orders"},
+			}
+			if diff := cmp.Diff(want, writes[0].(clientgotesting.CreateAction).GetObject()); diff != "" {
+				t.Error("tombstone (-want, +got):", diff)
+			}
+			stones := w.reconciler.tombstones
+			_ = w.connections.Get("").Check(t.Context())
+			if err := stones.clean(t.Context()); err != nil || len(w.tombstones()) != 1 {
+				t.Errorf("clean() without RabbitMQ = %v, %d tombstones, want one", err, len(w.tombstones()))
+			}
+			w.topology.Fail(nil)
+			_ = w.connections.Get("").Check(t.Context())
+			if err := stones.clean(t.Context()); err != nil || len(w.tombstones()) != 0 {
+				t.Errorf("clean() = %v, %d tombstones, want none", err, len(w.tombstones()))
+			}
+			w.bound(map[string][]string{})
+		})
+	}
+}
+
+func TestTombstone_NotWithoutQueue(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, newRow(away), brokerObject(), trigger())
+	w.pass()
+	if writes := w.end(); len(writes) != 1 || !finalized(writes) {
+		t.Errorf("wrote %v, want nothing but the finalizers", writes)
+	}
+}
+
+func queueNames() string { return strings.Join(assignment.Queues(trigger()), "\n") }
+
+func (w *world) tombstones() []corev1.ConfigMap {
+	w.t.Helper()
+	all, err := w.reconciler.tombstones.kube.CoreV1().ConfigMaps("knative-testing").List(w.t.Context(), metav1.ListOptions{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return all.Items
+}
+
+func TestVerify(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		before func(*world)
+		writes []string
+		asked  bool
+	}{
+		{"nothing is missing", func(*world) {}, nil, false},
+		{"the queue", func(w *world) { w.topology.Lose() }, nil, true},
+		{"the binding", func(w *world) { must(w.topology.Unbind(context.Background(), name, keyAll)); w.topology.Writes() }, []string{"bind " + keyAll + " " + name}, false},
+		{"in the middle of an edit", func(w *world) { w.serving = 1; w.edit(filtered); w.pass(); w.topology.Lose() }, nil, false},
+		{"the Broker", func(w *world) { w.remove(brokerObject()); w.topology.Lose() }, nil, false},
+		{"this class", func(w *world) { w.Put(brokerObject(class("Other"))); w.topology.Lose() }, nil, false},
+		{"a key of others in the status", func(w *world) {
+			w.edit(func(o *eventingv1.Trigger) { o.Status.Annotations[lambda.BindingKeysAnnotationKey] = "a.others" })
+		}, nil, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, newRow(), brokerObject(), trigger())
+			w.pass()
+			tt.before(w)
+			asked := false
+			v := w.verifier(func(types.NamespacedName) { asked = true })
+			if err := v.verify(t.Context(), types.NamespacedName{Namespace: "team", Name: "orders"}); err != nil {
+				t.Error(err)
+			}
+			if diff := cmp.Diff(tt.writes, w.topology.Writes()); diff != "" || asked != tt.asked {
+				t.Errorf("enqueued: %v, want %v; changed (-want, +got): %s", asked, tt.asked, diff)
+			}
+		})
+	}
+}
