@@ -1,4 +1,5 @@
-// Command controller runs the reconcilers of both kinds.
+// Command controller runs the reconcilers of functions and agents, and of the Brokers
+// and Triggers of the event plane.
 package main
 
 import (
@@ -9,9 +10,11 @@ import (
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/approval"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/broker"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lifecycle"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/trigger"
 )
 
 func main() {
@@ -23,5 +26,7 @@ func main() {
 		lifecycle.NewFunctionController,
 		lifecycle.NewAgentController,
 		approval.NewController,
+		broker.NewController,
+		trigger.NewController,
 	)
 }

@@ -15,7 +15,7 @@ var answers = []string{"ok", "accepted", "no_content", "bad_request", "unauthori
 var (
 	KindLabel       = &Label{Name: "kind", Meaning: "kind of the object", Values: []string{"LambdaFunction", "LambdaAgent"}}
 	NamespaceLabel  = &Label{Name: "k8s.namespace.name", Meaning: "namespace of the object", Most: maxNamespaces}
-	ControllerLabel = &Label{Name: "controller", Meaning: "which reconciler", Values: []string{"lambdafunction", "lambdaagent", "approvals", "lifecycle-functions", "lifecycle-agents"}}
+	ControllerLabel = &Label{Name: "controller", Meaning: "which reconciler", Values: []string{"lambdafunction", "lambdaagent", "approvals", "lifecycle-functions", "lifecycle-agents", "brokers", "triggers"}}
 	ReconcileLabel  = &Label{Name: "outcome", Meaning: "`success`; `requeue`: it comes again by itself; `permanent`: only a person can help, and a condition says how; `error`: it is tried again",
 		Values: []string{"success", "requeue", "permanent", "error"}}
 	ChangeLabel    = &Label{Name: "change", Meaning: "whether the object was new or its spec had changed", Values: []string{"created", "updated"}}
