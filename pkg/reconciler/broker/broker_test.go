@@ -137,7 +137,9 @@ func configured(apiVersion, kind string) func(*eventingv1.Broker) {
 
 func TestReconcile(t *testing.T) {
 	t.Parallel()
-	class := func(b *eventingv1.Broker) { b.Annotations[eventingv1.BrokerClassAnnotationKey] = "MTChannelBasedBroker" }
+	class := func(b *eventingv1.Broker) {
+		b.Annotations[eventingv1.BrokerClassAnnotationKey] = "MTChannelBasedBroker"
+	}
 	deleting := func(b *eventingv1.Broker) { b.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)} }
 	url := &apis.URL{Scheme: "http", Host: "sink.test"}
 	ltesting.Table{

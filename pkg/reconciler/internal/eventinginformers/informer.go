@@ -27,6 +27,7 @@ type Informer struct {
 	resource  schema.GroupVersionResource
 	discovery optional.Discovery
 	log       logger
+	interval  time.Duration
 
 	// released lets the process start without the kind.
 	released atomic.Bool
@@ -34,7 +35,7 @@ type Informer struct {
 
 func newOptional(informer cache.SharedIndexInformer, kind schema.GroupVersionKind, d optional.Discovery, log logger) *Informer {
 	resource, _ := meta.UnsafeGuessKindToResource(kind)
-	return &Informer{SharedIndexInformer: informer, resource: resource, discovery: d, log: log}
+	return &Informer{SharedIndexInformer: informer, resource: resource, discovery: d, log: log, interval: interval}
 }
 
 // HasSynced implements SharedIndexInformer. It is also true while the cluster does not
@@ -52,8 +53,8 @@ func (i *Informer) Run(stop <-chan struct{}) { i.RunWithContext(wait.ContextForC
 func (i *Informer) RunWithContext(ctx context.Context) {
 	if !i.served() {
 		i.released.Store(true)
-		i.log.Infow("A kind of Knative Eventing is not installed: looking for it again", "resource", i.resource.String(), "interval", interval)
-		if wait.PollUntilContextCancel(ctx, interval, false, func(context.Context) (bool, error) { return i.served(), nil }) != nil {
+		i.log.Infow("A kind of Knative Eventing is not installed: looking for it again", "resource", i.resource.String(), "interval", i.interval)
+		if wait.PollUntilContextCancel(ctx, i.interval, false, func(context.Context) (bool, error) { return i.served(), nil }) != nil {
 			return
 		}
 	}

@@ -1,7 +1,9 @@
 package plane
 
 import (
+	"cmp"
 	"context"
+	"os"
 
 	"knative.dev/pkg/logging"
 
@@ -10,13 +12,17 @@ import (
 )
 
 // credentials of the installation's connection: a Secret in the operator's namespace,
-// mounted into the controller. Its user may declare and delete queues.
-const credentials = "/etc/rabbitmq" //nolint:gosec // a folder
+// mounted into the controller. Its user may declare and delete queues. Outside a pod
+// credentialsEnv names another folder.
+const (
+	credentials    = "/etc/rabbitmq"        //nolint:gosec // a folder
+	credentialsEnv = "RABBITMQ_CREDENTIALS" //nolint:gosec // a variable
+)
 
 // open the installation's connection. It is dialed when it is first used, and again
 // when its Secret changes.
 func open(ctx context.Context) queue.Topology {
-	engine := amqp.New(amqp.Options{Credentials: credentials, Name: "knative-lambda-controller", TopologyOnly: true})
+	engine := amqp.New(amqp.Options{Credentials: cmp.Or(os.Getenv(credentialsEnv), credentials), Name: "knative-lambda-controller", TopologyOnly: true})
 	context.AfterFunc(ctx, func() {
 		if err := engine.Close(context.WithoutCancel(ctx)); err != nil {
 			logging.FromContext(ctx).Infow("The connection to RabbitMQ was not closed in order", "error", err)
