@@ -9,7 +9,10 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	clientgotesting "k8s.io/client-go/testing"
+	rabbitv1alpha1 "knative.dev/eventing-rabbitmq/pkg/apis/eventing/v1alpha1"
+	topologyv1beta1 "knative.dev/eventing-rabbitmq/third_party/pkg/apis/rabbitmq.com/v1beta1"
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	eventingv1alpha1 "knative.dev/eventing/pkg/apis/eventing/v1alpha1"
@@ -23,6 +26,7 @@ import (
 	rtesting "knative.dev/pkg/reconciler/testing"
 	_ "knative.dev/pkg/system/testing"
 
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/plane"
 	ltesting "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/testing"
@@ -66,7 +70,10 @@ func in(change ...func(*row)) context.Context {
 	for _, c := range change {
 		c(r)
 	}
-	return context.WithValue(feature.ToContext(context.Background(), r.flags), rowKey{}, r)
+	eventing := *config.FromContextOrDefaults(context.Background()).Eventing
+	eventing.RabbitMQCluster = types.NamespacedName{Namespace: "rabbitmq", Name: "rabbitmq"}
+	ctx := config.ToContext(context.Background(), &config.Config{Eventing: &eventing})
+	return context.WithValue(feature.ToContext(ctx, r.flags), rowKey{}, r)
 }
 
 func flags(f feature.Flags) func(*row) { return func(r *row) { maps.Copy(r.flags, f) } }
@@ -84,7 +91,7 @@ func newReconciler(ctx context.Context, ls *ltesting.Listers) controller.Reconci
 		}
 	}
 	return brokerreconciler.NewReconciler(ctx, logging.FromContext(ctx), eventingclient.Get(ctx), ls.Brokers(), controller.GetEventRecorder(ctx), &Reconciler{
-		endpoints: r, connections: &plane.Selector{Connections: connections}, sinks: r, policies: ls.EventPolicies(),
+		endpoints: r, connections: &plane.Selector{Connections: connections, Configs: ls.BrokerConfigs}, sinks: r, policies: ls.EventPolicies(),
 	}, lambda.BrokerClass)
 }
 
@@ -135,6 +142,13 @@ func configured(apiVersion, kind string) func(*eventingv1.Broker) {
 	}
 }
 
+func onCluster(name string) *rabbitv1alpha1.RabbitmqBrokerConfig {
+	return &rabbitv1alpha1.RabbitmqBrokerConfig{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "knative-eventing", Name: "x"},
+		Spec:       rabbitv1alpha1.RabbitmqBrokerConfigSpec{RabbitmqClusterReference: &topologyv1beta1.RabbitmqClusterReference{Namespace: "rabbitmq", Name: name}},
+	}
+}
+
 func TestReconcile(t *testing.T) {
 	t.Parallel()
 	class := func(b *eventingv1.Broker) {
@@ -142,6 +156,7 @@ func TestReconcile(t *testing.T) {
 	}
 	deleting := func(b *eventingv1.Broker) { b.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)} }
 	url := &apis.URL{Scheme: "http", Host: "sink.test"}
+	onRabbitMQ := configured("eventing.knative.dev/v1alpha1", "RabbitmqBrokerConfig")
 	ltesting.Table{
 		{Name: "bad key", Ctx: in(), Key: "too/many/parts"},
 		{Name: "not found", Ctx: in(), Key: key},
@@ -172,6 +187,16 @@ func TestReconcile(t *testing.T) {
 			WantStatusUpdates: wants(configured("x.test/v1", "Other"), ready(func(b *eventingv1.Broker) {
 				manage(b).MarkFalse(ConditionRabbitMQ, plane.ReasonConfigNotSupported,
 					"spec.config: a Other of x.test/v1 does not configure Brokers of this class: remove spec.config to use the connection of the installation")
+			}))},
+		{Name: "RabbitMQ of the installation", Ctx: in(), Key: key, Objects: ltesting.Objects(broker(onRabbitMQ), onCluster("rabbitmq")), WantStatusUpdates: wants(onRabbitMQ, ready())},
+		{Name: "another RabbitMQ", Ctx: in(), Key: key, Objects: ltesting.Objects(broker(onRabbitMQ), onCluster("other")),
+			WantStatusUpdates: wants(onRabbitMQ, ready(func(b *eventingv1.Broker) {
+				manage(b).MarkFalse(ConditionRabbitMQ, plane.ReasonConfigNotSupported,
+					"spec.config: RabbitmqBrokerConfig knative-eventing/x is of another RabbitMQ than that of the installation (rabbitmq-cluster in config-eventing), which this class does not support: remove spec.config")
+			}))},
+		{Name: "configuration that does not exist", Ctx: in(), Key: key, Objects: ltesting.Objects(broker(onRabbitMQ)),
+			WantStatusUpdates: wants(onRabbitMQ, ready(func(b *eventingv1.Broker) {
+				manage(b).MarkFalse(ConditionRabbitMQ, plane.ReasonConfigMissing, "spec.config: RabbitmqBrokerConfig knative-eventing/x does not exist")
 			}))},
 		{Name: "dead letter sink", Ctx: in(), Key: key, Objects: ltesting.Objects(broker(sink(duckv1.Destination{URI: url}))),
 			WantStatusUpdates: wants(sink(duckv1.Destination{URI: url}), ready(func(b *eventingv1.Broker) {

@@ -5,6 +5,8 @@ import (
 	"sync"
 
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	rabbitlisters "knative.dev/eventing-rabbitmq/pkg/client/listers/eventing/v1alpha1"
 	kubeclient "knative.dev/pkg/client/injection/kube/client"
 	"knative.dev/pkg/configmap"
 	"knative.dev/pkg/controller"
@@ -13,6 +15,7 @@ import (
 	"knative.dev/pkg/system"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
 )
 
 // Plane is what the controllers of Brokers and Triggers share: one for each process.
@@ -21,6 +24,7 @@ type Plane struct {
 	Endpoints *Endpoints
 	Selector  *Selector
 
+	kinds         *eventing.Kinds
 	mu            sync.Mutex
 	configuration *Configuration
 	configured    []func()
@@ -54,6 +58,8 @@ func Get(ctx context.Context) *Plane {
 			Endpoints: &Endpoints{Slices: i.EndpointSlices.GetStore(), Secret: i.Certificate.GetStore()},
 			Selector:  &Selector{Connections: NewConnections()},
 		}
+		h.plane.Selector.Configs = h.plane.configs
+		h.plane.kinds = eventing.Get(ctx)
 	})
 	return h.plane
 }
@@ -95,9 +101,21 @@ func (p *Plane) resync() {
 	}
 }
 
+// configs of Brokers on RabbitMQ, where the cluster has the kind.
+func (p *Plane) configs() rabbitlisters.RabbitmqBrokerConfigLister {
+	if rabbit := p.kinds.Rabbit(); rabbit != nil {
+		return rabbit.Configs
+	}
+	return nil
+}
+
 // Start the informers and the connection, once.
 func (p *Plane) Start(ctx context.Context) {
 	p.start.Do(func() {
+		ignored := cache.ResourceEventHandlerFuncs{}
+		p.kinds.Run(ctx, kubeclient.Get(ctx).Discovery(), eventing.Handlers{
+			Brokers: ignored, Owned: ignored, Configs: controller.HandleAll(func(any) { p.resync() }), Found: p.resync,
+		})
 		p.Informers.Start(ctx)
 		connections := p.Selector.Connections
 		connections.Observe(func(name string) {
