@@ -75,8 +75,8 @@ func Wanted(broker types.UID, t *eventingv1.Trigger, kind queue.Kind) (Assignmen
 // Ordered says whether a queue of this name delivers one event after the other.
 func Ordered(queue string) bool { return strings.HasSuffix(queue, orderedSuffix) }
 
-// Of a Trigger, as its status has it. The zero value says that it has none yet. Whoever
-// may edit Triggers may also write their status: queues of other Triggers are ignored.
+// Of a Trigger, as its status has it. The zero value says that it has none yet. Users
+// who may edit Triggers may also write their status: queues of other Triggers are ignored.
 func Of(t *eventingv1.Trigger) Assignment {
 	a := t.Status.Annotations
 	own := Queues(t)

@@ -105,7 +105,8 @@ func (o *Options) user(ctx context.Context, r role) error {
 		number, ok := numberOf(prefix, string(secret.Data["username"]))
 		switch {
 		case !ok:
-			return fmt.Errorf("secret %s/%s: username %q is not of virtual host %s: delete the Secret to make a new one", o.Namespace, secret.Name, secret.Data["username"], o.VirtualHost)
+			return fmt.Errorf("secret %s/%s: username %q is not of virtual host %s: delete the Secret to make a new one",
+				o.Namespace, secret.Name, secret.Data["username"], o.VirtualHost)
 		case o.Rotate:
 			username = prefix + strconv.Itoa(number+1)
 		default:

@@ -142,7 +142,9 @@ func publish(exchange, key string) func(*amqp.Channel) error {
 }
 
 func exchange(name string) func(*amqp.Channel) error {
-	return func(ch *amqp.Channel) error { return ch.ExchangeDeclare(name, "direct", true, false, false, false, nil) }
+	return func(ch *amqp.Channel) error {
+		return ch.ExchangeDeclare(name, "direct", true, false, false, false, nil)
+	}
 }
 
 func bind(name, key string) func(*amqp.Channel) error {

@@ -116,7 +116,8 @@ func (r *Reconciler) address(ctx context.Context, b *eventingv1.Broker) {
 	case flags.IsStrictTransportEncryption() && ca == nil:
 		b.Status.AddressStatus = pkgduckv1.AddressStatus{}
 		manage(b).MarkFalse(eventingv1.BrokerConditionAddressable, ReasonNoCertificate,
-			"The feature transport-encryption is strict and Secret %s/%s with ca.crt is missing: issue a certificate for the ingress.", system.Namespace(), plane.CertificateSecret)
+			"The feature transport-encryption is strict and Secret %s/%s with ca.crt is missing: issue a certificate for the ingress.",
+			system.Namespace(), plane.CertificateSecret)
 		return
 	case flags.IsStrictTransportEncryption():
 		all = []pkgduckv1.Addressable{https}

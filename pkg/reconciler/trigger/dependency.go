@@ -60,7 +60,9 @@ func (r *Reconciler) dependency(ctx context.Context, t *eventingv1.Trigger) erro
 		t.Status.MarkDependencyUnknown("DependencyGetFailed", "Failed to get dependency: %v", err)
 		return err
 	case source.Generation != source.Status.ObservedGeneration:
-		t.Status.MarkDependencyUnknown("GenerationNotEqual", "The dependency's generation %d is not observed yet, only %d.", source.Generation, source.Status.ObservedGeneration)
+		t.Status.MarkDependencyUnknown("GenerationNotEqual",
+			"The dependency's generation %d is not observed yet, only %d.",
+			source.Generation, source.Status.ObservedGeneration)
 	default:
 		t.Status.PropagateDependencyStatus(source)
 	}

@@ -74,7 +74,8 @@ func (r *Reconciler) ReconcileKind(ctx context.Context, t *eventingv1.Trigger) r
 		t.Status.MarkBrokerFailed("BrokerDoesNotExist", "Broker %q does not exist", brokerOf(t).Name)
 		return nil
 	case b.Namespace != t.Namespace:
-		t.Status.MarkBrokerFailed(ReasonOtherNamespace, "Broker %s/%s is in another namespace, which its class does not support: name a Broker of namespace %s.", b.Namespace, b.Name, t.Namespace)
+		t.Status.MarkBrokerFailed(ReasonOtherNamespace,
+			"Broker %s/%s is in another namespace, which its class does not support: name a Broker of namespace %s.", b.Namespace, b.Name, t.Namespace)
 		return nil
 	}
 	t.Status.PropagateBrokerCondition(b.Status.GetTopLevelCondition())

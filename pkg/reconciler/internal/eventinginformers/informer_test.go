@@ -21,7 +21,7 @@ import (
 	"knative.dev/pkg/injection"
 )
 
-// discovery serves Brokers when it is told to.
+// discovery serves Brokers once served is set.
 type discovery struct{ served atomic.Bool }
 
 // ServerResourcesForGroupVersion implements optional.Discovery.
