@@ -1,0 +1,137 @@
+// Package filter decides whether a Trigger wants an event. It evaluates with the filters
+// of Knative Eventing's library, but for lists: the library's reorder themselves in
+// goroutines, which race with their cleanup, and leave out what is not valid, so that
+// more events match.
+package filter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	"knative.dev/eventing/pkg/eventfilter"
+	"knative.dev/eventing/pkg/eventfilter/attributes"
+	"knative.dev/eventing/pkg/eventfilter/subscriptionsapi"
+
+	"github.com/brunovlucena/knative-lambda-operator/internal/cesql"
+)
+
+// maxNesting of all, any and not.
+const maxNesting = 16
+
+// ErrPanic: a filter panicked on an event, as CESQL does for an expression whose result
+// is not a boolean. The event does not match.
+var ErrPanic = errors.New("the filter panicked")
+
+// Filter of a Trigger. It never changes.
+type Filter struct{ filter eventfilter.Filter }
+
+// New returns the filter of a Trigger: spec.filters if it is not empty, else
+// spec.filter. Without either, every event matches. The error says which filter is not
+// valid.
+func New(spec *eventingv1.TriggerSpec) (*Filter, error) {
+	switch {
+	case len(spec.Filters) > 0:
+		made, err := compileAll(spec.Filters, "spec.filters", 0)
+		if err != nil {
+			return nil, err
+		}
+		return &Filter{all(made)}, nil
+	case spec.Filter != nil:
+		return &Filter{attributes.NewAttributesFilter(spec.Filter.Attributes)}, nil
+	}
+	return &Filter{subscriptionsapi.NewNoFilter()}, nil
+}
+
+// Match reports whether the event passes. The error is ErrPanic.
+func (f *Filter) Match(ctx context.Context, e *event.Event) (matches bool, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			matches, err = false, fmt.Errorf("%w: %v", ErrPanic, p)
+		}
+	}()
+	return f.filter.Filter(ctx, *e) != eventfilter.FailFilter, nil
+}
+
+func compileAll(list []eventingv1.SubscriptionsAPIFilter, field string, depth int) (made []eventfilter.Filter, err error) {
+	for i := range list {
+		one, err := compile(&list[i], fmt.Sprintf("%s[%d]", field, i), depth+1)
+		if err != nil {
+			return nil, err
+		}
+		if one != nil {
+			made = append(made, one)
+		}
+	}
+	return made, nil
+}
+
+// compile one filter, whose first dialect counts, as in the library; nil where there is
+// none.
+func compile(f *eventingv1.SubscriptionsAPIFilter, field string, depth int) (made eventfilter.Filter, err error) {
+	if depth > maxNesting {
+		return nil, fmt.Errorf("%s is nested deeper than %d: simplify the filter", field, maxNesting)
+	}
+	switch {
+	case len(f.Exact) > 0:
+		made, err = subscriptionsapi.NewExactFilter(f.Exact)
+	case len(f.Prefix) > 0:
+		made, err = subscriptionsapi.NewPrefixFilter(f.Prefix)
+	case len(f.Suffix) > 0:
+		made, err = subscriptionsapi.NewSuffixFilter(f.Suffix)
+	case len(f.All) > 0:
+		made, err := compileAll(f.All, field+".all", depth)
+		return all(made), err
+	case len(f.Any) > 0:
+		made, err := compileAll(f.Any, field+".any", depth)
+		return anyOf(made), err
+	case f.Not != nil:
+		made, err := compile(f.Not, field+".not", depth+1)
+		return subscriptionsapi.NewNotFilter(made), err
+	case f.CESQL != "":
+		// The library's parser takes quadratic time for some texts and panics for others.
+		if _, err = cesql.Parse(f.CESQL); err == nil {
+			made, err = subscriptionsapi.NewCESQLFilter(f.CESQL)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s is not valid: %w", field, err)
+	}
+	return made, nil
+}
+
+// all passes unless one fails.
+type all []eventfilter.Filter
+
+// Filter implements eventfilter.Filter.
+func (f all) Filter(ctx context.Context, e event.Event) eventfilter.FilterResult {
+	result := eventfilter.NoFilter
+	for _, one := range f {
+		if result = one.Filter(ctx, e); result == eventfilter.FailFilter {
+			break
+		}
+	}
+	return result
+}
+
+// Cleanup implements eventfilter.Filter.
+func (all) Cleanup() {}
+
+// anyOf passes if one does; otherwise the last decides.
+type anyOf []eventfilter.Filter
+
+// Filter implements eventfilter.Filter.
+func (f anyOf) Filter(ctx context.Context, e event.Event) eventfilter.FilterResult {
+	result := eventfilter.NoFilter
+	for _, one := range f {
+		if result = one.Filter(ctx, e); result == eventfilter.PassFilter {
+			break
+		}
+	}
+	return result
+}
+
+// Cleanup implements eventfilter.Filter.
+func (anyOf) Cleanup() {}
