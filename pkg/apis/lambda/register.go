@@ -131,6 +131,12 @@ const (
 	// that its queues are on. It is missing for that of the installation.
 	ConnectionAnnotationKey = GroupName + "/connection"
 
+	// DeadLetterQueueAnnotationKey is on a Trigger of the event plane: the queue that
+	// gets events which cannot be delivered, where the Trigger has no dead letter sink
+	// or the sink has not accepted them for 7 days. It has to be a dead letter queue of
+	// the Trigger's namespace.
+	DeadLetterQueueAnnotationKey = GroupName + "/dead-letter-queue"
+
 	// TombstoneLabelKey is on ConfigMaps that name queues of deleted Triggers, which
 	// RabbitMQ still has.
 	TombstoneLabelKey = GroupName + "/tombstone"
