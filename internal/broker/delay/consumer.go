@@ -32,6 +32,7 @@ type Consumer struct {
 	Trigger func(types.UID) (queue string, ok bool)
 
 	stop         chan struct{}
+	stopOnce     sync.Once
 	consumptions []queue.Consumption
 	inHand       sync.WaitGroup
 }
@@ -62,7 +63,7 @@ func (c *Consumer) Stop(ctx context.Context) error {
 		errs = append(errs, consumption.Cancel(ctx))
 	}
 	if c.stop != nil {
-		close(c.stop)
+		c.stopOnce.Do(func() { close(c.stop) })
 	}
 	ended := make(chan struct{})
 	go func() { c.inHand.Wait(); close(ended) }()

@@ -1,0 +1,100 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	cetypes "github.com/cloudevents/sdk-go/v2/types"
+	eventingbroker "knative.dev/eventing/pkg/broker"
+
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/delivery"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/event"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/routing"
+)
+
+// defaultTTL of an event whose ingress set none.
+const defaultTTL = 255
+
+// send an event to the subscriber.
+func (l *lane) send(it *item, s *subscription) *delivery.Result {
+	if it.failed == int(it.transit.Attempts) {
+		l.w.d.options.Metrics.processed(it, s)
+	}
+	return l.exchange(it, s, &delivery.Request{
+		Namespace: s.namespace, To: s.subscriber, Event: it.event, Format: s.format,
+		ServiceAccount: s.serviceAccount, Timeout: s.policy.RequestTimeout(), Reply: true,
+	})
+}
+
+// exchange one request. A panic is a failed attempt.
+func (l *lane) exchange(it *item, s *subscription, r *delivery.Request) (result *delivery.Result) {
+	ctx, cancel := l.sendContext(it)
+	defer cancel()
+	ctx, end := l.w.d.options.Metrics.span(it.transit.ExtractTrace(ctx), it, s)
+	defer func() {
+		if p := recover(); p != nil {
+			err := fmt.Errorf("the delivery panicked: %v", p)
+			slog.ErrorContext(ctx, "A delivery panicked", "trigger", s.key(), "event", it.event.ID(), "panic", p)
+			result = &delivery.Result{Status: delivery.NoAnswer, Err: err, Data: []byte("the delivery panicked"), Retry: true}
+		}
+		l.w.d.options.Metrics.dispatched(ctx, s, result)
+		end(result)
+	}()
+	return l.w.d.options.Sender.Send(ctx, r)
+}
+
+// sendContext is that of the channel for an ordered queue, as another replica has the
+// event as soon as the channel is lost.
+func (l *lane) sendContext(it *item) (context.Context, context.CancelFunc) {
+	if !l.ordered {
+		return l.withoutChannel(it)
+	}
+	ctx, cancel := context.WithCancel(it.ctx)
+	stop := context.AfterFunc(l.w.d.ctx, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+// reply publishes the reply of a delivered event. The result is a failure if the reply
+// cannot be stored: the subscriber is called again.
+func (l *lane) reply(it *item, s *subscription, delivered *delivery.Result) *delivery.Result {
+	reply := delivered.Reply
+	if reply == nil {
+		return delivered
+	}
+	ttl, err := eventingbroker.GetTTL(it.event.Context)
+	if err != nil {
+		ttl = defaultTTL
+	}
+	if ttl <= 1 {
+		slog.WarnContext(it.ctx, "Dropped a reply: the events that lead to it have used up their TTL", "trigger", s.key(), "event", it.event.ID())
+		l.w.d.options.Metrics.delivered(s, outcomeReplyExpired)
+		return delivered
+	}
+	now := time.Now()
+	reply.SetExtension(eventingbroker.TTLAttribute, ttl-1)
+	reply.SetExtension(eventingbroker.EventArrivalTime, cetypes.Timestamp{Time: now})
+	m, err := event.Encode(reply)
+	if err == nil {
+		err = event.CheckSize(m)
+	}
+	if err != nil {
+		return undelivered(http.StatusBadGateway, fmt.Errorf("the reply cannot be stored: %w", err))
+	}
+	m = event.EncodeTransit(m, event.Transit{Arrival: now, Traceparent: it.transit.Traceparent, Tracestate: it.transit.Tracestate})
+	keys := routing.Keys(s.brokerUID, reply.Type(), reply.Source())
+	err = l.store(it, func(ctx context.Context) error { return l.w.d.options.Publisher.Publish(ctx, keys, m) })
+	switch {
+	case err == nil, errors.Is(err, queue.ErrUnrouted), it.lost():
+		return delivered
+	}
+	return undelivered(http.StatusServiceUnavailable, fmt.Errorf("the reply cannot be stored: %w", err))
+}
+
+func undelivered(status int, err error) *delivery.Result {
+	return &delivery.Result{Status: status, Err: err, Data: []byte(err.Error()), Retry: true}
+}
