@@ -109,16 +109,9 @@ func (c *consumption) Err() error {
 
 // Cancel implements queue.Consumption.
 func (c *consumption) Cancel(ctx context.Context) error {
-	c.stopOnce.Do(func() {
-		c.e.mu.Lock()
-		defer c.e.mu.Unlock()
-		close(c.stop)
-		c.e.consumers[c.c.Queue] = slices.DeleteFunc(c.e.consumers[c.c.Queue], func(other *consumption) bool { return other == c })
-		if len(c.e.consumers[c.c.Queue]) == 0 {
-			delete(c.e.consumers, c.c.Queue)
-		}
-		c.e.wake(c.c.Queue)
-	})
+	c.e.mu.Lock()
+	c.unsubscribe()
+	c.e.mu.Unlock()
 	select {
 	case <-c.done:
 		return nil
@@ -127,17 +120,31 @@ func (c *consumption) Cancel(ctx context.Context) error {
 	}
 }
 
-// Close implements queue.Consumption.
+// unsubscribe is called with the lock held.
+func (c *consumption) unsubscribe() {
+	c.stopOnce.Do(func() {
+		close(c.stop)
+		c.e.consumers[c.c.Queue] = slices.DeleteFunc(c.e.consumers[c.c.Queue], func(other *consumption) bool { return other == c })
+		if len(c.e.consumers[c.c.Queue]) == 0 {
+			delete(c.e.consumers, c.c.Queue)
+		}
+		c.e.wake(c.c.Queue)
+	})
+}
+
+// Close implements queue.Consumption. The messages return in the step in which the
+// consumer ends, so that the next consumer of an ordered queue gets them first.
 func (c *consumption) Close() error {
-	err := c.Cancel(context.Background())
 	c.e.mu.Lock()
-	defer c.e.mu.Unlock()
-	c.closed = true
+	c.unsubscribe()
 	for d := range c.inHand {
 		d.giveBack()
 	}
+	c.closed = true
 	c.lost()
-	return err
+	c.e.mu.Unlock()
+	<-c.done
+	return nil
 }
 
 // delivery is a message in hand.
