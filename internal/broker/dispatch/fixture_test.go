@@ -112,6 +112,7 @@ type fixture struct {
 	trigger *eventingv1.Trigger
 	broker  *eventingv1.Broker
 	start   time.Time
+	options Options
 }
 
 // bubble runs a test with a clock of its own.
@@ -120,9 +121,11 @@ func bubble(t *testing.T, test func(*testing.T, *fixture)) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t)
+		defer func() {
+			f.stop(time.Hour)
+			_ = f.engine.Close(t.Context())
+		}()
 		test(t, f)
-		f.stop(time.Hour)
-		_ = f.engine.Close(t.Context())
 	})
 }
 
@@ -143,7 +146,9 @@ func newFixture(t *testing.T) *fixture {
 
 // begin a replica.
 func (f *fixture) begin(p queue.Publisher, s queue.Subscriber) {
-	f.d = New(Options{Subscriber: s, Publisher: p, Inspector: f.engine, Sender: f.sender, MaxLength: 100})
+	o := f.options
+	o.Subscriber, o.Publisher, o.Inspector, o.Sender = s, p, f.engine, f.sender
+	f.d = New(o)
 	f.delays = &delay.Consumer{Subscriber: s, Publisher: p, Trigger: f.d.Queue}
 	f.must(f.delays.Start(f.t.Context()))
 }

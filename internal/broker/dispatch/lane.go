@@ -53,7 +53,8 @@ func startLane(w *worker, name string, parallelism int) (*lane, error) {
 	}
 	c := queue.Consumer{Queue: name, Scope: s.namespace, Prefetch: 2 * parallelism, Handler: l.handle}
 	if l.ordered {
-		c.Prefetch = 1
+		// With a channel of its own, the consumer can end together with its event in hand.
+		c.Prefetch, c.Scope = 1, name
 		if priority := w.d.options.Priority; priority != nil {
 			c.Priority = priority(name)
 		}
