@@ -115,6 +115,10 @@ var (
 		Description: "Requests of senders that were refused, by the reason.", Labels: []*Label{RefusedLabel}})
 	Unrouted = declare(&Instrument{Component: Broker, Kind: Counter, Name: "lambda.broker.unrouted", Unit: "{event}",
 		Description: "Events that were accepted and that no Trigger is bound for."})
+	Connections = declare(&Instrument{Component: Broker, Kind: Gauge, Name: "lambda.broker.connections", Unit: "{connection}",
+		Description: "Open connections to RabbitMQ of this replica."})
+	Blocked = declare(&Instrument{Component: Broker, Kind: Gauge, Name: "lambda.broker.blocked", Unit: "{state}",
+		Description: "1 while RabbitMQ accepts no events because it is short of memory or disk; 0 otherwise."})
 )
 
 // The instruments of the runtime in each function's pod.

@@ -1,0 +1,215 @@
+// Package server puts the event plane's program together: what it watches, listens on
+// and drains.
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	eventingclientset "knative.dev/eventing/pkg/client/clientset/versioned"
+
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/budget"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
+	"github.com/brunovlucena/knative-lambda-operator/internal/httpserver"
+)
+
+const (
+	// lameDuck is how long requests are accepted after SIGTERM: endpoints need a moment
+	// to leave this replica out.
+	lameDuck = 10 * time.Second
+	// drainIngress is longer than reading and storing an event takes.
+	drainIngress = 80 * time.Second
+	// drainDeliveries leaves of the grace period of 930 s what closing takes. The longest
+	// delivery is 15 min.
+	drainDeliveries = 905 * time.Second
+	// closeTimeout bounds closing the connections to RabbitMQ, and flushing spans.
+	closeTimeout = 10 * time.Second
+	// connections of senders, in all and of one address, such as a gateway's.
+	connections, perAddress = 8192, 2048
+)
+
+// Engine stores messages; amqp.Engine and memory.Engine are such.
+type Engine interface {
+	queue.Publisher
+	queue.Subscriber
+	queue.Topology
+	// Ready is nil while messages can be published and consumed.
+	Ready() error
+	// Close ends every consumption, waits for outstanding confirmations and closes the
+	// connections.
+	Close(ctx context.Context) error
+}
+
+// Options of the program.
+type Options struct {
+	// Namespace of the operator, and EventingNamespace of Knative Eventing, which has the
+	// features and the CA certificates of the cluster.
+	Namespace, EventingNamespace string
+	// Ingress says whether events are accepted.
+	Ingress bool
+	// NewDispatcher makes what delivers events; nil if this replica delivers none.
+	NewDispatcher func(ctx context.Context, d *Dependencies) (Dispatcher, error)
+	// MaxBody of a request, in bytes; 0 is the ingress's default.
+	MaxBody int64
+	// Events is the address for senders, Control that for the controller and for probes,
+	// Metrics that for Prometheus, Profiling that of pprof.
+	Events, Control, Metrics, Profiling string
+	// LameDuck overrides how long requests are accepted after SIGTERM; for tests.
+	LameDuck time.Duration
+}
+
+// Clients of the API server.
+type Clients struct {
+	Kube     kubernetes.Interface
+	Eventing eventingclientset.Interface
+	// Config is for the discovery of the API server's OIDC issuer.
+	Config *rest.Config
+}
+
+// Dispatcher delivers events.
+type Dispatcher interface {
+	// Watch applies Triggers, and returns when all that exist are applied.
+	Watch(ctx context.Context) error
+	// Register its handlers for the controller.
+	Register(mux *http.ServeMux)
+	// Stop delivers nothing new and waits until what is in hand has ended or ctx has.
+	Stop(ctx context.Context) error
+}
+
+// Run serves until ctx ends, and drains: deliveries first, then requests of senders, the
+// connections to RabbitMQ last.
+func Run(ctx context.Context, clients Clients, engine Engine, o Options) error {
+	telemetry, err := newTelemetry(ctx, clients.Kube, o.Namespace, engine)
+	if err != nil {
+		return err
+	}
+	running, stop := context.WithCancel(context.WithoutCancel(ctx)) // until all has drained
+	defer stop()
+	d := &Dependencies{Engine: engine, Budget: budget.New(budget.Requests, budget.Bytes), Clients: clients, Meters: telemetry.meters, Traces: telemetry.traces}
+	if err := d.watch(running, ctx, o.EventingNamespace); err != nil {
+		return err
+	}
+	p := &program{options: o, dependencies: d, telemetry: telemetry, started: engine.Ready}
+	if err := p.setUp(running, ctx); err != nil {
+		return err
+	}
+	err = p.serve(ctx, stop)
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	return errors.Join(err, engine.Close(closing), telemetry.shutdown(closing))
+}
+
+// program is what runs.
+type program struct {
+	options      Options
+	dependencies *Dependencies
+	telemetry    *telemetry
+	events       http.Handler // nil without an ingress
+	dispatcher   Dispatcher   // nil without one
+	control      *http.ServeMux
+	// started is nil once the program can do its work.
+	started   func() error
+	connected atomic.Bool
+	stopping  atomic.Bool
+}
+
+func (p *program) setUp(running, ctx context.Context) (err error) {
+	p.control = http.NewServeMux()
+	p.control.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
+	p.control.HandleFunc("GET /readyz", p.ready)
+	if p.options.Ingress {
+		if p.events, err = newIngress(running, p.dependencies, p.options); err != nil {
+			return err
+		}
+	}
+	if p.options.NewDispatcher == nil {
+		return nil
+	}
+	if p.dispatcher, err = p.options.NewDispatcher(running, p.dependencies); err != nil {
+		return err
+	}
+	p.dispatcher.Register(p.control)
+	return p.dispatcher.Watch(ctx)
+}
+
+// ready once RabbitMQ was reached. Later on a replica without RabbitMQ stays ready: it
+// answers 503 with Retry-After, where senders would otherwise get no answer at all.
+func (p *program) ready(w http.ResponseWriter, _ *http.Request) {
+	if p.stopping.Load() {
+		http.Error(w, "stopping", http.StatusServiceUnavailable)
+		return
+	}
+	if p.connected.Load() {
+		return
+	}
+	if err := p.started(); err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	p.connected.Store(true)
+}
+
+// serve until ctx ends or a server fails, and drain. The servers for the controller and
+// Prometheus end last.
+func (p *program) serve(ctx context.Context, stop context.CancelFunc) error {
+	group, failed := errgroup.WithContext(ctx)
+	always, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	others := make(chan error, 1)
+	go func() { others <- p.serveOthers(always) }()
+	group.Go(func() error { return p.serveEvents(failed) })
+	group.Go(func() error { return p.deliver(failed) })
+	group.Go(func() error {
+		select {
+		case err := <-others:
+			others <- nil
+			return err
+		case <-failed.Done():
+			p.stopping.Store(true)
+			slog.Info("Draining")
+			return nil
+		}
+	})
+	slog.Info("Serving", "events", p.options.Events, "control", p.options.Control, "ingress", p.events != nil, "dispatcher", p.dispatcher != nil)
+	err := group.Wait()
+	stop()
+	end()
+	return errors.Join(err, <-others)
+}
+
+func (p *program) serveOthers(ctx context.Context) error {
+	return httpserver.ListenAndServe(ctx,
+		httpserver.Endpoint{Address: p.options.Control, Options: httpserver.Options{Name: "control", Handler: p.control, DrainTimeout: time.Second}},
+		httpserver.Endpoint{Address: p.options.Metrics, Options: httpserver.Options{Name: "metrics", Handler: p.telemetry.handler, DrainTimeout: time.Second}},
+		httpserver.Endpoint{Address: p.options.Profiling, Options: httpserver.Options{Name: "profiling", Handler: p.telemetry.profiling, DrainTimeout: time.Second}},
+	)
+}
+
+func (p *program) serveEvents(ctx context.Context) error {
+	if p.events == nil {
+		return nil
+	}
+	o := httpserver.Options{Name: "events", Handler: p.events, LameDuck: lameDuck, DrainTimeout: drainIngress, Connections: connections, PerAddress: perAddress}
+	if p.options.LameDuck > 0 {
+		o.LameDuck = p.options.LameDuck
+	}
+	return httpserver.ListenAndServe(ctx, httpserver.Endpoint{Address: p.options.Events, Options: o})
+}
+
+// deliver until ctx ends, and stop.
+func (p *program) deliver(ctx context.Context) error {
+	if p.dispatcher == nil {
+		return nil
+	}
+	<-ctx.Done()
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainDeliveries)
+	defer cancel()
+	return p.dispatcher.Stop(drain)
+}

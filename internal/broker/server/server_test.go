@@ -1,0 +1,318 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	kubefake "k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/rest"
+	"knative.dev/eventing/pkg/apis/eventing"
+	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	eventingfake "knative.dev/eventing/pkg/client/clientset/versioned/fake"
+	"knative.dev/pkg/system"
+
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/event"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/memory"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/routing"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
+)
+
+const operator = "knative-lambda"
+
+// engine in memory that is ready when it is switched on.
+type engine struct {
+	*memory.Engine
+	up     atomic.Bool
+	closed chan struct{}
+}
+
+func (e *engine) Ready() error {
+	if e.up.Load() {
+		return nil
+	}
+	return queue.ErrUnavailable
+}
+
+func (e *engine) Close(ctx context.Context) error {
+	close(e.closed)
+	return e.Engine.Close(ctx)
+}
+
+func (*engine) Blocked() bool    { return true }
+func (*engine) Connections() int { return 2 }
+
+// fakeDispatcher notes what is called.
+type fakeDispatcher struct {
+	dependencies *Dependencies
+	stopped      chan struct{}
+	finish       chan struct{}
+}
+
+func (d *fakeDispatcher) Watch(context.Context) error {
+	if _, err := d.dependencies.Triggers.Lister().Triggers("team").Get("orders"); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (*fakeDispatcher) Register(mux *http.ServeMux) {
+	mux.HandleFunc("POST /generations", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") })
+}
+
+func (d *fakeDispatcher) Stop(ctx context.Context) error {
+	close(d.stopped)
+	select {
+	case <-d.finish:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+type running struct {
+	*testing.T
+	engine     *engine
+	dispatcher *fakeDispatcher
+	options    Options
+	stop       context.CancelFunc
+	ended      chan error
+}
+
+func free(t *testing.T) string {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func start(t *testing.T, change func(o *Options)) *running {
+	t.Helper()
+	t.Setenv(system.NamespaceEnvKey, operator)
+	broker := &eventingv1.Broker{ObjectMeta: metav1.ObjectMeta{
+		Namespace: "team", Name: "default", UID: "uid", Annotations: map[string]string{eventing.BrokerClassKey: lambda.BrokerClass, lastApplied: "{}"},
+		ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubectl"}},
+	}}
+	trigger := &eventingv1.Trigger{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "orders", UID: "t"}, Spec: eventingv1.TriggerSpec{Broker: "default"}}
+	features := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "knative-eventing", Name: "config-features"}}
+	r := &running{T: t, engine: &engine{Engine: memory.New(), closed: make(chan struct{})}, ended: make(chan error, 1)}
+	r.dispatcher = &fakeDispatcher{stopped: make(chan struct{}), finish: make(chan struct{})}
+	r.options = Options{
+		Namespace: operator, EventingNamespace: "knative-eventing", Ingress: true,
+		Events: free(t), Control: free(t), Metrics: free(t), Profiling: free(t), LameDuck: time.Millisecond,
+		NewDispatcher: func(_ context.Context, d *Dependencies) (Dispatcher, error) {
+			r.dispatcher.dependencies = d
+			return r.dispatcher, nil
+		},
+	}
+	if change != nil {
+		change(&r.options)
+	}
+	name := routing.Queue(trigger)
+	if err := errors.Join(r.engine.Declare(t.Context(), queue.Declaration{Name: name}), r.engine.Bind(t.Context(), name, routing.Binding("uid", trigger))); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	r.stop = stop
+	clients := Clients{Kube: kubefake.NewClientset(features), Eventing: eventingfake.NewSimpleClientset(broker, trigger), Config: &rest.Config{Host: "https://127.0.0.1:1"}}
+	go func() { r.ended <- Run(ctx, clients, r.engine, r.options) }()
+	return r
+}
+
+// status of a request; 0 without an answer.
+func (r *running) status(method, address, path string, header ...string) (int, string) {
+	r.Helper()
+	request, err := http.NewRequestWithContext(context.WithoutCancel(r.Context()), method, "http://"+address+path, strings.NewReader("{}"))
+	if err != nil {
+		r.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		request.Header.Set(header[i], header[i+1])
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		r.Fatal(err)
+	}
+	return response.StatusCode, string(body)
+}
+
+func (r *running) post() int {
+	code, _ := r.status(http.MethodPost, r.options.Events, "/team/default", "Ce-Specversion", "1.0", "Ce-Id", "1", "Ce-Source", "/s", "Ce-Type", "t")
+	return code
+}
+
+func (r *running) until(what string, done func() bool) {
+	r.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			r.Fatal("waited in vain until " + what)
+		}
+	}
+}
+
+func (r *running) ready() bool {
+	code, _ := r.status(http.MethodGet, r.options.Control, "/readyz")
+	return code == http.StatusOK
+}
+
+func (r *running) end() {
+	r.Helper()
+	select {
+	case err := <-r.ended:
+		if err != nil {
+			r.Errorf("Run() = %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		r.Fatal("the program does not end")
+	}
+}
+
+// TestRun_Drains: an event goes through, and on SIGTERM the connections to RabbitMQ
+// outlive deliveries and requests.
+func TestRun_Drains(t *testing.T) {
+	r := start(t, nil)
+	r.until("it lives", func() bool {
+		code, _ := r.status(http.MethodGet, r.options.Control, "/healthz")
+		return code == http.StatusOK
+	})
+	if r.ready() {
+		t.Error("it is ready without RabbitMQ")
+	}
+	r.engine.up.Store(true)
+	r.until("it is ready", r.ready)
+	r.engine.up.Store(false) // a replica that was connected stays ready and answers 503
+	if !r.ready() {
+		t.Error("it is not ready when RabbitMQ is away later")
+	}
+	if code := r.post(); code != http.StatusAccepted {
+		t.Errorf("status %d", code)
+	}
+	r.assertStored()
+	if code, body := r.status(http.MethodPost, r.options.Control, "/generations"); code != http.StatusOK || body != "{}" {
+		t.Errorf("generations: %d %s", code, body)
+	}
+	if _, body := r.status(http.MethodGet, r.options.Metrics, "/metrics"); !strings.Contains(body, "lambda_broker_blocked 1") || !strings.Contains(body, "lambda_broker_connections 2") ||
+		!strings.Contains(body, `kn_eventing_dispatch_duration_seconds_count{http_response_status_code="202",kn_broker_name="default",kn_broker_namespace="team"} 1`) {
+		t.Errorf("metrics: %s", body)
+	}
+	if code, _ := r.status(http.MethodGet, r.options.Profiling, "/debug/pprof/"); code != http.StatusNotFound {
+		t.Errorf("profiling answers %d although it is off", code)
+	}
+	r.stop()
+	<-r.dispatcher.stopped
+	r.until("it is not ready", func() bool { return !r.ready() })
+	r.until("it accepts no more events", func() bool { return r.post() == 0 })
+	select {
+	case <-r.engine.closed:
+		t.Error("the connections were closed while events are delivered")
+	default:
+	}
+	if code, _ := r.status(http.MethodGet, r.options.Metrics, "/metrics"); code != http.StatusOK {
+		t.Errorf("metrics answer %d while events are delivered", code)
+	}
+	close(r.dispatcher.finish)
+	r.end()
+	<-r.engine.closed
+}
+
+func (r *running) assertStored() {
+	r.Helper()
+	got := make(chan *queue.Message, 1)
+	consumption, err := r.engine.Consume(r.Context(), queue.Consumer{Queue: "lambda.t.team.orders.t", Scope: "team", Prefetch: 1, Handler: func(_ context.Context, d queue.Delivery) {
+		got <- d.Message()
+		_ = d.Ack()
+	}})
+	if err != nil {
+		r.Fatal(err)
+	}
+	defer consumption.Close()
+	select {
+	case m := <-got:
+		if e, err := event.Decode(m); err != nil || e.ID() != "1" || fmt.Sprint(e.Extensions()["knativebrokerttl"]) != "255" {
+			r.Errorf("stored %v, %v", e, err)
+		}
+	case <-time.After(10 * time.Second):
+		r.Fatal("the event was not stored")
+	}
+}
+
+// TestRun_WhenPart: each part runs alone.
+func TestRun_WhenPart(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change             func(o *Options)
+		events, dispatches bool
+	}{
+		"ingress":    {change: func(o *Options) { o.NewDispatcher = nil }, events: true},
+		"dispatcher": {change: func(o *Options) { o.Ingress = false }, dispatches: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := start(t, tc.change)
+			r.engine.up.Store(true)
+			r.until("it is ready", r.ready)
+			if code := r.post(); (code == http.StatusAccepted) != tc.events {
+				t.Errorf("posting an event: status %d", code)
+			}
+			if code, _ := r.status(http.MethodPost, r.options.Control, "/generations"); (code == http.StatusOK) != tc.dispatches {
+				t.Errorf("asking for generations: status %d", code)
+			}
+			close(r.dispatcher.finish)
+			r.stop()
+			r.end()
+		})
+	}
+}
+
+// TestRun_WhenServerFails: the program ends, so that it is started again.
+func TestRun_WhenServerFails(t *testing.T) {
+	taken, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for name, change := range map[string]func(o *Options){
+		"events":  func(o *Options) { o.Events = taken.Addr().String() },
+		"metrics": func(o *Options) { o.Metrics = taken.Addr().String() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := start(t, change)
+			close(r.dispatcher.finish)
+			select {
+			case err := <-r.ended:
+				if err == nil || !strings.Contains(err.Error(), "address already in use") {
+					t.Errorf("Run() = %v", err)
+				}
+			case <-time.After(20 * time.Second):
+				t.Fatal("the program goes on without one of its servers")
+			}
+		})
+	}
+}
+
+func TestSlim(t *testing.T) {
+	t.Parallel()
+	b := &eventingv1.Broker{ObjectMeta: metav1.ObjectMeta{
+		Annotations: map[string]string{lastApplied: "{}", eventing.BrokerClassKey: "x"}, ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubectl"}},
+	}}
+	got, err := slim(b)
+	if o, ok := got.(*eventingv1.Broker); err != nil || !ok || o.ManagedFields != nil || len(o.Annotations) != 1 || o.Annotations[eventing.BrokerClassKey] != "x" {
+		t.Errorf("slim() = %+v, %v", got, err)
+	}
+}
