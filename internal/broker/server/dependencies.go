@@ -3,20 +3,22 @@ package server
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"reflect"
 
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/informers"
 	corev1listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
+	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/eventing/pkg/client/informers/externalversions"
 	eventinginformers "knative.dev/eventing/pkg/client/informers/externalversions/eventing/v1"
 	policylisters "knative.dev/eventing/pkg/client/listers/eventing/v1alpha1"
 	"knative.dev/eventing/pkg/eventingtls"
-
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/budget"
 )
@@ -41,8 +43,15 @@ type Dependencies struct {
 	Policies policylisters.EventPolicyLister
 	// TrustBundles are the CA certificates that the cluster trusts.
 	TrustBundles corev1listers.ConfigMapNamespaceLister
-	// ConfigMaps of Knative Eventing.
-	eventing informers.SharedInformerFactory
+}
+
+// installed says whether the cluster has Brokers.
+func (d *Dependencies) installed() (bool, error) {
+	_, err := d.Clients.Eventing.Discovery().ServerResourcesForGroupVersion(eventingv1.SchemeGroupVersion.String())
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // watch fills the caches, until ctx ends. The informers run as long as running does.
@@ -52,12 +61,31 @@ func (d *Dependencies) watch(running, ctx context.Context, eventingNamespace str
 	d.Policies = kinds.Eventing().V1alpha1().EventPolicies().Lister()
 	d.Brokers.Informer()
 	d.Triggers.Informer()
-	bundles := informers.NewSharedInformerFactoryWithOptions(d.Clients.Kube, resync, informers.WithNamespace(eventingNamespace), informers.WithTransform(slim),
-		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = eventingtls.TrustBundleLabelSelector }))
-	d.TrustBundles = bundles.Core().V1().ConfigMaps().Lister().ConfigMaps(eventingNamespace)
 	kinds.Start(running.Done())
-	bundles.Start(running.Done())
-	return synced(kinds.WaitForCacheSync(ctx.Done()), bundles.WaitForCacheSync(ctx.Done()))
+	if err := d.watchBundles(running, ctx, eventingNamespace); err != nil {
+		return err
+	}
+	return synced(kinds.WaitForCacheSync(ctx.Done()))
+}
+
+// watchBundles of CA certificates. It is a right in another namespace, which an overlay
+// grants: without it only the certificates that an address names are trusted.
+func (d *Dependencies) watchBundles(running, ctx context.Context, namespace string) error {
+	selected := func(o *metav1.ListOptions) { o.LabelSelector = eventingtls.TrustBundleLabelSelector }
+	factory := informers.NewSharedInformerFactoryWithOptions(d.Clients.Kube, resync, informers.WithNamespace(namespace), informers.WithTransform(slim), informers.WithTweakListOptions(selected))
+	d.TrustBundles = factory.Core().V1().ConfigMaps().Lister().ConfigMaps(namespace)
+	options := metav1.ListOptions{Limit: 1}
+	selected(&options)
+	_, err := d.Clients.Kube.CoreV1().ConfigMaps(namespace).List(ctx, options)
+	if apierrors.IsForbidden(err) {
+		slog.Info("The CA certificates of the cluster are not used: the ServiceAccount may not list ConfigMaps", "namespace", namespace)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	factory.Start(running.Done())
+	return synced(factory.WaitForCacheSync(ctx.Done()))
 }
 
 func synced(caches ...map[reflect.Type]bool) error {

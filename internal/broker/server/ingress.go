@@ -10,6 +10,10 @@ import (
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	noopmetric "go.opentelemetry.io/otel/metric/noop"
 	"go.uber.org/zap"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/clock"
 	"knative.dev/eventing/pkg/apis/feature"
 	"knative.dev/eventing/pkg/auth"
@@ -32,7 +36,7 @@ func newIngress(ctx context.Context, d *Dependencies, o Options) (http.Handler, 
 		return nil, err
 	}
 	ctx = logging.WithLogger(injection.WithConfig(ctx, d.Clients.Config), logger)
-	watcher := informer.NewInformedWatcher(d.Clients.Kube, o.EventingNamespace)
+	watcher := watchFeatures(d.Clients.Kube, o.EventingNamespace)
 	types := &eventTypes{ctx: ctx, dependencies: d, logger: logger.Desugar()}
 	features := feature.NewStore(logger.Named("features"), func(string, any) { types.changed() })
 	types.features = features
@@ -57,7 +61,29 @@ func newIngress(ctx context.Context, d *Dependencies, o Options) (http.Handler, 
 		MaxBody:    o.MaxBody,
 	}).Complete()
 	// Metrics of requests by Host header and path are in the hands of senders.
-	return otel.NewHandler(handler, "broker.ingress", noopmetric.NewMeterProvider(), d.Traces), nil
+	return otel.NewHandler(encrypted(features, handler), "broker.ingress", noopmetric.NewMeterProvider(), d.Traces), nil
+}
+
+// encrypted refuses plain HTTP where transport-encryption is strict. As in Knative, 404 is
+// what senders try again: not all of them know of the feature at the same moment.
+func encrypted(features *feature.Store, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.TLS == nil && features.Load().IsStrictTransportEncryption() {
+			http.Error(w, "the feature transport-encryption is strict: use https", http.StatusNotFound)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// watchFeatures of Knative Eventing. It lists that one ConfigMap, so that the right to do
+// so can name it.
+func watchFeatures(kube kubernetes.Interface, namespace string) *informer.InformedWatcher {
+	named := func(o *metav1.ListOptions) {
+		o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, feature.FlagsConfigName).String()
+	}
+	factory := informers.NewSharedInformerFactoryWithOptions(kube, resync, informers.WithNamespace(namespace), informers.WithTweakListOptions(named))
+	return informer.NewInformedWatcherFromFactory(factory, namespace)
 }
 
 // knativeLogger is for Knative's packages, which take a logger of zap.

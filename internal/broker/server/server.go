@@ -31,6 +31,8 @@ const (
 	drainDeliveries = 905 * time.Second
 	// closeTimeout bounds closing the connections to RabbitMQ, and flushing spans.
 	closeTimeout = 10 * time.Second
+	// recheck is how often Knative Eventing is looked for where it is not installed.
+	recheck = 30 * time.Second
 	// connections of senders, in all and of one address, such as a gateway's.
 	connections, perAddress = 8192, 2048
 )
@@ -61,8 +63,12 @@ type Options struct {
 	// Events is the address for senders, Control that for the controller and for probes,
 	// Metrics that for Prometheus, Profiling that of pprof.
 	Events, Control, Metrics, Profiling string
-	// LameDuck overrides how long requests are accepted after SIGTERM; for tests.
-	LameDuck time.Duration
+	// EventsTLS is the address for senders that use TLS, with the tls.crt and tls.key in
+	// the folder Certificate, which may be mounted later.
+	EventsTLS, Certificate string
+	// LameDuck and Recheck override for how long requests are accepted after SIGTERM, and
+	// how often Knative Eventing is looked for; for tests.
+	LameDuck, Recheck time.Duration
 }
 
 // Clients of the API server.
@@ -83,26 +89,28 @@ type Dispatcher interface {
 	Stop(ctx context.Context) error
 }
 
-// Run serves until ctx ends, and drains: deliveries first, then requests of senders, the
-// connections to RabbitMQ last.
+// Run serves until ctx ends, and drains: deliveries and requests of senders first, the
+// servers for the controller and Prometheus next, the connections to RabbitMQ last.
 func Run(ctx context.Context, clients Clients, engine Engine, o Options) error {
 	telemetry, err := newTelemetry(ctx, clients.Kube, o.Namespace, engine)
 	if err != nil {
 		return err
 	}
-	running, stop := context.WithCancel(context.WithoutCancel(ctx)) // until all has drained
-	defer stop()
-	d := &Dependencies{Engine: engine, Budget: budget.New(budget.Requests, budget.Bytes), Clients: clients, Meters: telemetry.meters, Traces: telemetry.traces}
-	if err := d.watch(running, ctx, o.EventingNamespace); err != nil {
-		return err
-	}
-	p := &program{options: o, dependencies: d, telemetry: telemetry, started: engine.Ready}
-	if err := p.setUp(running, ctx); err != nil {
-		return err
-	}
-	err = p.serve(ctx, stop)
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	p := newProgram(clients, engine, telemetry, o)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	always, end := context.WithCancel(context.WithoutCancel(ctx))
+	others := make(chan error, 1)
+	go func() {
+		err := p.serveOthers(always)
+		cancel() // without them the program is of no use
+		others <- err
+	}()
+	err = p.run(ctx)
+	end()
+	err = errors.Join(err, <-others)
+	closing, done := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer done()
 	return errors.Join(err, engine.Close(closing), telemetry.shutdown(closing))
 }
 
@@ -111,19 +119,67 @@ type program struct {
 	options      Options
 	dependencies *Dependencies
 	telemetry    *telemetry
+	control      *http.ServeMux
 	events       http.Handler // nil without an ingress
 	dispatcher   Dispatcher   // nil without one
-	control      *http.ServeMux
-	// started is nil once the program can do its work.
-	started   func() error
-	connected atomic.Bool
-	stopping  atomic.Bool
+	// idle while the cluster has no Brokers; connected once RabbitMQ was reached.
+	idle, connected, stopping atomic.Bool
+	// complete once the caches are, and the parts were made of them.
+	complete atomic.Bool
+}
+
+func newProgram(clients Clients, engine Engine, t *telemetry, o Options) *program {
+	d := &Dependencies{Engine: engine, Budget: budget.New(budget.Requests, budget.Bytes), Clients: clients, Meters: t.meters, Traces: t.traces}
+	p := &program{options: o, dependencies: d, telemetry: t, control: http.NewServeMux()}
+	p.control.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
+	p.control.HandleFunc("GET /readyz", p.ready)
+	return p
+}
+
+// ready once RabbitMQ was reached. Later on a replica without RabbitMQ stays ready: it
+// answers 503 with Retry-After, where senders would otherwise get no answer at all.
+func (p *program) ready(w http.ResponseWriter, _ *http.Request) {
+	switch {
+	case p.stopping.Load():
+		http.Error(w, "stopping", http.StatusServiceUnavailable)
+	case p.connected.Load(), p.idle.Load():
+	case p.complete.Load():
+		if err := p.dependencies.Engine.Ready(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		p.connected.Store(true)
+	default:
+		http.Error(w, "the caches are not complete", http.StatusServiceUnavailable)
+	}
+}
+
+// run until ctx ends, and drain.
+func (p *program) run(ctx context.Context) error {
+	context.AfterFunc(ctx, func() { p.stopping.Store(true) })
+	running, stop := context.WithCancel(context.WithoutCancel(ctx)) // until all has drained
+	defer stop()
+	if err := p.setUp(running, ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // it ends before it has begun
+		}
+		return err
+	}
+	p.complete.Store(true)
+	slog.Info("Serving", "events", p.options.Events, "control", p.options.Control, "ingress", p.events != nil, "dispatcher", p.dispatcher != nil)
+	group, ending := errgroup.WithContext(ctx)
+	group.Go(func() error { return p.serveEvents(ending) })
+	group.Go(func() error { return p.deliver(ending) })
+	return group.Wait()
 }
 
 func (p *program) setUp(running, ctx context.Context) (err error) {
-	p.control = http.NewServeMux()
-	p.control.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
-	p.control.HandleFunc("GET /readyz", p.ready)
+	if err := p.await(ctx); err != nil {
+		return err
+	}
+	if err := p.dependencies.watch(running, ctx, p.options.EventingNamespace); err != nil {
+		return err
+	}
 	if p.options.Ingress {
 		if p.events, err = newIngress(running, p.dependencies, p.options); err != nil {
 			return err
@@ -139,49 +195,31 @@ func (p *program) setUp(running, ctx context.Context) (err error) {
 	return p.dispatcher.Watch(ctx)
 }
 
-// ready once RabbitMQ was reached. Later on a replica without RabbitMQ stays ready: it
-// answers 503 with Retry-After, where senders would otherwise get no answer at all.
-func (p *program) ready(w http.ResponseWriter, _ *http.Request) {
-	if p.stopping.Load() {
-		http.Error(w, "stopping", http.StatusServiceUnavailable)
-		return
+// await Knative Eventing. Without its kinds the program is ready, so that an installation
+// without events is complete, and looks for them again.
+func (p *program) await(ctx context.Context) error {
+	for {
+		installed, err := p.dependencies.installed()
+		if err != nil || installed {
+			p.idle.Store(false)
+			return err
+		}
+		if !p.idle.Swap(true) {
+			slog.Info("Knative Eventing is not installed; waiting for its kinds")
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(p.options.recheck()):
+		}
 	}
-	if p.connected.Load() {
-		return
-	}
-	if err := p.started(); err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		return
-	}
-	p.connected.Store(true)
 }
 
-// serve until ctx ends or a server fails, and drain. The servers for the controller and
-// Prometheus end last.
-func (p *program) serve(ctx context.Context, stop context.CancelFunc) error {
-	group, failed := errgroup.WithContext(ctx)
-	always, end := context.WithCancel(context.WithoutCancel(ctx))
-	defer end()
-	others := make(chan error, 1)
-	go func() { others <- p.serveOthers(always) }()
-	group.Go(func() error { return p.serveEvents(failed) })
-	group.Go(func() error { return p.deliver(failed) })
-	group.Go(func() error {
-		select {
-		case err := <-others:
-			others <- nil
-			return err
-		case <-failed.Done():
-			p.stopping.Store(true)
-			slog.Info("Draining")
-			return nil
-		}
-	})
-	slog.Info("Serving", "events", p.options.Events, "control", p.options.Control, "ingress", p.events != nil, "dispatcher", p.dispatcher != nil)
-	err := group.Wait()
-	stop()
-	end()
-	return errors.Join(err, <-others)
+func (o *Options) recheck() time.Duration {
+	if o.Recheck > 0 {
+		return o.Recheck
+	}
+	return recheck
 }
 
 func (p *program) serveOthers(ctx context.Context) error {
@@ -200,7 +238,12 @@ func (p *program) serveEvents(ctx context.Context) error {
 	if p.options.LameDuck > 0 {
 		o.LameDuck = p.options.LameDuck
 	}
-	return httpserver.ListenAndServe(ctx, httpserver.Endpoint{Address: p.options.Events, Options: o})
+	endpoints := []httpserver.Endpoint{{Address: p.options.Events, Options: o}}
+	if p.options.EventsTLS != "" {
+		o.Name, o.TLS = "events-tls", (&certificate{folder: p.options.Certificate}).config()
+		endpoints = append(endpoints, httpserver.Endpoint{Address: p.options.EventsTLS, Options: o})
+	}
+	return httpserver.ListenAndServe(ctx, endpoints...)
 }
 
 // deliver until ctx ends, and stop.

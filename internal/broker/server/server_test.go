@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -13,9 +14,13 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	kubefake "k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/rest"
+	clienttesting "k8s.io/client-go/testing"
 	"knative.dev/eventing/pkg/apis/eventing"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	eventingfake "knative.dev/eventing/pkg/client/clientset/versioned/fake"
@@ -29,6 +34,9 @@ import (
 )
 
 const operator = "knative-lambda"
+
+// installed kinds of Knative Eventing, as discovery lists them.
+var installed = []*metav1.APIResourceList{{GroupVersion: "eventing.knative.dev/v1"}}
 
 // engine in memory that is ready when it is switched on.
 type engine struct {
@@ -84,6 +92,8 @@ type running struct {
 	*testing.T
 	engine     *engine
 	dispatcher *fakeDispatcher
+	kube       *kubefake.Clientset
+	eventing   *eventingfake.Clientset
 	options    Options
 	stop       context.CancelFunc
 	ended      chan error
@@ -99,7 +109,7 @@ func free(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func start(t *testing.T, change func(o *Options)) *running {
+func start(t *testing.T, prepare func(r *running)) *running {
 	t.Helper()
 	t.Setenv(system.NamespaceEnvKey, operator)
 	broker := &eventingv1.Broker{ObjectMeta: metav1.ObjectMeta{
@@ -118,16 +128,18 @@ func start(t *testing.T, change func(o *Options)) *running {
 			return r.dispatcher, nil
 		},
 	}
-	if change != nil {
-		change(&r.options)
-	}
 	name := routing.Queue(trigger)
 	if err := errors.Join(r.engine.Declare(t.Context(), queue.Declaration{Name: name}), r.engine.Bind(t.Context(), name, routing.Binding("uid", trigger))); err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	r.stop = stop
-	clients := Clients{Kube: kubefake.NewClientset(features), Eventing: eventingfake.NewSimpleClientset(broker, trigger), Config: &rest.Config{Host: "https://127.0.0.1:1"}}
+	r.kube, r.eventing = kubefake.NewClientset(features), eventingfake.NewSimpleClientset(broker, trigger)
+	r.eventing.Resources = installed
+	if prepare != nil {
+		prepare(r)
+	}
+	clients := Clients{Kube: r.kube, Eventing: r.eventing, Config: &rest.Config{Host: "https://127.0.0.1:1"}}
 	go func() { r.ended <- Run(ctx, clients, r.engine, r.options) }()
 	return r
 }
@@ -257,14 +269,14 @@ func (r *running) assertStored() {
 // TestRun_WhenPart: each part runs alone.
 func TestRun_WhenPart(t *testing.T) {
 	for name, tc := range map[string]struct {
-		change             func(o *Options)
+		prepare            func(r *running)
 		events, dispatches bool
 	}{
-		"ingress":    {change: func(o *Options) { o.NewDispatcher = nil }, events: true},
-		"dispatcher": {change: func(o *Options) { o.Ingress = false }, dispatches: true},
+		"ingress":    {prepare: func(r *running) { r.options.NewDispatcher = nil }, events: true},
+		"dispatcher": {prepare: func(r *running) { r.options.Ingress = false }, dispatches: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := start(t, tc.change)
+			r := start(t, tc.prepare)
 			r.engine.up.Store(true)
 			r.until("it is ready", r.ready)
 			if code := r.post(); (code == http.StatusAccepted) != tc.events {
@@ -287,12 +299,12 @@ func TestRun_WhenServerFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	for name, change := range map[string]func(o *Options){
-		"events":  func(o *Options) { o.Events = taken.Addr().String() },
-		"metrics": func(o *Options) { o.Metrics = taken.Addr().String() },
+	for name, prepare := range map[string]func(r *running){
+		"events":  func(r *running) { r.options.Events = taken.Addr().String() },
+		"metrics": func(r *running) { r.options.Metrics = taken.Addr().String() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := start(t, change)
+			r := start(t, prepare)
 			close(r.dispatcher.finish)
 			select {
 			case err := <-r.ended:
@@ -304,6 +316,84 @@ func TestRun_WhenServerFails(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRun_WhenEventingIsMissing: the program is ready, and begins when it is installed.
+func TestRun_WhenEventingIsMissing(t *testing.T) {
+	var present atomic.Bool
+	r := start(t, func(r *running) {
+		r.options.Recheck = time.Millisecond
+		r.eventing.Resources = nil
+		r.eventing.PrependReactor("get", "resource", func(clienttesting.Action) (bool, runtime.Object, error) {
+			if present.Load() {
+				r.eventing.Resources = installed
+			}
+			return false, nil, nil
+		})
+	})
+	r.engine.up.Store(true)
+	r.until("it is ready", r.ready)
+	if r.post() != 0 {
+		t.Error("it accepts events without Brokers")
+	}
+	present.Store(true)
+	r.until("it accepts events", func() bool { return r.post() == http.StatusAccepted })
+	close(r.dispatcher.finish)
+	r.stop()
+	r.end()
+}
+
+// TestRun_WhenBundlesAreForbidden: the right to read CA certificates is optional.
+func TestRun_WhenBundlesAreForbidden(t *testing.T) {
+	r := start(t, func(r *running) {
+		r.kube.PrependReactor("list", "configmaps", func(a clienttesting.Action) (bool, runtime.Object, error) {
+			if a.(clienttesting.ListAction).GetListRestrictions().Labels.Empty() {
+				return false, nil, nil // the features
+			}
+			return true, nil, apierrors.NewForbidden(schema.GroupResource{Resource: "configmaps"}, "", nil)
+		})
+	})
+	r.engine.up.Store(true)
+	r.until("it accepts events", func() bool { return r.post() == http.StatusAccepted })
+	close(r.dispatcher.finish)
+	r.stop()
+	r.end()
+}
+
+// TestRun_WhenEncryptionIsStrict: senders have to use TLS, with a certificate that may come
+// later.
+func TestRun_WhenEncryptionIsStrict(t *testing.T) {
+	folder := t.TempDir()
+	r := start(t, func(r *running) {
+		r.options.EventsTLS, r.options.Certificate = free(t), folder
+		features := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "knative-eventing", Name: "config-features"}, Data: map[string]string{"transport-encryption": "strict"}}
+		if _, err := r.kube.CoreV1().ConfigMaps(features.Namespace).Update(t.Context(), features, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	r.engine.up.Store(true)
+	r.until("it is ready", r.ready)
+	r.until("it refuses plain HTTP", func() bool { return r.post() == http.StatusNotFound })
+	pool := writeCertificate(t, folder)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, ServerName: "broker", MinVersion: tls.VersionTLS12}}}
+	defer client.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+r.options.EventsTLS+"/team/default", strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header = http.Header{"Ce-Specversion": {"1.0"}, "Ce-Id": {"1"}, "Ce-Source": {"/s"}, "Ce-Type": {"t"}}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusAccepted {
+		t.Errorf("status %d", response.StatusCode)
+	}
+	client.CloseIdleConnections()
+	close(r.dispatcher.finish)
+	r.stop()
+	r.end()
 }
 
 func TestSlim(t *testing.T) {
