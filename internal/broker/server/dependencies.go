@@ -33,10 +33,12 @@ const (
 // Dependencies of the ingress and the dispatcher.
 type Dependencies struct {
 	Engine  Engine
-	Budget  *budget.Budget
 	Clients Clients
-	Meters  metric.MeterProvider
-	Traces  trace.TracerProvider
+	// Requests of senders and Deliveries to subscribers have a budget each: subscribers
+	// that hang keep no sender out.
+	Requests, Deliveries *budget.Budget
+	Meters               metric.MeterProvider
+	Traces               trace.TracerProvider
 
 	Brokers  eventinginformers.BrokerInformer
 	Triggers eventinginformers.TriggerInformer

@@ -53,7 +53,7 @@ func newIngress(ctx context.Context, d *Dependencies, o Options) (http.Handler, 
 	handler := (&ingress.Handler{
 		Brokers:    ingress.NewListedBrokers(d.Brokers.Lister(), d.Clients.Eventing.EventingV1()),
 		Publisher:  d.Engine,
-		Budget:     d.Budget,
+		Budget:     d.Requests,
 		Telemetry:  telemetry,
 		Clock:      clock.RealClock{},
 		Authorizer: &ingress.EventPolicies{Verifier: verifier, Features: features.Load},

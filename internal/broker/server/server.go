@@ -129,7 +129,10 @@ type program struct {
 }
 
 func newProgram(clients Clients, engine Engine, t *telemetry, o Options) *program {
-	d := &Dependencies{Engine: engine, Budget: budget.New(budget.Requests, budget.Bytes), Clients: clients, Meters: t.meters, Traces: t.traces}
+	d := &Dependencies{
+		Engine: engine, Clients: clients, Meters: t.meters, Traces: t.traces,
+		Requests: budget.New(budget.Requests, budget.Bytes), Deliveries: budget.New(budget.Requests, budget.Bytes),
+	}
 	p := &program{options: o, dependencies: d, telemetry: t, control: http.NewServeMux()}
 	p.control.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
 	p.control.HandleFunc("GET /readyz", p.ready)

@@ -1,0 +1,71 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"knative.dev/pkg/network"
+
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/delay"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/delivery"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/dispatch"
+	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
+)
+
+// deliveries are a Dispatcher: of package dispatch, with the delay queues.
+type deliveries struct {
+	dependencies *Dependencies
+	client       *delivery.Client
+	dispatcher   *dispatch.Dispatcher
+	delays       *delay.Consumer
+}
+
+var _ Dispatcher = (*deliveries)(nil)
+
+// Guard permits deliveries to Services of the Trigger's own namespace, of these shared
+// namespaces, and to the public Internet.
+func Guard(shared ...string) delivery.Permit {
+	return delivery.Guard{ClusterDomain: network.GetClusterDomainName(), Shared: shared, Outside: egress.Policy{}}.Permit
+}
+
+// NewDispatcher returns what delivers events where permit allows.
+func NewDispatcher(permit delivery.Permit) func(context.Context, *Dependencies) (Dispatcher, error) {
+	return func(_ context.Context, d *Dependencies) (Dispatcher, error) {
+		metrics, err := dispatch.NewMetrics(d.Meters, d.Traces)
+		if err != nil {
+			return nil, err
+		}
+		s := &deliveries{dependencies: d, client: delivery.New(delivery.Options{Permit: permit, TLS: delivery.TrustBundles(d.TrustBundles)})}
+		s.dispatcher = dispatch.New(dispatch.Options{
+			Subscriber: d.Engine, Publisher: d.Engine, Inspector: d.Engine, Sender: s.client, Budget: d.Deliveries, Metrics: metrics,
+		})
+		s.delays = &delay.Consumer{Subscriber: d.Engine, Publisher: d.Engine, Trigger: s.dispatcher.Queue}
+		return s, nil
+	}
+}
+
+// Watch implements Dispatcher. The delay queues are consumed when all Triggers are known:
+// an event of an unknown one is dropped.
+func (s *deliveries) Watch(ctx context.Context) error {
+	if err := s.dispatcher.Watch(ctx, s.dependencies.Triggers, s.dependencies.Brokers); err != nil {
+		return err
+	}
+	if err := s.delays.Start(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("cannot consume the delay queues: %w", err)
+	}
+	return nil
+}
+
+// Register implements Dispatcher.
+func (s *deliveries) Register(mux *http.ServeMux) {
+	mux.HandleFunc("POST "+dispatch.GenerationsPath, s.dispatcher.Generations)
+}
+
+// Stop implements Dispatcher.
+func (s *deliveries) Stop(ctx context.Context) error {
+	err := errors.Join(s.dispatcher.Stop(ctx), s.delays.Stop(ctx))
+	s.client.Close()
+	return err
+}
