@@ -12,6 +12,7 @@ import (
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/assignment"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/delivery"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/event"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
@@ -149,13 +150,13 @@ func TestReply(t *testing.T) {
 // TestReply_WhenUnstored: a reply that a full queue refuses is a failed attempt.
 func TestReply_WhenUnstored(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fixture) {
-		f.apply(retries(2, linear, "PT1S"))
-		full := f.newTrigger("full", nil)
-		name := "lambda.t.team.full.full-uid"
-		f.must(f.engine.Limit(t.Context(), name, 1))
-		_ = full
+		f.apply(placed, retries(2, linear, "PT1S"))
+		full := assignment.Of(f.newTrigger("full", nil)).Queue
+		f.must(f.engine.Limit(t.Context(), full, 1)) // it has the event
 		f.sender.set(func(context.Context, *delivery.Request) *delivery.Result {
-			return &delivery.Result{Status: 200, Reply: anEvent("reply")}
+			reply := anEvent("reply")
+			reply.SetType("order.paid")
+			return &delivery.Result{Status: 200, Reply: reply}
 		})
 		f.publish(anEvent("1"))
 		time.Sleep(10 * time.Second)

@@ -104,15 +104,16 @@ func hang(ctx context.Context) *delivery.Result {
 
 // fixture is a message broker with the topology of one Trigger, and a dispatcher.
 type fixture struct {
-	t       *testing.T
-	engine  *memory.Engine
-	d       *Dispatcher
-	delays  *delay.Consumer
-	sender  *sender
-	trigger *eventingv1.Trigger
-	broker  *eventingv1.Broker
-	start   time.Time
-	options Options
+	t        *testing.T
+	engine   *memory.Engine
+	topology queue.Topology
+	d        *Dispatcher
+	delays   *delay.Consumer
+	sender   *sender
+	trigger  *eventingv1.Trigger
+	broker   *eventingv1.Broker
+	start    time.Time
+	options  Options
 }
 
 // bubble runs a test with a clock of its own.
@@ -129,12 +130,18 @@ func bubble(t *testing.T, test func(*testing.T, *fixture)) {
 	})
 }
 
+func aBroker() *eventingv1.Broker {
+	return &eventingv1.Broker{ObjectMeta: metav1.ObjectMeta{
+		Namespace: namespace, Name: "default", UID: brokerUID, Annotations: map[string]string{eventingv1.BrokerClassAnnotationKey: lambda.BrokerClass},
+	}}
+}
+
 func newFixture(t *testing.T) *fixture {
 	f := &fixture{
-		t: t, engine: memory.New(), start: time.Now(),
+		t: t, engine: memory.New(), start: time.Now(), broker: aBroker(),
 		sender: &sender{answer: func(context.Context, *delivery.Request) *delivery.Result { return ok() }},
-		broker: &eventingv1.Broker{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "default", UID: brokerUID, Annotations: map[string]string{eventingv1.BrokerClassAnnotationKey: lambda.BrokerClass}}},
 	}
+	f.topology = f.engine
 	f.must(f.engine.DeclareExchange(t.Context()))
 	for _, name := range append(delay.Queues(), dlq) {
 		f.must(f.engine.Declare(t.Context(), queue.Declaration{Name: name}))
@@ -183,8 +190,8 @@ func (f *fixture) newTrigger(name string, change func(*eventingv1.Trigger)) *eve
 	wanted, err := assignment.Wanted(brokerUID, trigger, queue.Quorum)
 	f.must(err)
 	wanted.Record(trigger)
-	f.must(f.engine.Declare(f.t.Context(), queue.Declaration{Name: wanted.Queue, Ordered: assignment.Ordered(wanted.Queue)}))
-	f.must(f.engine.Bind(f.t.Context(), wanted.Queue, wanted.Keys[0]))
+	f.must(f.topology.Declare(f.t.Context(), queue.Declaration{Name: wanted.Queue, Ordered: assignment.Ordered(wanted.Queue)}))
+	f.must(f.topology.Bind(f.t.Context(), wanted.Queue, wanted.Keys[0]))
 	return trigger
 }
 
