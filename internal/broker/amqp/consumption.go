@@ -171,6 +171,7 @@ func (c *consumption) Cancel(ctx context.Context) error {
 
 // Close implements queue.Consumption.
 func (c *consumption) Close() error {
+	c.leaveAlone()
 	// A broker that does not answer keeps nothing: its connection is closed.
 	err := c.Cancel(context.Background())
 	c.mu.Lock()

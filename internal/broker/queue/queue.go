@@ -96,7 +96,9 @@ type Consumption interface {
 	// not be called again. Messages that the handler has not got return to the queue;
 	// those in hand may still be acknowledged. A second call does nothing.
 	Cancel(ctx context.Context) error
-	// Close ends the consumption. Messages in hand return to the queue.
+	// Close ends the consumption. Messages in hand return to the queue. That of an ordered
+	// queue, with a prefetch of 1 and a scope of its own, returns in the step that ends the
+	// consumer: the next consumer gets it first.
 	Close() error
 }
 

@@ -20,6 +20,7 @@ var orderTests = []test{
 	{"OrderedOneActiveConsumer", testOrderedActive},
 	{"OrderedReturnKeepsOrder", testOrderedReturn},
 	{"OrderedTakeOver", testOrderedTakeOver},
+	{"OrderedCloseKeepsOrder", testOrderedClose},
 }
 
 func testCancel(f *fixture) {
@@ -157,6 +158,30 @@ func testOrderedTakeOver(f *fixture) {
 			continue
 		}
 		f.must(d.Ack())
+	}
+	f.holds(q, 0)
+}
+
+// testOrderedClose: a consumer that is closed with a message in hand is not overtaken.
+func testOrderedClose(f *fixture) {
+	q := f.ordered()
+	const total = 10
+	for i := range total {
+		f.put(q, fmt.Sprint(i))
+	}
+	consume := func(i int) *consumer {
+		return f.consumeAs(queue.Consumer{Queue: q, Scope: fmt.Sprint(q, i), Prefetch: 1}).works()
+	}
+	active := consume(0)
+	for i := range total {
+		d := active.next(fmt.Sprint(i))
+		waiting := consume(i + 1)
+		f.must(active.c.Close())
+		if d.Ack() == nil {
+			f.t.Error("Ack() after Close() = nil; want an error: the message is back in the queue")
+		}
+		active = waiting
+		f.must(active.next(fmt.Sprint(i)).Ack())
 	}
 	f.holds(q, 0)
 }
