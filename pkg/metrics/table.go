@@ -110,7 +110,8 @@ var (
 // The instruments of the event plane.
 var (
 	DispatchDuration = declare(&Instrument{Component: Broker, Kind: Histogram, Name: "kn.eventing.dispatch.duration", Unit: "s", Bounds: moments,
-		Description: "Time until RabbitMQ confirmed an event that a Broker was sent, or did not.", Labels: []*Label{BrokerLabel, BrokerNamespaceLabel, HTTPStatusLabel}})
+		Description: "Time until RabbitMQ confirmed an event that a Broker was sent, or did not. With the labels of a Trigger: time of one delivery to its subscriber or sink; the status is -1 without an answer.",
+		Labels:      []*Label{BrokerLabel, BrokerNamespaceLabel, HTTPStatusLabel, TriggerLabel, TriggerNamespaceLabel}})
 	Refused = declare(&Instrument{Component: Broker, Kind: Counter, Name: "lambda.broker.refused", Unit: "{request}",
 		Description: "Requests of senders that were refused, by the reason.", Labels: []*Label{RefusedLabel}})
 	Unrouted = declare(&Instrument{Component: Broker, Kind: Counter, Name: "lambda.broker.unrouted", Unit: "{event}",
