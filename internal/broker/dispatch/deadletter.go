@@ -70,7 +70,8 @@ func (l *lane) offer(it *item, s *subscription) (done bool) {
 	case result.Err == nil:
 		return l.settle(it, outcomeDeadLetter)
 	}
-	slog.WarnContext(it.ctx, "A dead letter sink did not accept an event; trying again", "trigger", s.key(), "event", it.event.ID(), "error", result.Err)
+	slog.WarnContext(it.ctx, "A dead letter sink did not accept an event; trying again",
+		"trigger", s.key(), "event", it.event.ID(), "error", result.Err)
 	return l.delayDeadLetter(it, age)
 }
 
@@ -117,7 +118,8 @@ func (l *lane) drop(it *item, s *subscription, why error) (done bool) {
 	if s != nil {
 		trigger = s.key()
 	}
-	slog.ErrorContext(it.ctx, "Dropped an event that could not be delivered", "trigger", trigger, "event", it.event.ID(), "source", it.event.Source(), "reason", why)
+	slog.ErrorContext(it.ctx, "Dropped an event that could not be delivered",
+		"trigger", trigger, "event", it.event.ID(), "source", it.event.Source(), "reason", why)
 	return l.settle(it, outcomeDropped)
 }
 

@@ -130,7 +130,8 @@ func (l *lane) step(it *item) (done bool) {
 func (l *lane) wants(it *item, s *subscription) bool {
 	matches, err := s.filter.Match(it.ctx, it.event)
 	if err != nil {
-		slog.WarnContext(it.ctx, "The filter of a Trigger failed; the event does not match", "trigger", s.key(), "event", it.event.ID(), "error", err)
+		slog.WarnContext(it.ctx, "The filter of a Trigger failed; the event does not match",
+			"trigger", s.key(), "event", it.event.ID(), "error", err)
 		l.w.d.options.Metrics.delivered(s, outcomeFilterFailed)
 	}
 	return matches

@@ -146,7 +146,8 @@ func (m *Metrics) processed(it *item, s *subscription) {
 // dispatched records an exchange.
 func (m *Metrics) dispatched(ctx context.Context, s *subscription, r *delivery.Result) {
 	if m != nil {
-		m.dispatch.Record(ctx, r.Duration.Seconds(), m.labels(s, m.broker.Of(s.broker.Name), m.brokerOf.Of(s.broker.Namespace), m.status.Of(strconv.Itoa(r.Status))))
+		m.dispatch.Record(ctx, r.Duration.Seconds(),
+			m.labels(s, m.broker.Of(s.broker.Name), m.brokerOf.Of(s.broker.Namespace), m.status.Of(strconv.Itoa(r.Status))))
 	}
 }
 

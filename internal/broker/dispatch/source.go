@@ -42,7 +42,8 @@ func (d *Dispatcher) Watch(ctx context.Context, triggers informers.TriggerInform
 	return nil
 }
 
-var errNotSynced = errors.New("the caches of Brokers and Triggers are not complete: check that Knative Eventing is installed and that the ServiceAccount may list them")
+var errNotSynced = errors.New("the caches of Brokers and Triggers are not complete: " +
+	"check that Knative Eventing is installed and that the ServiceAccount may list them")
 
 type watch struct {
 	d        *Dispatcher
