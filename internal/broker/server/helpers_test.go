@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -113,8 +115,13 @@ func start(t *testing.T, prepare func(r *running)) *running {
 	features := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "knative-eventing", Name: "config-features"}}
 	r := &running{T: t, engine: &engine{Engine: memory.New(), closed: make(chan struct{})}, ended: make(chan error, 1)}
 	r.dispatcher = &fakeDispatcher{stopped: make(chan struct{}), finish: make(chan struct{})}
+	credentials := t.TempDir()
+	if err := os.WriteFile(filepath.Join(credentials, "username"), []byte("u"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	r.options = Options{
-		Namespace: operator, EventingNamespace: "knative-eventing", Ingress: true,
+		Credentials: credentials,
+		Namespace:   operator, EventingNamespace: "knative-eventing", Ingress: true,
 		Events: free(t), Control: free(t), Metrics: free(t), Profiling: free(t), LameDuck: time.Millisecond,
 		NewDispatcher: func(_ context.Context, d *Dependencies) (Dispatcher, error) {
 			r.dispatcher.dependencies = d

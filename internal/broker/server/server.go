@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -63,6 +64,9 @@ type Options struct {
 	// Events is the address for senders, Control that for the controller and for probes,
 	// Metrics that for Prometheus, Profiling that of pprof.
 	Events, Control, Metrics, Profiling string
+	// Credentials is the folder of the connection to RabbitMQ, which is empty where there
+	// is none.
+	Credentials string
 	// EventsTLS is the address for senders that use TLS, with the tls.crt and tls.key in
 	// the folder Certificate, which may be mounted later.
 	EventsTLS, Certificate string
@@ -139,21 +143,23 @@ func newProgram(clients Clients, engine Engine, t *telemetry, o Options) *progra
 	return p
 }
 
-// ready once RabbitMQ was reached. Later on a replica without RabbitMQ stays ready: it
-// answers 503 with Retry-After, where senders would otherwise get no answer at all.
+// ready once RabbitMQ was reached, or if there is none. Later on a replica without RabbitMQ
+// stays ready: it answers 503 with Retry-After, where senders would otherwise get no
+// answer at all.
 func (p *program) ready(w http.ResponseWriter, _ *http.Request) {
 	switch {
 	case p.stopping.Load():
 		http.Error(w, "stopping", http.StatusServiceUnavailable)
 	case p.connected.Load(), p.idle.Load():
-	case p.complete.Load():
-		if err := p.dependencies.Engine.Ready(); err != nil {
+	case !p.complete.Load():
+		http.Error(w, "the caches are not complete", http.StatusServiceUnavailable)
+	default:
+		err := p.dependencies.Engine.Ready()
+		if err != nil && p.options.connects() {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}
-		p.connected.Store(true)
-	default:
-		http.Error(w, "the caches are not complete", http.StatusServiceUnavailable)
+		p.connected.Store(err == nil)
 	}
 }
 
@@ -216,6 +222,12 @@ func (p *program) await(ctx context.Context) error {
 		case <-time.After(p.options.recheck()):
 		}
 	}
+}
+
+// connects says whether there are credentials of RabbitMQ.
+func (o *Options) connects() bool {
+	files, err := os.ReadDir(o.Credentials)
+	return err == nil && len(files) > 0
 }
 
 func (o *Options) recheck() time.Duration {

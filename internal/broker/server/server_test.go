@@ -170,6 +170,22 @@ func TestRun_WhenEventingIsMissing(t *testing.T) {
 	r.end()
 }
 
+// TestRun_WithoutRabbitMQ: an installation without events is complete, and senders are
+// answered.
+func TestRun_WithoutRabbitMQ(t *testing.T) {
+	r := start(t, func(r *running) { r.options.Credentials = t.TempDir() })
+	r.until("it is ready", r.ready)
+	if err := r.engine.Engine.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if code := r.post(); code != http.StatusServiceUnavailable {
+		t.Errorf("status %d", code)
+	}
+	close(r.dispatcher.finish)
+	r.stop()
+	r.end()
+}
+
 // TestRun_WhenBundlesAreForbidden: the right to read CA certificates is optional.
 func TestRun_WhenBundlesAreForbidden(t *testing.T) {
 	r := start(t, func(r *running) {
