@@ -115,7 +115,7 @@ k6-clean: ## Remove the load tests
 	hack/ops/k6.sh clean
 
 .PHONY: metrics alerts
-metrics: ## Print the metrics of COMPONENT (controller, webhook or receiver)
+metrics: ## Print the metrics of COMPONENT (controller, webhook, receiver or broker)
 	hack/ops/observe.sh metrics
 alerts: ## List the operator's alerts that Prometheus knows
 	hack/ops/observe.sh alerts

@@ -86,7 +86,7 @@ install_operator() {
   await_webhook
   # Another version knows other keys.
   if ((local_cluster)); then (cd "$tree" && go run ./hack/cluster configure); fi
-  for name in controller receiver; do
+  for name in controller receiver broker; do
     kubectl rollout status -n knative-lambda "deployment/knative-lambda-$name" --timeout=180s
   done
 }

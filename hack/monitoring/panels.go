@@ -50,7 +50,7 @@ func quantiles(metric, selector, by, legend string, of ...string) (queries []Que
 var Dashboards = []Dashboard{{
 	Name: "operator", Title: "Knative Lambda: operator",
 	Panels: []Panel{
-		{"Replicas", number, "How many replicas of each component answer.", one(`sum by (job) (up{job=~"knative-lambda-(controller|webhook|receiver)"})`, "{{job}}")},
+		{"Replicas", number, "How many replicas of each component answer.", one(`sum by (job) (up{job=~"knative-lambda-(controller|webhook|receiver|broker)"})`, "{{job}}")},
 		{"Functions and agents by Ready", number, "What is False or Unknown for long has a condition that says why.", one(`sum by (kind, status) (lambda_objects{condition="Ready"})`, "{{kind}} {{status}}")},
 		{"Time to Ready", seconds, "From a new object, or a changed spec, until it is Ready.", quantiles("lambda_ready_duration_seconds", "", "kind, change", "{{kind}} {{change}}", "0.50", "0.95")},
 		{"Reconciles", perSecond, "By controller and outcome. Only `error` is tried again.", one(`sum by (controller, outcome) (rate(lambda_reconcile_duration_seconds_count[$__rate_interval]))`, "{{controller}} {{outcome}}")},
@@ -59,8 +59,8 @@ var Dashboards = []Dashboard{{
 		{"Work queue depth", number, "Objects that wait for a reconcile.", one(`sum by (name) (kn_workqueue_depth{job="knative-lambda-controller"})`, "{{name}}")},
 		{"Time in the work queue", seconds, "", quantiles("kn_workqueue_queue_duration_seconds", `{job="knative-lambda-controller"}`, "name", "{{name}}", "0.95")},
 		{"Admission duration", seconds, "Time of the webhook's answers.", quantiles("kn_webhook_handler_duration_seconds", `{job="knative-lambda-webhook"}`, "kn_webhook_type", "{{kn_webhook_type}}", "0.50", "0.95")},
-		{"Memory", bytes, "", one(`sum by (job, pod) (process_resident_memory_bytes{job=~"knative-lambda-(controller|webhook|receiver)"})`, "{{pod}}")},
-		{"Processor", number, "Cores.", one(`sum by (job, pod) (rate(process_cpu_seconds_total{job=~"knative-lambda-(controller|webhook|receiver)"}[$__rate_interval]))`, "{{pod}}")},
+		{"Memory", bytes, "", one(`sum by (job, pod) (process_resident_memory_bytes{job=~"knative-lambda-(controller|webhook|receiver|broker)"})`, "{{pod}}")},
+		{"Processor", number, "Cores.", one(`sum by (job, pod) (rate(process_cpu_seconds_total{job=~"knative-lambda-(controller|webhook|receiver|broker)"}[$__rate_interval]))`, "{{pod}}")},
 	},
 }, {
 	Name: "builds", Title: "Knative Lambda: builds",

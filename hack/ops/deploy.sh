@@ -43,6 +43,7 @@ for attempt in {2..0}; do
 done
 await_webhook
 kubectl rollout status -n "$namespace" deployment/knative-lambda-controller --timeout=180s
+kubectl rollout status -n "$namespace" deployment/knative-lambda-broker --timeout=180s
 if [[ $environment == studio ]]; then
   say "The receiver is Flagger's to roll out: make canary-status"
 else

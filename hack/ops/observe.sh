@@ -11,8 +11,8 @@ case ${1:-} in
 metrics)
   component=${COMPONENT:-controller}
   case $component in
-  controller | webhook | receiver) ;;
-  *) die "COMPONENT: \"$component\" is none, give controller, webhook or receiver" ;;
+  controller | webhook | receiver | broker) ;;
+  *) die "COMPONENT: \"$component\" is none, give controller, webhook, receiver or broker" ;;
   esac
   service=knative-lambda-$component
   # Flagger's Service of the receiver has no metrics.

@@ -86,6 +86,10 @@ var spared = map[right]string{
 	{"controller", "delete", "approvalrequests", "lambda.knative.io"}:                        "an answer that has been kept for long enough",
 	{"controller", "delete", "serviceaccounts", ""}:                                          "an agent's own, when it is to run as another",
 	{"controller", "update", "policies", "rabbitmq.com"}:                                     "bounds of a dead letter queue that change",
+	{"broker", "get", "brokers", "eventing.knative.dev"}:                                     "a Broker that may have been recreated: an event for which no Trigger is bound",
+	{"broker", "list", "eventtypes", "eventing.knative.dev"}:                                 "only with the feature eventtype-auto-create of Knative Eventing",
+	{"broker", "watch", "eventtypes", "eventing.knative.dev"}:                                "likewise",
+	{"broker", "create", "eventtypes", "eventing.knative.dev"}:                               "likewise",
 	{"receiver", "create", "tokenreviews", "authentication.k8s.io"}:                          "somebody who answers an approval with a token",
 	{"receiver", "get", "lambdafunctions", "lambda.knative.io"}:                              "a function that is not in the cache yet",
 	{"receiver", "get", "lambdaagents", "lambda.knative.io"}:                                 "likewise",
@@ -97,6 +101,7 @@ var spared = map[right]string{
 // an answer.
 var refusable = map[right]bool{
 	{"receiver", "impersonate", "serviceaccounts", ""}: true, // commands
+	{"broker", "list", "configmaps", ""}:               true, // CA certificates of Knative Eventing
 }
 
 // TestGrantedAndUsed: what the operator may do, it does; what it does, it may.

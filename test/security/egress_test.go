@@ -30,7 +30,7 @@ var mayDial = map[string]string{
 // the network of their users, and are not covered.
 func TestOneEgress(t *testing.T) {
 	seen, used := map[string]bool{}, map[string]bool{}
-	for _, program := range []string{"cmd/controller", "cmd/receiver", "cmd/webhook", "cmd/builder"} {
+	for _, program := range []string{"cmd/broker", "cmd/controller", "cmd/receiver", "cmd/webhook", "cmd/builder"} {
 		visit(t, program, seen, used)
 	}
 	if len(seen) < 20 {

@@ -68,7 +68,8 @@ func TestOperatorNetworkPolicies(t *testing.T) {
 			t.Errorf("%d policies hold %s, want 1", held, d.Name)
 		}
 	}
-	want := map[string][]int32{"knative-lambda-controller": {9090}, "knative-lambda-webhook": {9090, 8443}, "knative-lambda-receiver": {9090, 8080}}
+	want := map[string][]int32{"knative-lambda-controller": {9090}, "knative-lambda-webhook": {9090, 8443}, "knative-lambda-receiver": {9090, 8080},
+		"knative-lambda-broker": {9090, 8080, 8443, 8083}}
 	if diff := cmp.Diff(want, open); diff != "" {
 		t.Error("open ports (-want, +got):", diff)
 	}
