@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 
+	"knative.dev/eventing/pkg/auth"
+	kubeclient "knative.dev/pkg/client/injection/kube/client"
 	"knative.dev/pkg/network"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/delay"
@@ -32,12 +34,14 @@ func Guard(shared ...string) delivery.Permit {
 
 // NewDispatcher returns what delivers events where permit allows.
 func NewDispatcher(permit delivery.Permit) func(context.Context, *Dependencies) (Dispatcher, error) {
-	return func(_ context.Context, d *Dependencies) (Dispatcher, error) {
+	return func(ctx context.Context, d *Dependencies) (Dispatcher, error) {
 		metrics, err := dispatch.NewMetrics(d.Meters, d.Traces)
 		if err != nil {
 			return nil, err
 		}
-		s := &deliveries{dependencies: d, client: delivery.New(delivery.Options{Permit: permit, TLS: delivery.TrustBundles(d.TrustBundles)})}
+		s := &deliveries{dependencies: d, client: delivery.New(delivery.Options{
+			Permit: permit, TLS: delivery.TrustBundles(d.TrustBundles), Tokens: auth.NewOIDCTokenProvider(context.WithValue(ctx, kubeclient.Key{}, d.Clients.Kube)),
+		})}
 		s.dispatcher = dispatch.New(dispatch.Options{
 			Subscriber: d.Engine, Publisher: d.Engine, Inspector: d.Engine, Sender: s.client, Budget: d.Deliveries, Metrics: metrics,
 		})

@@ -133,6 +133,7 @@ func (t *eventTypes) accepted(ctx context.Context, b ingress.Broker, e *cloudeve
 	handler := t.handler
 	t.mu.RUnlock()
 	if handler != nil {
-		handler.AutoCreateEventType(ctx, e, &duckv1.KReference{APIVersion: "eventing.knative.dev/v1", Kind: "Broker", Namespace: b.Namespace, Name: b.Name}, b.UID)
+		bare := &cloudevents.Event{Context: e.Context} // it outlives the request, whose data is no longer counted
+		handler.AutoCreateEventType(ctx, bare, &duckv1.KReference{APIVersion: "eventing.knative.dev/v1", Kind: "Broker", Namespace: b.Namespace, Name: b.Name}, b.UID)
 	}
 }

@@ -34,8 +34,9 @@ const (
 	closeTimeout = 10 * time.Second
 	// recheck is how often Knative Eventing is looked for where it is not installed.
 	recheck = 30 * time.Second
-	// connections of senders, in all and of one address, such as a gateway's.
-	connections, perAddress = 8192, 2048
+	// connections of senders, in all and of one address. One sender alone cannot take all
+	// requests that a namespace may have in hand.
+	connections, perAddress = 8192, 512
 )
 
 // Engine stores messages; amqp.Engine and memory.Engine are such.
