@@ -44,7 +44,9 @@ func checkSize(headers map[string]any, limit int) error {
 	if n <= limit {
 		return nil
 	}
-	return &AttributeError{largest(headers), fmt.Sprintf("the attributes have %d bytes in total, of %d at most; this one is the largest", n, limit)}
+	return &AttributeError{
+		largest(headers), fmt.Sprintf("the attributes have %d bytes in total, of %d at most; this one is the largest", n, limit),
+	}
 }
 
 // CheckName of an attribute. The error is an *AttributeError.
