@@ -15,8 +15,10 @@ import (
 // Verifier is Knative's: of tokens and, by EventPolicies, of their subjects. It writes the
 // status of a refusal to the response.
 type Verifier interface {
-	VerifyRequest(ctx context.Context, features feature.Flags, audience *string, namespace string, policies []eventingduckv1.AppliedEventPolicyRef,
-		r *http.Request, w http.ResponseWriter) error
+	VerifyRequest(
+		ctx context.Context, features feature.Flags, audience *string, namespace string,
+		policies []eventingduckv1.AppliedEventPolicyRef, r *http.Request, w http.ResponseWriter,
+	) error
 }
 
 // EventPolicies authorizes by token and EventPolicy where the feature authentication-oidc
@@ -47,14 +49,15 @@ func (p *EventPolicies) Authorize(ctx context.Context, r *http.Request, b Broker
 		return nil
 	}
 	// The error lists subjects of EventPolicies, which the sender need not know.
-	slog.DebugContext(ctx, "A sender was not authorized", "namespace", b.Namespace, "broker", b.Name, "status", status.code, "error", err)
+	slog.DebugContext(ctx, "A sender was not authorized",
+		"namespace", b.Namespace, "broker", b.Name, "status", status.code, "error", err)
 	switch status.code {
 	case http.StatusUnauthorized:
 		return refusef(status.code, "unauthorized", "the request has no valid token for the audience of the Broker")
 	case http.StatusForbidden:
 		return refusef(status.code, "unauthorized", "no EventPolicy of the Broker allows this sender to send this event")
 	}
-	return &Refusal{Status: http.StatusInternalServerError, Reason: "unauthorized", Message: "the sender could not be verified; see the log of the broker"}
+	return refusef(http.StatusInternalServerError, "unauthorized", "the sender could not be verified; see the log of the broker")
 }
 
 // statusWriter keeps the status and drops the rest.

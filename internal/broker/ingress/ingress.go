@@ -143,7 +143,8 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request) error {
 func (h *Handler) brokerOf(path string) (Broker, error) {
 	namespace, name, ok := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(path, "/"), "/"), "/")
 	if !ok || namespace == "" || name == "" || strings.Contains(name, "/") {
-		return Broker{}, refusef(http.StatusNotFound, "not_found", "%q is no Broker; send events to /<namespace>/<name of the Broker>", clip(path))
+		return Broker{}, refusef(http.StatusNotFound, "not_found",
+			"%q is no Broker; send events to /<namespace>/<name of the Broker>", clip(path))
 	}
 	broker, ok := h.Brokers.Get(namespace, name)
 	if !ok {

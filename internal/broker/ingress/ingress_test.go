@@ -1,7 +1,6 @@
 package ingress
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -40,6 +39,23 @@ func post(ctx context.Context, path, body string, headers ...string) *http.Reque
 	return r
 }
 
+// builder of a request.
+type builder func(ctx context.Context) *http.Request
+
+func sends(path, body string, headers ...string) builder {
+	return func(ctx context.Context) *http.Request { return post(ctx, path, body, headers...) }
+}
+
+func sendsStructured(body string) builder {
+	return func(ctx context.Context) *http.Request { return structured(ctx, body) }
+}
+
+func sendsPlain(method, path string, body io.Reader) builder {
+	return func(ctx context.Context) *http.Request {
+		return httptest.NewRequestWithContext(ctx, method, path, body)
+	}
+}
+
 func structured(ctx context.Context, body string) *http.Request {
 	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/team/default", strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/cloudevents+json")
@@ -50,7 +66,7 @@ func TestStatus(t *testing.T) {
 	t.Parallel()
 	const path = "/team/default"
 	for name, tc := range map[string]struct {
-		request    func(ctx context.Context) *http.Request
+		request    builder
 		errs       []error
 		hang       bool
 		authorizer Authorizer
@@ -59,52 +75,78 @@ func TestStatus(t *testing.T) {
 		message    string // a part of it
 		retry      string
 	}{
-		"accepted": {request: func(ctx context.Context) *http.Request { return post(ctx, path, "{}") }, status: 202},
-		"slash":    {request: func(ctx context.Context) *http.Request { return post(ctx, path+"/", "{}") }, status: 202},
+		"accepted": {request: sends(path, "{}"), status: 202},
+		"slash":    {request: sends(path+"/", "{}"), status: 202},
 		"structured": {request: func(ctx context.Context) *http.Request {
 			return structured(ctx, `{"specversion":"1.0","id":"1","source":"/s","type":"t","data":{}}`)
 		}, status: 202},
-		"version 0.3": {request: func(ctx context.Context) *http.Request { return post(ctx, path, "{}", "Ce-Specversion", "0.3") }, status: 202},
-		"no event": {request: func(ctx context.Context) *http.Request {
-			return httptest.NewRequestWithContext(ctx, http.MethodPost, path, strings.NewReader("{}"))
-		}, status: 400, reason: "invalid", message: "expected one CloudEvent"},
-		"no id":   {request: func(ctx context.Context) *http.Request { return post(ctx, path, "{}", "Ce-Id", "") }, status: 400, reason: "invalid", message: "id: MUST"},
-		"no JSON": {request: func(ctx context.Context) *http.Request { return structured(ctx, "{") }, status: 400, reason: "invalid", message: "not a valid CloudEvent"},
-		"a batch": {request: func(ctx context.Context) *http.Request {
-			return post(ctx, path, "[]", "Ce-Specversion", "", "Content-Type", "application/cloudevents-batch+json")
-		}, status: 400, reason: "invalid", message: "expected one CloudEvent"},
-		"control characters": {request: func(ctx context.Context) *http.Request {
-			return structured(ctx, `{"specversion":"1.0","id":"1","source":"/s","type":"t","subject":"a\u0007"}`)
-		}, status: 400, reason: "invalid", message: "attribute subject"},
-		"TTL used up":    {request: func(ctx context.Context) *http.Request { return post(ctx, path, "{}", "Ce-Knativebrokerttl", "0") }, status: 400, reason: "ttl", message: "attribute knativebrokerttl is used up"},
-		"TTL below zero": {request: func(ctx context.Context) *http.Request { return post(ctx, path, "{}", "Ce-Knativebrokerttl", "-3") }, status: 400, reason: "ttl", message: "attribute knativebrokerttl is used up"},
-		"TTL is text":    {request: func(ctx context.Context) *http.Request { return post(ctx, path, "{}", "Ce-Knativebrokerttl", "x") }, status: 400, reason: "ttl", message: "attribute knativebrokerttl is no integer"},
-		"long attributes": {request: func(ctx context.Context) *http.Request {
-			return structured(ctx, `{"specversion":"1.0","id":"1","source":"/s","type":"t","big":"`+strings.Repeat("x", 200<<10)+`"}`)
-		}, status: 400, reason: "attributes", message: "attribute big: the attributes have"},
-		"long name": {request: func(ctx context.Context) *http.Request {
-			return post(ctx, path, "{}", "Ce-"+strings.Repeat("n", 129), "x")
+		"version 0.3": {request: sends(path, "{}", "Ce-Specversion", "0.3"), status: 202},
+		"no event": {
+			request: sendsPlain(http.MethodPost, path, strings.NewReader("{}")),
+			status:  400, reason: "invalid", message: "expected one CloudEvent",
 		},
-			status: 400, reason: "attributes", message: "nnn…: the name has 129 bytes"},
-		"header of the plane": {request: func(ctx context.Context) *http.Request {
-			return structured(ctx, `{"specversion":"0.3","id":"1","source":"/s","type":"t","lambda-attempts":5}`)
-		}, status: 400, reason: "attributes", message: "attribute lambda-attempts"},
-		"header of the plane in HTTP": {request: func(ctx context.Context) *http.Request { return post(ctx, path, "{}", "Ce-Lambda-Attempts", "5") },
-			status: 400, reason: "attributes", message: "attribute lambda-attempts"},
-		"no such Broker":    {request: func(ctx context.Context) *http.Request { return post(ctx, "/team/other", "{}") }, status: 404, reason: "not_found", message: `no Broker "other"`},
-		"no such namespace": {request: func(ctx context.Context) *http.Request { return post(ctx, "/empty/default", "{}") }, status: 404, reason: "not_found", message: `namespace "empty"`},
-		"root":              {request: func(ctx context.Context) *http.Request { return post(ctx, "/", "{}") }, status: 404, reason: "not_found", message: "send events to"},
-		"too few":           {request: func(ctx context.Context) *http.Request { return post(ctx, "/team", "{}") }, status: 404, reason: "not_found", message: "send events to"},
-		"too many":          {request: func(ctx context.Context) *http.Request { return post(ctx, path+"/x", "{}") }, status: 404, reason: "not_found", message: "send events to"},
-		"GET": {request: func(ctx context.Context) *http.Request {
-			return httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil)
-		}, status: 405, reason: "method", message: "GET"},
+		"no id": {request: sends(path, "{}", "Ce-Id", ""), status: 400, reason: "invalid", message: "id: MUST"},
+		"no JSON": {
+			request: func(ctx context.Context) *http.Request { return structured(ctx, "{") },
+			status:  400, reason: "invalid", message: "not a valid CloudEvent",
+		},
+		"a batch": {
+			request: sends(path, "[]", "Ce-Specversion", "", "Content-Type", "application/cloudevents-batch+json"),
+			status:  400, reason: "invalid", message: "expected one CloudEvent",
+		},
+		"control characters": {
+			request: sendsStructured(`{"specversion":"1.0","id":"1","source":"/s","type":"t","subject":"a\u0007"}`),
+			status:  400, reason: "invalid", message: "attribute subject",
+		},
+		"TTL used up": {
+			request: sends(path, "{}", "Ce-Knativebrokerttl", "0"),
+			status:  400, reason: "ttl", message: "attribute knativebrokerttl is used up",
+		},
+		"TTL below zero": {
+			request: sends(path, "{}", "Ce-Knativebrokerttl", "-3"),
+			status:  400, reason: "ttl", message: "attribute knativebrokerttl is used up",
+		},
+		"TTL is text": {
+			request: sends(path, "{}", "Ce-Knativebrokerttl", "x"),
+			status:  400, reason: "ttl", message: "attribute knativebrokerttl is no integer",
+		},
+		"long attributes": {
+			request: sendsStructured(`{"specversion":"1.0","id":"1","source":"/s","type":"t","big":"` + strings.Repeat("x", 200<<10) + `"}`),
+			status:  400, reason: "attributes", message: "attribute big: the attributes have",
+		},
+		"long name": {
+			request: sends(path, "{}", "Ce-"+strings.Repeat("n", 129), "x"),
+			status:  400, reason: "attributes", message: "nnn…: the name has 129 bytes",
+		},
+		"header of the plane": {
+			request: sendsStructured(`{"specversion":"0.3","id":"1","source":"/s","type":"t","lambda-attempts":5}`),
+			status:  400, reason: "attributes", message: "attribute lambda-attempts",
+		},
+		"header of the plane in HTTP": {
+			request: sends(path, "{}", "Ce-Lambda-Attempts", "5"),
+			status:  400, reason: "attributes", message: "attribute lambda-attempts",
+		},
+		"no such Broker": {
+			request: sends("/team/other", "{}"),
+			status:  404, reason: "not_found", message: `no Broker "other"`,
+		},
+		"no such namespace": {
+			request: sends("/empty/default", "{}"),
+			status:  404, reason: "not_found", message: `namespace "empty"`,
+		},
+		"root":     {request: sends("/", "{}"), status: 404, reason: "not_found", message: "send events to"},
+		"too few":  {request: sends("/team", "{}"), status: 404, reason: "not_found", message: "send events to"},
+		"too many": {request: sends(path+"/x", "{}"), status: 404, reason: "not_found", message: "send events to"},
+		"GET":      {request: sendsPlain(http.MethodGet, path, nil), status: 405, reason: "method", message: "GET"},
 		"PUT": {request: func(ctx context.Context) *http.Request {
 			r := post(ctx, path, "{}")
 			r.Method = http.MethodPut
 			return r
 		}, status: 405, reason: "method", message: "PUT"},
-		"too large, announced": {request: func(ctx context.Context) *http.Request { return post(ctx, path, strings.Repeat("x", 1<<20+1)) }, status: 413, reason: "too_large", message: "1048576 bytes"},
+		"too large, announced": {
+			request: sends(path, strings.Repeat("x", 1<<20+1)),
+			status:  413, reason: "too_large", message: "1048576 bytes",
+		},
 		"too large, chunked": {request: func(ctx context.Context) *http.Request {
 			r := post(ctx, path, strings.Repeat("x", 1<<20+1))
 			r.ContentLength = -1
@@ -115,20 +157,38 @@ func TestStatus(t *testing.T) {
 			r.ContentLength = -1
 			return r
 		}, status: 413, reason: "too_large", message: "1048576 bytes"},
-		"as large as allowed": {request: func(ctx context.Context) *http.Request { return post(ctx, path, strings.Repeat("x", 1<<20)) }, status: 202},
+		"as large as allowed": {request: sends(path, strings.Repeat("x", 1<<20)), status: 202},
 		"aborted": {request: func(ctx context.Context) *http.Request {
 			r := post(ctx, path, "")
 			r.ContentLength = 5
 			r.Body = io.NopCloser(io.MultiReader(strings.NewReader("x"), failing{}))
 			return r
 		}, status: 400, reason: "invalid"},
-		"unauthorized":  {request: func(ctx context.Context) *http.Request { return post(ctx, path, "{}") }, authorizer: forbidding{}, status: 403, reason: "unauthorized", message: "not you"},
-		"blocked":       {request: func(ctx context.Context) *http.Request { return post(ctx, path, "{}") }, errs: []error{fmt.Errorf("x: %w", queue.ErrBlocked)}, status: 503, reason: "blocked", message: "memory or disk", retry: "15"},
-		"nacked":        {request: func(ctx context.Context) *http.Request { return post(ctx, path, "{}") }, errs: []error{queue.ErrFull}, status: 503, reason: "full", message: "queue of a Trigger is full", retry: "5"},
-		"unavailable":   {request: func(ctx context.Context) *http.Request { return post(ctx, path, "{}") }, errs: []error{queue.ErrUnavailable}, status: 503, reason: "unavailable", message: "did not confirm", retry: "5"},
-		"no confirm":    {request: func(ctx context.Context) *http.Request { return post(ctx, path, "{}") }, hang: true, status: 503, reason: "unavailable", message: "did not confirm", retry: "5"},
-		"another error": {request: func(ctx context.Context) *http.Request { return post(ctx, path, "{}") }, errs: []error{errors.New("odd")}, status: 503, reason: "unavailable", message: "could not be stored", retry: "5"},
-		"unrouted":      {request: func(ctx context.Context) *http.Request { return post(ctx, path, "{}") }, errs: []error{queue.ErrUnrouted}, status: 202},
+		"unauthorized": {
+			request:    sends(path, "{}"),
+			authorizer: forbidding{}, status: 403, reason: "unauthorized", message: "not you",
+		},
+		"blocked": {
+			request: sends(path, "{}"),
+			errs:    []error{fmt.Errorf("x: %w", queue.ErrBlocked)}, status: 503, reason: "blocked", message: "memory or disk", retry: "15",
+		},
+		"nacked": {
+			request: sends(path, "{}"),
+			errs:    []error{queue.ErrFull}, status: 503, reason: "full", message: "queue of a Trigger is full", retry: "5",
+		},
+		"unavailable": {
+			request: sends(path, "{}"),
+			errs:    []error{queue.ErrUnavailable}, status: 503, reason: "unavailable", message: "did not confirm", retry: "5",
+		},
+		"no confirm": {
+			request: sends(path, "{}"),
+			hang:    true, status: 503, reason: "unavailable", message: "did not confirm", retry: "5",
+		},
+		"another error": {
+			request: sends(path, "{}"),
+			errs:    []error{errors.New("odd")}, status: 503, reason: "unavailable", message: "could not be stored", retry: "5",
+		},
+		"unrouted": {request: sends(path, "{}"), errs: []error{queue.ErrUnrouted}, status: 202},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -247,90 +307,4 @@ func (h *harness) assertDuration(want attribute.Set) {
 		}
 	}
 	h.Error("no duration was recorded")
-}
-
-// TestTTL: what a sender gives is kept within the default.
-func TestTTL(t *testing.T) {
-	t.Parallel()
-	for given, want := range map[string]int32{"1": 1, "254": 254, "255": 255, "100000": 255, "": 255} {
-		h := newHarness(t)
-		h.do(post(t.Context(), "/team/default", "{}", "Ce-Knativebrokerttl", given))
-		if e, _ := h.stored(); e.Extensions()["knativebrokerttl"] != want {
-			t.Errorf("TTL %q became %v, want %d", given, e.Extensions()["knativebrokerttl"], want)
-		}
-	}
-}
-
-func TestUnrouted(t *testing.T) {
-	t.Parallel()
-	recreated := Broker{Namespace: "team", Name: "default", UID: "uid-2"}
-	for name, tc := range map[string]struct {
-		errs      []error
-		refreshed []Broker
-		deleted   bool
-		status    int
-		unrouted  int64
-		uids      []string
-	}{
-		"no Trigger":            {errs: []error{queue.ErrUnrouted}, status: 202, unrouted: 1, uids: []string{"uid-1"}},
-		"recreated":             {errs: []error{queue.ErrUnrouted}, refreshed: []Broker{recreated}, status: 202, uids: []string{"uid-1", "uid-2"}},
-		"recreated, no Trigger": {errs: []error{queue.ErrUnrouted, queue.ErrUnrouted}, refreshed: []Broker{recreated}, status: 202, unrouted: 1, uids: []string{"uid-1", "uid-2"}},
-		"recreated, full":       {errs: []error{queue.ErrUnrouted, queue.ErrFull}, refreshed: []Broker{recreated}, status: 503, uids: []string{"uid-1", "uid-2"}},
-		"deleted":               {errs: []error{queue.ErrUnrouted}, deleted: true, status: 404, uids: []string{"uid-1"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			h := newHarness(t)
-			h.publisher.errs, h.brokers.refreshed, h.brokers.deleted = tc.errs, tc.refreshed, tc.deleted
-			if w := h.do(post(t.Context(), "/team/default", "{}")); w.Code != tc.status {
-				t.Errorf("status %d, %s; want %d", w.Code, w.Body, tc.status)
-			}
-			if got := h.sum("lambda.broker.unrouted", "", ""); got != tc.unrouted {
-				t.Errorf("%d unrouted events were counted, want %d", got, tc.unrouted)
-			}
-			if h.brokers.reads != 1 || len(h.publisher.messages) != len(tc.uids) {
-				t.Fatalf("the Broker was read %d times, and %d messages were published", h.brokers.reads, len(h.publisher.messages))
-			}
-			for i, p := range h.publisher.messages {
-				if want := "a"; !strings.HasPrefix(p.keys[0], want) || !slices.Equal(p.keys, keysOf(tc.uids[i])) {
-					t.Errorf("message %d has the keys %s", i, p.keys)
-				}
-			}
-		})
-	}
-}
-
-func FuzzRequest(f *testing.F) {
-	f.Add("POST", "/team/default", "application/json", "1.0", "1", "/s", "t", "ext", "x", []byte("{}"))
-	f.Add("POST", "/team/default", "application/cloudevents+json", "", "", "", "", "", "", []byte(`{"specversion":"1.0","id":"1","source":"/s","type":"t","data":[1],"knativebrokerttl":1.5}`))
-	f.Add("OPTIONS", "/", "application/cloudevents-batch+json", "0.3", "1", "%zz", "t", "knativebrokerttl", "0", []byte("[]"))
-	f.Fuzz(func(t *testing.T, method, path, media, version, id, source, eventType, name, value string, body []byte) {
-		h := newHarness(t)
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", bytes.NewReader(body))
-		r.Method, r.URL.Path = method, path
-		r.Header = http.Header{
-			"Content-Type": {media}, "Ce-Specversion": {version}, "Ce-Id": {id}, "Ce-Source": {source}, "Ce-Type": {eventType},
-			http.CanonicalHeaderKey("ce-" + name): {value},
-		}
-		if version == "" {
-			delete(r.Header, "Ce-Specversion")
-		}
-		w := h.do(r)
-		if !slices.Contains([]int{200, 202, 400, 404, 405, 408, 413}, w.Code) {
-			t.Errorf("status %d, %s", w.Code, w.Body)
-		}
-		if (w.Code == http.StatusAccepted) != (len(h.publisher.messages) == 1) {
-			t.Errorf("status %d with %d messages", w.Code, len(h.publisher.messages))
-		}
-		if w.Code != http.StatusAccepted {
-			return
-		}
-		e, p := h.stored()
-		if err := e.Validate(); err != nil || !slices.Equal(p.keys, routing.Keys("uid-1", e.Type(), e.Source())) {
-			t.Errorf("the dispatcher sees another event than the keys say: %v, %s", err, e)
-		}
-		if transit := event.TransitOf(p.message); transit.Attempts != 0 || transit.Trigger != "" || transit.Phase != "" {
-			t.Errorf("a sender forged %+v", transit)
-		}
-	})
 }

@@ -24,12 +24,14 @@ func (h *Handler) stamp(e *cloudevents.Event) error {
 	if value, ok := e.Extensions()[eventingbroker.TTLAttribute]; ok {
 		given, err := cetypes.ToInteger(value)
 		if err != nil {
-			return refusef(http.StatusBadRequest, "ttl", "attribute %s is no integer: %s", eventingbroker.TTLAttribute, clip(fmt.Sprint(value)))
+			return refusef(http.StatusBadRequest, "ttl",
+				"attribute %s is no integer: %s", eventingbroker.TTLAttribute, clip(fmt.Sprint(value)))
 		}
 		ttl = min(ttl, given)
 	}
 	if ttl <= 0 {
-		return refusef(http.StatusBadRequest, "ttl", "attribute %s is used up: replies have sent the event through too many Brokers", eventingbroker.TTLAttribute)
+		return refusef(http.StatusBadRequest, "ttl",
+			"attribute %s is used up: replies have sent the event through too many Brokers", eventingbroker.TTLAttribute)
 	}
 	e.SetExtension(eventingbroker.TTLAttribute, ttl)
 	e.SetExtension(eventingbroker.EventArrivalTime, cetypes.Timestamp{Time: h.Clock.Now().UTC()})
@@ -101,7 +103,8 @@ func refusalOf(err error) error {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, queue.ErrUnavailable):
 		return unavailable("unavailable", retryUnavailable, "RabbitMQ did not confirm the event; it may have been stored nevertheless")
 	case errors.Is(err, context.Canceled):
-		return unavailable("aborted", retryUnavailable, "the request ended before RabbitMQ confirmed the event; it may have been stored nevertheless")
+		return unavailable("aborted", retryUnavailable,
+			"the request ended before RabbitMQ confirmed the event; it may have been stored nevertheless")
 	}
 	return unavailable("unavailable", retryUnavailable, "the event could not be stored")
 }

@@ -67,7 +67,9 @@ func (t *Telemetry) span(ctx context.Context, b Broker, e *cloudevents.Event) (c
 
 func eventLabels(e *cloudevents.Event) []attribute.KeyValue {
 	labels := []attribute.KeyValue{
-		observability.CloudEventType.With(e.Type()), observability.CloudEventSource.With(e.Source()), observability.CloudEventSpecVersion.With(e.SpecVersion()),
+		observability.CloudEventType.With(e.Type()),
+		observability.CloudEventSource.With(e.Source()),
+		observability.CloudEventSpecVersion.With(e.SpecVersion()),
 	}
 	if s := e.Subject(); s != "" {
 		labels = append(labels, observability.CloudEventSubject.With(s))
