@@ -50,7 +50,9 @@ func run(ctx context.Context, args []string) error {
 	if clients.Eventing, err = eventingclientset.NewForConfig(cfg); err != nil {
 		return err
 	}
-	engine := amqp.New(amqp.Options{Credentials: options.Credentials, Name: "knative-lambda-broker " + os.Getenv("POD_NAME"), Logger: slog.Default()})
+	engine := amqp.New(amqp.Options{
+		Credentials: options.Credentials, Name: "knative-lambda-broker " + os.Getenv("POD_NAME"), Logger: slog.Default(),
+	})
 	return server.Run(ctx, clients, engine, options)
 }
 

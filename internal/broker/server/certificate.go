@@ -29,7 +29,8 @@ type certificate struct {
 }
 
 func (c *certificate) config() *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.get(time.Now()) }}
+	get := func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.get(time.Now()) }
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: get}
 }
 
 func (c *certificate) get(now time.Time) (*tls.Certificate, error) {

@@ -74,7 +74,8 @@ func (d *Dependencies) watch(running, ctx context.Context, eventingNamespace str
 // grants: without it only the certificates that an address names are trusted.
 func (d *Dependencies) watchBundles(running, ctx context.Context, namespace string) error {
 	selected := func(o *metav1.ListOptions) { o.LabelSelector = eventingtls.TrustBundleLabelSelector }
-	factory := informers.NewSharedInformerFactoryWithOptions(d.Clients.Kube, resync, informers.WithNamespace(namespace), informers.WithTransform(slim), informers.WithTweakListOptions(selected))
+	factory := informers.NewSharedInformerFactoryWithOptions(d.Clients.Kube, resync,
+		informers.WithNamespace(namespace), informers.WithTransform(slim), informers.WithTweakListOptions(selected))
 	d.TrustBundles = factory.Core().V1().ConfigMaps().Lister().ConfigMaps(namespace)
 	options := metav1.ListOptions{Limit: 1}
 	selected(&options)
@@ -94,7 +95,7 @@ func synced(caches ...map[reflect.Type]bool) error {
 	for _, of := range caches {
 		for kind, ok := range of {
 			if !ok {
-				return fmt.Errorf("the cache of %v is not complete: check that Knative Eventing is installed and that the ServiceAccount may list it", kind)
+				return fmt.Errorf("the cache of %v is not complete: check that the ServiceAccount may list it", kind)
 			}
 		}
 	}

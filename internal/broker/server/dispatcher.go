@@ -40,7 +40,9 @@ func NewDispatcher(permit delivery.Permit) func(context.Context, *Dependencies) 
 			return nil, err
 		}
 		s := &deliveries{dependencies: d, client: delivery.New(delivery.Options{
-			Permit: permit, TLS: delivery.TrustBundles(d.TrustBundles), Tokens: auth.NewOIDCTokenProvider(context.WithValue(ctx, kubeclient.Key{}, d.Clients.Kube)),
+			Permit: permit,
+			TLS:    delivery.TrustBundles(d.TrustBundles),
+			Tokens: auth.NewOIDCTokenProvider(context.WithValue(ctx, kubeclient.Key{}, d.Clients.Kube)),
 		})}
 		s.dispatcher = dispatch.New(dispatch.Options{
 			Subscriber: d.Engine, Publisher: d.Engine, Inspector: d.Engine, Sender: s.client, Budget: d.Deliveries, Metrics: metrics,

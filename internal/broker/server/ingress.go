@@ -79,10 +79,9 @@ func encrypted(features *feature.Store, next http.Handler) http.Handler {
 // watchFeatures of Knative Eventing. It lists that one ConfigMap, so that the right to do
 // so can name it.
 func watchFeatures(kube kubernetes.Interface, namespace string) *informer.InformedWatcher {
-	named := func(o *metav1.ListOptions) {
-		o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, feature.FlagsConfigName).String()
-	}
-	factory := informers.NewSharedInformerFactoryWithOptions(kube, resync, informers.WithNamespace(namespace), informers.WithTweakListOptions(named))
+	name := fields.OneTermEqualSelector(metav1.ObjectNameField, feature.FlagsConfigName).String()
+	factory := informers.NewSharedInformerFactoryWithOptions(kube, resync, informers.WithNamespace(namespace),
+		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.FieldSelector = name }))
 	return informer.NewInformedWatcherFromFactory(factory, namespace)
 }
 
@@ -124,7 +123,9 @@ func (t *eventTypes) start() {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.handler = &eventtype.EventTypeAutoHandler{EventTypeLister: lister, EventingClient: client.EventingV1beta3(), FeatureStore: t.features, Logger: t.logger}
+	t.handler = &eventtype.EventTypeAutoHandler{
+		EventTypeLister: lister, EventingClient: client.EventingV1beta3(), FeatureStore: t.features, Logger: t.logger,
+	}
 }
 
 // accepted looks at the feature itself, and does not block.
@@ -134,6 +135,7 @@ func (t *eventTypes) accepted(ctx context.Context, b ingress.Broker, e *cloudeve
 	t.mu.RUnlock()
 	if handler != nil {
 		bare := &cloudevents.Event{Context: e.Context} // it outlives the request, whose data is no longer counted
-		handler.AutoCreateEventType(ctx, bare, &duckv1.KReference{APIVersion: "eventing.knative.dev/v1", Kind: "Broker", Namespace: b.Namespace, Name: b.Name}, b.UID)
+		broker := &duckv1.KReference{APIVersion: "eventing.knative.dev/v1", Kind: "Broker", Namespace: b.Namespace, Name: b.Name}
+		handler.AutoCreateEventType(ctx, bare, broker, b.UID)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"sync/atomic"
@@ -126,7 +127,8 @@ type program struct {
 	telemetry    *telemetry
 	control      *http.ServeMux
 	events       http.Handler // nil without an ingress
-	dispatcher   Dispatcher   // nil without one
+	serving      []func(context.Context) error
+	dispatcher   Dispatcher // nil without one
 	// idle while the cluster has no Brokers; connected once RabbitMQ was reached.
 	idle, connected, stopping atomic.Bool
 	// complete once the caches are, and the parts were made of them.
@@ -176,9 +178,12 @@ func (p *program) run(ctx context.Context) error {
 		return err
 	}
 	p.complete.Store(true)
-	slog.Info("Serving", "events", p.options.Events, "control", p.options.Control, "ingress", p.events != nil, "dispatcher", p.dispatcher != nil)
+	slog.Info("Serving", "events", p.options.Events, "control", p.options.Control,
+		"ingress", p.events != nil, "dispatcher", p.dispatcher != nil)
 	group, ending := errgroup.WithContext(ctx)
-	group.Go(func() error { return p.serveEvents(ending) })
+	for _, serve := range p.serving {
+		group.Go(func() error { return serve(ending) })
+	}
 	group.Go(func() error { return p.deliver(ending) })
 	return group.Wait()
 }
@@ -192,6 +197,9 @@ func (p *program) setUp(running, ctx context.Context) (err error) {
 	}
 	if p.options.Ingress {
 		if p.events, err = newIngress(running, p.dependencies, p.options); err != nil {
+			return err
+		}
+		if err := p.listen(ctx); err != nil {
 			return err
 		}
 	}
@@ -239,18 +247,21 @@ func (o *Options) recheck() time.Duration {
 }
 
 func (p *program) serveOthers(ctx context.Context) error {
+	endpoint := func(name, address string, handler http.Handler) httpserver.Endpoint {
+		return httpserver.Endpoint{Address: address, Options: httpserver.Options{Name: name, Handler: handler, DrainTimeout: time.Second}}
+	}
 	return httpserver.ListenAndServe(ctx,
-		httpserver.Endpoint{Address: p.options.Control, Options: httpserver.Options{Name: "control", Handler: p.control, DrainTimeout: time.Second}},
-		httpserver.Endpoint{Address: p.options.Metrics, Options: httpserver.Options{Name: "metrics", Handler: p.telemetry.handler, DrainTimeout: time.Second}},
-		httpserver.Endpoint{Address: p.options.Profiling, Options: httpserver.Options{Name: "profiling", Handler: p.telemetry.profiling, DrainTimeout: time.Second}},
+		endpoint("control", p.options.Control, p.control),
+		endpoint("metrics", p.options.Metrics, p.telemetry.handler),
+		endpoint("profiling", p.options.Profiling, p.telemetry.profiling),
 	)
 }
 
-func (p *program) serveEvents(ctx context.Context) error {
-	if p.events == nil {
-		return nil
+// listen for senders. It comes before the program is ready.
+func (p *program) listen(ctx context.Context) error {
+	o := httpserver.Options{
+		Name: "events", Handler: p.events, LameDuck: lameDuck, DrainTimeout: drainIngress, Connections: connections, PerAddress: perAddress,
 	}
-	o := httpserver.Options{Name: "events", Handler: p.events, LameDuck: lameDuck, DrainTimeout: drainIngress, Connections: connections, PerAddress: perAddress}
 	if p.options.LameDuck > 0 {
 		o.LameDuck = p.options.LameDuck
 	}
@@ -259,7 +270,14 @@ func (p *program) serveEvents(ctx context.Context) error {
 		o.Name, o.TLS = "events-tls", (&certificate{folder: p.options.Certificate}).config()
 		endpoints = append(endpoints, httpserver.Endpoint{Address: p.options.EventsTLS, Options: o})
 	}
-	return httpserver.ListenAndServe(ctx, endpoints...)
+	for _, e := range endpoints {
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", e.Address)
+		if err != nil {
+			return err
+		}
+		p.serving = append(p.serving, func(ctx context.Context) error { return httpserver.Serve(ctx, e.Options, l) })
+	}
+	return nil
 }
 
 // deliver until ctx ends, and stop.
