@@ -119,7 +119,7 @@ func TestRabbitMQ_WhenUnreachable(t *testing.T) {
 	dir := t.TempDir()
 	amqptest.WriteSecret(t, dir, map[string]string{"host": "127.0.0.1", "port": "1", "username": "u", "password": "p"})
 	engine := amqp.New(amqp.Options{Credentials: dir, Name: t.Name()})
-	defer engine.Close(t.Context()) //nolint:errcheck // there is no connection
+	defer engine.Close(t.Context())
 	h := newHarness(t)
 	h.handler.Publisher = engine
 	started := time.Now()
