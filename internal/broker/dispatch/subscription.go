@@ -131,7 +131,7 @@ func sinkOf(t *eventingv1.Trigger, broker *eventingv1.Broker) *duckv1.Addressabl
 	return &duckv1.Addressable{URL: status.DeadLetterSinkURI, CACerts: status.DeadLetterSinkCACerts, Audience: status.DeadLetterSinkAudience}
 }
 
-// deadLetterQueueOf a Trigger, if it is one of the Trigger's namespace: whoever may edit
+// deadLetterQueueOf a Trigger, if it is one of the Trigger's namespace: users who may edit
 // a Trigger must not write into the queues of others.
 func deadLetterQueueOf(t *eventingv1.Trigger) string {
 	name := t.Annotations[lambda.DeadLetterQueueAnnotationKey]

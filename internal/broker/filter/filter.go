@@ -21,7 +21,7 @@ import (
 // maxNesting of all, any and not.
 const maxNesting = 16
 
-// ErrPanic: a filter panicked on an event, as CESQL does for an expression whose result
+// ErrPanic says that a filter panicked on an event, as CESQL does for an expression whose result
 // is not a boolean. The event does not match.
 var ErrPanic = errors.New("the filter panicked")
 
