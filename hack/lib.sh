@@ -86,9 +86,22 @@ install_operator() {
   await_webhook
   # Another version knows other keys.
   if ((local_cluster)); then (cd "$tree" && go run ./hack/cluster configure); fi
+  set_up_rabbitmq "$tree"
   for name in controller receiver broker; do
     kubectl rollout status -n knative-lambda "deployment/knative-lambda-$name" --timeout=180s
   done
+}
+
+# set_up_rabbitmq makes the virtual host and the users of the event plane, where the
+# operator has an administrator's connection.
+set_up_rabbitmq() {
+  local job=job/knative-lambda-rabbitmq-setup
+  [[ -d $1/config/rabbitmq ]] || return 0
+  kubectl get -n knative-lambda secret/knative-lambda-rabbitmq-administrator >/dev/null 2>&1 || return 0
+  kubectl delete -n knative-lambda "$job" --ignore-not-found >/dev/null
+  (cd "$1" && ko resolve --sbom=none --base-import-paths -f config/rabbitmq) | kubectl apply -f - >/dev/null
+  kubectl wait -n knative-lambda "$job" --for=condition=Complete --timeout=180s >/dev/null ||
+    die "RabbitMQ cannot be set up: kubectl logs -n knative-lambda $job"
 }
 
 # await_webhook waits until the newest webhook answers, and no other: one of before

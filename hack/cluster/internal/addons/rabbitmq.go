@@ -180,12 +180,17 @@ func upTopology(ctx context.Context, e *env.Env) error {
 	})
 }
 
-// receiverSecret is the receiver's connection, as the operator of RabbitMQ clusters
-// writes it.
-const receiverSecret = `apiVersion: v1
+// connectionSecrets are the receiver's connection and the administrator's, with which
+// the setup Job of config/rabbitmq makes the users of the event plane.
+const connectionSecrets = `apiVersion: v1
 kind: Secret
 metadata: {name: knative-lambda-rabbitmq, namespace: knative-lambda}
-stringData: {host: rabbitmq.rabbitmq.svc.cluster.local, port: "5672", username: %q, password: %q}
+stringData: {host: rabbitmq.rabbitmq.svc.cluster.local, port: "5672", username: %[1]q, password: %[2]q}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: knative-lambda-rabbitmq-administrator, namespace: knative-lambda}
+stringData: {host: rabbitmq.rabbitmq.svc.cluster.local, port: "5672", username: %[1]q, password: %[2]q}
 `
 
 // connectReceiver gives the receiver its connection, where the cluster has RabbitMQ.
@@ -198,7 +203,7 @@ func connectReceiver(ctx context.Context, e *env.Env) error {
 		return err
 	}
 	_, missing := e.Kubectl(ctx, "", "get", "secret", "knative-lambda-rabbitmq", "-n", "knative-lambda")
-	if err := e.Apply(ctx, fmt.Sprintf(receiverSecret, rabbitUser, password)); err != nil || missing == nil {
+	if err := e.Apply(ctx, fmt.Sprintf(connectionSecrets, rabbitUser, password)); err != nil || missing == nil {
 		return err
 	}
 	// A kubelet shows a new Secret to running pods within a minute; new ones have it.
