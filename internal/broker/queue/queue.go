@@ -16,20 +16,20 @@ import (
 const Exchange = "lambda.events"
 
 var (
-	// ErrUnavailable: there is no connection, the connection broke, or the broker did
+	// ErrUnavailable reports that there is no connection, the connection broke, or the broker did
 	// not answer in time. A message may have been stored nevertheless.
 	ErrUnavailable = errors.New("the message broker is unavailable")
-	// ErrBlocked: the broker accepts no messages because it is short of memory or disk.
+	// ErrBlocked reports that the broker accepts no messages because it is short of memory or disk.
 	// The message was not sent.
 	ErrBlocked = errors.New("the message broker accepts no messages: it is short of memory or disk")
-	// ErrFull: a queue that the message is routed to is full. Other queues may have
+	// ErrFull reports that a queue that the message is routed to is full. Other queues may have
 	// stored the message.
 	ErrFull = errors.New("a queue is full")
-	// ErrUnrouted: no queue is bound to any of the keys. The message was not stored.
+	// ErrUnrouted reports that no queue is bound to any of the keys. The message was not stored.
 	ErrUnrouted = errors.New("no queue is bound to the keys of the message")
-	// ErrNoQueue: the queue does not exist.
+	// ErrNoQueue reports that the queue does not exist.
 	ErrNoQueue = errors.New("the queue does not exist")
-	// ErrConflict: a queue of this name exists with other arguments.
+	// ErrConflict reports that a queue of this name exists with other arguments.
 	ErrConflict = errors.New("the queue exists with other arguments")
 )
 

@@ -22,7 +22,7 @@ import (
 )
 
 // SecretPrefix of the Secrets that are written; the name of the role follows.
-const SecretPrefix = "knative-lambda-rabbitmq-" //nolint:gosec // a name
+const SecretPrefix = "knative-lambda-rabbitmq-"
 
 // policyName of the bounds of Triggers' queues.
 const policyName = "lambda-triggers"

@@ -20,7 +20,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/plane"
 )
 
-// ReasonNoTokens: the event plane may not make tokens of the Trigger's ServiceAccount.
+// ReasonNoTokens says that the event plane may not make tokens of the Trigger's ServiceAccount.
 const ReasonNoTokens = "TokensNotAllowed"
 
 // rightsTTL is how long an answer about the rights of the event plane counts.

@@ -80,12 +80,12 @@ func (v *verifier) round(ctx context.Context, pace <-chan time.Time) {
 func (v *verifier) verify(ctx context.Context, key types.NamespacedName) error {
 	t, err := v.triggers.Triggers(key.Namespace).Get(key.Name)
 	if err != nil {
-		return nil //nolint:nilerr // deleted
+		return nil // deleted
 	}
 	defer v.queues.lock(t.UID)()
 	// The newest, now that no reconcile changes its queues.
 	if t, err = v.triggers.Triggers(key.Namespace).Get(key.Name); err != nil {
-		return nil //nolint:nilerr // deleted
+		return nil // deleted
 	}
 	has, wanted, ok := v.settled(t)
 	if !ok {

@@ -43,6 +43,9 @@ data:
       name: rabbitmq
       namespace: rabbitmq
       delivery: {retry: 5, backoffPolicy: exponential, backoffDelay: PT1S}
+      brokerClasses:
+        LambdaBroker:
+          delivery: {retry: 5, backoffPolicy: exponential, backoffDelay: PT1S}
 `
 
 // upEventing installs Knative Eventing's controller and webhook, without what

@@ -109,6 +109,30 @@ func tagLatest(ctx context.Context, reference string) error {
 	return remote.Tag(ref.Context().Tag("latest"), image, remote.WithContext(ctx))
 }
 
+// alias lets an image be found in another repository too, as latest.
+func alias(ctx context.Context, reference, repository string) error {
+	ref, err := name.ParseReference(reference)
+	if err != nil {
+		return err
+	}
+	to, err := name.NewTag(env.Registry + "/" + repository + ":latest")
+	if err != nil {
+		return err
+	}
+	wanted, err := remote.Head(ref, remote.WithContext(ctx))
+	if err != nil {
+		return err
+	}
+	if has, err := remote.Head(to, remote.WithContext(ctx)); err == nil && has.Digest == wanted.Digest {
+		return nil
+	}
+	image, err := remote.Image(ref, remote.WithContext(ctx))
+	if err != nil {
+		return err
+	}
+	return remote.Write(to, image, remote.WithContext(ctx))
+}
+
 // layerOfTree makes a layer of a directory, without what skip names (relative
 // paths and all below them).
 func layerOfTree(dir string, extra map[string]file, skip ...string) (v1.Layer, error) {

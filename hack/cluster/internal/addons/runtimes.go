@@ -44,15 +44,26 @@ var unneeded = []string{"usr/share/doc", "usr/share/man", "usr/share/locale", "u
 // upRuntimes makes what is missing of the base images, side by side: most of the
 // time is spent unpacking one file after another.
 func upRuntimes(ctx context.Context, e *env.Env) error {
-	group, ctx := errgroup.WithContext(ctx)
+	group, made := errgroup.WithContext(ctx)
 	for _, r := range runtimeBases {
 		group.Go(func() error {
-			return keep(e, r.language+"-"+r.version, func() (string, error) { return r.image(ctx, e) })
+			return keep(e, r.language+"-"+r.version, func() (string, error) { return r.image(made, e) })
 		})
 	}
-	group.Go(func() error { return keep(e, "go", func() (string, error) { return goImage(ctx, e) }) })
-	return group.Wait()
+	group.Go(func() error { return keep(e, "go", func() (string, error) { return goImage(made, e) }) })
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	shell, err := os.ReadFile(e.Path("images", "provided-2023"))
+	if err != nil {
+		return err
+	}
+	return alias(ctx, string(shell), shellImage)
 }
+
+// shellImage is the repository from which the tests of Knative Eventing take a shell
+// with curl, of a registry that the local cluster cannot reach.
+const shellImage = "ubi8/ubi"
 
 // keep writes down where an image is.
 func keep(e *env.Env, name string, image func() (string, error)) error {

@@ -82,8 +82,13 @@ func upContainerd(ctx context.Context, e *env.Env) error {
 	if err := e.Write("containerd/config.toml", config); err != nil {
 		return err
 	}
-	hosts := fmt.Sprintf("server = \"http://%s\"\n[host.\"http://%s\"]\n  capabilities = [\"pull\", \"resolve\"]\n", env.Registry, env.Registry)
+	server := fmt.Sprintf("server = \"http://%s\"\n", env.Registry)
+	hosts := server + fmt.Sprintf("[host.\"http://%s\"]\n  capabilities = [\"pull\", \"resolve\"]\n", env.Registry)
 	if err := e.Write("certs.d/"+env.Registry+"/hosts.toml", hosts); err != nil {
+		return err
+	}
+	// Images of other registries are looked for here first: tests of others name them.
+	if err := e.Write("certs.d/_default/hosts.toml", strings.TrimPrefix(hosts, server)); err != nil {
 		return err
 	}
 	if err := e.Start(env.Process{Name: "containerd", Args: []string{"/usr/bin/containerd", "--config", e.Path("containerd", "config.toml")}}); err != nil {

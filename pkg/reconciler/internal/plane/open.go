@@ -15,8 +15,8 @@ import (
 // mounted into the controller. Its user may declare and delete queues. Outside a pod
 // credentialsEnv names another folder.
 const (
-	credentials    = "/etc/rabbitmq"        //nolint:gosec // a folder
-	credentialsEnv = "RABBITMQ_CREDENTIALS" //nolint:gosec // a variable
+	credentials    = "/etc/rabbitmq"
+	credentialsEnv = "RABBITMQ_CREDENTIALS"
 )
 
 // open the installation's connection. It is dialed when it is first used, and again

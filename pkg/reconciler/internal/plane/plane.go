@@ -21,7 +21,7 @@ const Service = "knative-lambda-broker"
 
 // CertificateSecret in the operator's namespace has the certificate of the ingress and
 // its CA, as cert-manager writes it.
-const CertificateSecret = "knative-lambda-broker-tls" //nolint:gosec // a name
+const CertificateSecret = "knative-lambda-broker-tls"
 
 // FeaturesNamespace has the ConfigMap config-features of Knative Eventing.
 const FeaturesNamespace = "knative-eventing"
