@@ -31,16 +31,21 @@ require (
 	knative.dev/eventing v0.48.2
 	knative.dev/eventing-rabbitmq v0.48.0
 	knative.dev/pkg v0.0.0-20260319144603-18c5d580ae64
+	knative.dev/reconciler-test v0.0.0-20260120140419-4301404c03ce
 	knative.dev/serving v0.48.2
 	sigs.k8s.io/yaml v1.6.0
 )
 
 require (
+	github.com/cloudevents/conformance v0.4.1 // indirect
+	github.com/cloudevents/sdk-go/observability/opentelemetry/v2 v2.16.1 // indirect
 	github.com/coreos/go-oidc/v3 v3.9.0 // indirect
 	github.com/go-jose/go-jose/v3 v3.0.4 // indirect
 	github.com/hashicorp/go-cleanhttp v0.5.2 // indirect
 	github.com/hashicorp/go-retryablehttp v0.7.7 // indirect
+	github.com/stretchr/testify v1.11.1 // indirect
 	github.com/valyala/bytebufferpool v1.0.0 // indirect
+	gopkg.in/yaml.v2 v2.4.0 // indirect
 )
 
 require (
