@@ -5,6 +5,7 @@ package eventing
 
 import (
 	_ "knative.dev/eventing/cmd/controller"
+	_ "knative.dev/eventing/cmd/mtping"
 	_ "knative.dev/eventing/cmd/webhook"
 	_ "knative.dev/eventing/config/core"
 )

@@ -48,13 +48,14 @@ data:
           delivery: {retry: 5, backoffPolicy: exponential, backoffDelay: PT1S}
 `
 
-// upEventing installs Knative Eventing's controller and webhook, without what
-// runs sources and sinks of its own.
+// upEventing installs Knative Eventing's controller and webhook, with the adapter of
+// PingSources and no other source or sink.
 func upEventing(ctx context.Context, e *env.Env) error {
 	const config = "config/core/"
 	manifests, err := read(ctx, e, "eventing", files{"knative.dev/eventing", []string{
 		config + "100-namespace.yaml", config + "200-eventing-serviceaccount.yaml", config + "200-webhook-serviceaccount.yaml", config + "configmaps", config + "resources",
-		config + "roles", config + "webhooks", config + "deployments/controller.yaml", config + "deployments/webhook.yaml"}})
+		config + "roles", config + "webhooks", config + "deployments/controller.yaml", config + "deployments/webhook.yaml",
+		config + "deployments/pingsource-mt-adapter.yaml"}})
 	if err != nil {
 		return err
 	}
