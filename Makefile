@@ -135,6 +135,10 @@ release: ## Build what is released as VERSION says into release/, for PLATFORMS
 e2e: ## Run conformance, end-to-end and tenants' attacks against an installed operator
 	hack/e2e.sh
 
+.PHONY: rekt
+rekt: ## Run Knative Eventing's own tests against this project's Broker class
+	hack/rekt.sh
+
 .PHONY: attack
 attack: ## Attack an installed operator as a tenant would, without the other tests
 	hack/e2e.sh security/tenant

@@ -24,14 +24,14 @@ trap cleanup EXIT
 footprint >"$before"
 start_cluster
 
-say "Unit and table tests"
-make --no-print-directory unit
+say "Linters"
+make --no-print-directory lint
 
 say "Generated code"
 make --no-print-directory verify
 
-say "Linters"
-make --no-print-directory lint
+say "Unit and table tests"
+make --no-print-directory unit
 
 await_cluster
 install_operator

@@ -53,7 +53,8 @@ data:
 func upEventing(ctx context.Context, e *env.Env) error {
 	const config = "config/core/"
 	manifests, err := read(ctx, e, "eventing", files{"knative.dev/eventing", []string{
-		config + "100-namespace.yaml", config + "200-eventing-serviceaccount.yaml", config + "200-webhook-serviceaccount.yaml", config + "configmaps", config + "resources",
+		config + "100-namespace.yaml", config + "200-eventing-serviceaccount.yaml", config + "200-webhook-serviceaccount.yaml",
+		config + "200-pingsource-mt-adapter-serviceaccount.yaml", config + "configmaps", config + "resources",
 		config + "roles", config + "webhooks", config + "deployments/controller.yaml", config + "deployments/webhook.yaml",
 		config + "deployments/pingsource-mt-adapter.yaml"}})
 	if err != nil {
