@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -23,13 +24,20 @@ import (
 const maxErrorDest = 1024
 
 var (
-	errFullQueue    = errors.New("the queue of the Trigger is full")
-	errNoDeadLetter = errors.New("the dead letter has no sink and no queue")
+	errFullQueue     = errors.New("the queue of the Trigger is full")
+	errTargetDeleted = errors.New("the event is not delivered")
+	errNoDeadLetter  = errors.New("the dead letter has no sink and no queue")
 )
 
 // fullQueue is the result of an event that is not delivered because of errFullQueue.
 func fullQueue() *delivery.Result {
 	return &delivery.Result{Status: http.StatusServiceUnavailable, Err: errFullQueue, Data: []byte(errFullQueue.Error())}
+}
+
+// targetDeleted is the result of an event whose target was deleted. No attempt is made.
+func targetDeleted(target string) *delivery.Result {
+	err := fmt.Errorf("%w: agent %s was deleted", errTargetDeleted, target)
+	return &delivery.Result{Status: delivery.NoAnswer, Err: err, Data: fmt.Appendf(nil, "agent %s was deleted", target)}
 }
 
 // bury makes a dead letter of an event: it goes to the sink, or to the queue of dead
@@ -42,8 +50,8 @@ func (l *lane) bury(it *item, s *subscription, failure *delivery.Result) (done b
 		return l.drop(it, s, errNoDeadLetter)
 	}
 	it.event = dead
-	if errors.Is(failure.Err, errFullQueue) && s.deadLetterQueue != "" {
-		return l.enqueue(it, s) // a sink may be as slow as the subscriber
+	if s.deadLetterQueue != "" && (errors.Is(failure.Err, errFullQueue) || errors.Is(failure.Err, errTargetDeleted)) {
+		return l.enqueue(it, s) // there may be many, and a sink may be as slow as the subscriber
 	}
 	return l.offer(it, s)
 }

@@ -117,6 +117,8 @@ func (l *lane) step(it *item) (done bool) {
 	case s.waiting != "": // the lane is about to be stopped
 		l.pause(it, changed, nil)
 		return false
+	case it.transit.Phase != phaseSink && s.deletedTarget != "":
+		return l.bury(it, s, targetDeleted(s.deletedTarget))
 	case it.transit.Phase != phaseSink && l.takeExcess():
 		return l.bury(it, s, fullQueue())
 	}

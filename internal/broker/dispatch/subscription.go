@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
@@ -43,6 +44,10 @@ type subscription struct {
 	// deadLetterQueue is for events that no sink accepts; empty if there is none.
 	deadLetterQueue string
 
+	// deletedTarget is namespace/name of the agent that the events are for, if it was
+	// deleted: nothing is delivered, and events become dead letters.
+	deletedTarget string
+
 	// waiting says why nothing is delivered; empty if it is. Events wait in the queue.
 	waiting string
 }
@@ -54,6 +59,7 @@ func newSubscription(t *eventingv1.Trigger, broker *eventingv1.Broker) *subscrip
 		uid: t.UID, namespace: t.Namespace, name: t.Name, generation: t.Generation,
 		broker: types.NamespacedName{Namespace: t.Namespace, Name: t.Spec.Broker},
 		queue:  a.Queue, queues: a.Draining, parallelism: parallelismOf(t), deadLetterQueue: deadLetterQueueOf(t),
+		deletedTarget: deletedTargetOf(t),
 	}
 	if len(s.queues) == 0 && a.Queue != "" {
 		s.queues = []string{a.Queue}
@@ -93,6 +99,10 @@ func (s *subscription) fill(t *eventingv1.Trigger, broker *eventingv1.Broker) (e
 	switch {
 	case len(s.queues) == 0:
 		return fmt.Errorf("the Trigger has no queue yet")
+	case s.deletedTarget != "" && s.sink == nil && s.deadLetterQueue == "":
+		// Without a place for dead letters the events would be dropped.
+		return fmt.Errorf("agent %s was deleted, and the Trigger has no dead letter queue", s.deletedTarget)
+	case s.deletedTarget != "": // needs no subscriber
 	case s.subscriber.URL == nil:
 		return fmt.Errorf("the subscriber is not resolved")
 	case !dependencyReady(t):
@@ -139,6 +149,16 @@ func deadLetterQueueOf(t *eventingv1.Trigger) string {
 		return ""
 	}
 	return name
+}
+
+// deletedTargetOf a Trigger; empty if there is none, or if it is no namespace/name.
+func deletedTargetOf(t *eventingv1.Trigger) string {
+	target := t.Annotations[lambda.DeletedTargetAnnotationKey]
+	namespace, name, _ := strings.Cut(target, "/")
+	if len(validation.IsDNS1123Label(namespace)) > 0 || len(validation.IsDNS1123Subdomain(name)) > 0 {
+		return ""
+	}
+	return target
 }
 
 // draining reports whether the Trigger has a queue that gets no more events.

@@ -137,6 +137,11 @@ const (
 	// the Trigger's namespace.
 	DeadLetterQueueAnnotationKey = GroupName + "/dead-letter-queue"
 
+	// DeletedTargetAnnotationKey is on a Trigger of the event plane whose events are for
+	// an agent that was deleted: its namespace/name. The events become dead letters until
+	// the annotation is removed.
+	DeletedTargetAnnotationKey = GroupName + "/deleted-target"
+
 	// TombstoneLabelKey is on ConfigMaps that name queues of deleted Triggers, which
 	// RabbitMQ still has.
 	TombstoneLabelKey = GroupName + "/tombstone"

@@ -12,6 +12,7 @@ import (
 	clientgotesting "k8s.io/client-go/testing"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/pkg/apis"
+	duckv1 "knative.dev/pkg/apis/duck/v1"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/assignment"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
@@ -297,4 +298,30 @@ func TestVerify(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestDeletedTarget_KeepsTheQueue: dispatchers make dead letters of the events of a Trigger
+// whose target was deleted, so that its queue stays bound though no subscriber is resolved.
+func TestDeletedTarget_KeepsTheQueue(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, newRow(), brokerObject(), trigger())
+	w.pass()
+	subscriber := w.stored().Spec.Subscriber
+	w.edit(func(o *eventingv1.Trigger) {
+		o.Annotations = map[string]string{lambda.DeletedTargetAnnotationKey: "shop/buyer"}
+		o.Spec.Subscriber = duckv1.Destination{Ref: &duckv1.KReference{Kind: "Service", Name: "x"}}
+	})
+	if writes := w.pass(); writes != nil {
+		t.Errorf("changed: %v", writes)
+	}
+	w.isReady(false)
+	w.bound(map[string][]string{name: {keyAll}})
+	if o := w.stored(); assignment.Of(o).Queue != name || !subscribed(o) {
+		t.Errorf("the status is %v, want the queue to be consumed", o.Status)
+	}
+	w.edit(func(o *eventingv1.Trigger) { o.Annotations, o.Spec.Subscriber = nil, subscriber })
+	if writes := w.pass(); writes != nil {
+		t.Errorf("changed: %v", writes)
+	}
+	w.isReady(true)
 }
