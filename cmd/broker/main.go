@@ -51,7 +51,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	engine := amqp.New(amqp.Options{
-		Credentials: options.Credentials, Name: "knative-lambda-broker " + os.Getenv("POD_NAME"), Logger: slog.Default(),
+		Credentials: options.Credentials, Name: "knative-lambda-broker " + options.Replica, Logger: slog.Default(),
 	})
 	return server.Run(ctx, clients, engine, options)
 }
@@ -60,7 +60,7 @@ func run(ctx context.Context, args []string) error {
 func parse(args []string, namespace string) (server.Options, error) {
 	o := server.Options{
 		Namespace: namespace, EventingNamespace: "knative-eventing", Events: ":8080", EventsTLS: ":8443", Certificate: "/etc/broker-tls",
-		Credentials: "/etc/rabbitmq", Control: ":8083", Metrics: ":9090", Profiling: ":8008",
+		Replica: os.Getenv("POD_NAME"), Credentials: "/etc/rabbitmq", Control: ":8083", Metrics: ":9090", Profiling: ":8008",
 	}
 	flags := flag.NewFlagSet("broker", flag.ContinueOnError)
 	flags.BoolVar(&o.Ingress, "ingress", true, "accept events for Brokers")

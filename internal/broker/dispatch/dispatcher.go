@@ -63,7 +63,8 @@ type Options struct {
 	MaxLength int
 	// InspectEvery is how often each queue is looked at; default 30 s.
 	InspectEvery time.Duration
-	// Priority of this replica for an ordered queue, to spread them; nil is 0.
+	// Priority of this replica for an ordered queue, to spread them; nil is 0. Spread
+	// returns one.
 	Priority func(queue string) int
 }
 

@@ -34,6 +34,8 @@ const (
 type Dependencies struct {
 	Engine  Engine
 	Clients Clients
+	// Replica is the name of this one among the others.
+	Replica string
 	// Requests of senders and Deliveries to subscribers have a budget each: subscribers
 	// that hang keep no sender out.
 	Requests, Deliveries *budget.Budget

@@ -57,6 +57,8 @@ type Options struct {
 	// Namespace of the operator, and EventingNamespace of Knative Eventing, which has the
 	// features and the CA certificates of the cluster.
 	Namespace, EventingNamespace string
+	// Replica is the name of this one among the others.
+	Replica string
 	// Ingress says whether events are accepted.
 	Ingress bool
 	// NewDispatcher makes what delivers events; nil if this replica delivers none.
@@ -137,7 +139,7 @@ type program struct {
 
 func newProgram(clients Clients, engine Engine, t *telemetry, o Options) *program {
 	d := &Dependencies{
-		Engine: engine, Clients: clients, Meters: t.meters, Traces: t.traces,
+		Engine: engine, Clients: clients, Replica: o.Replica, Meters: t.meters, Traces: t.traces,
 		Requests: budget.New(budget.Requests, budget.Bytes), Deliveries: budget.New(budget.Requests, budget.Bytes),
 	}
 	p := &program{options: o, dependencies: d, telemetry: t, control: http.NewServeMux()}
