@@ -13,8 +13,8 @@ import (
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/pkg/apis"
 
-	"github.com/brunovlucena/knative-lambda-operator/internal/broker/routing"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/assignment"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
 )
 
 // TestRun_Delivers: what a sender posts reaches the subscriber of a Trigger, and an event
@@ -44,7 +44,11 @@ func TestRun_Delivers(t *testing.T) {
 			trigger.Status.SubscriberURI = url
 			trigger.Status.MarkSubscriberResolvedSucceeded()
 			trigger.Status.MarkDependencySucceeded()
-			trigger.Status.Annotations = map[string]string{lambda.QueueAnnotationKey: routing.Queue(trigger)}
+			wanted, err := assignment.Wanted("uid", trigger, queue.Quorum)
+			if err != nil {
+				t.Error(err)
+			}
+			wanted.Record(trigger)
 			return true, &eventingv1.TriggerList{Items: []eventingv1.Trigger{*trigger}}, nil
 		})
 	})
