@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	"k8s.io/apimachinery/pkg/types"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 
@@ -66,6 +67,9 @@ type Options struct {
 	// Priority of this replica for an ordered queue, to spread them; nil is 0. Spread
 	// returns one.
 	Priority func(queue string) int
+	// Replied is called with each reply that the Broker has got; nil is allowed. It must
+	// not block.
+	Replied func(ctx context.Context, broker types.NamespacedName, uid types.UID, reply *cloudevents.Event)
 }
 
 // Dispatcher serves Triggers.

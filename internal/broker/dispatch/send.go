@@ -89,7 +89,12 @@ func (l *lane) reply(it *item, s *subscription, delivered *delivery.Result) *del
 	keys := routing.Keys(s.brokerUID, reply.Type(), reply.Source())
 	err = l.store(it, func(ctx context.Context) error { return l.w.d.options.Publisher.Publish(ctx, keys, m) })
 	switch {
-	case err == nil, errors.Is(err, queue.ErrUnrouted), it.lost():
+	case err == nil, errors.Is(err, queue.ErrUnrouted):
+		if replied := l.w.d.options.Replied; replied != nil {
+			replied(it.ctx, s.broker, s.brokerUID, reply)
+		}
+		return delivered
+	case it.lost():
 		return delivered
 	}
 	return undelivered(http.StatusServiceUnavailable, fmt.Errorf("the reply cannot be stored: %w", err))

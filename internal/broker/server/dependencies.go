@@ -47,6 +47,8 @@ type Dependencies struct {
 	Policies policylisters.EventPolicyLister
 	// TrustBundles are the CA certificates that the cluster trusts.
 	TrustBundles corev1listers.ConfigMapNamespaceLister
+	// Features of Knative Eventing.
+	Features *features
 }
 
 // installed says whether the cluster has Brokers.

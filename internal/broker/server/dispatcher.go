@@ -46,7 +46,7 @@ func NewDispatcher(permit delivery.Permit) func(context.Context, *Dependencies) 
 		})}
 		s.dispatcher = dispatch.New(dispatch.Options{
 			Subscriber: d.Engine, Publisher: d.Engine, Inspector: d.Engine, Sender: s.client, Budget: d.Deliveries, Metrics: metrics,
-			Priority: dispatch.Spread(d.Replica),
+			Priority: dispatch.Spread(d.Replica), Replied: d.Features.types.see,
 		})
 		s.delays = &delay.Consumer{Subscriber: d.Engine, Publisher: d.Engine, Trigger: s.dispatcher.Queue}
 		return s, nil

@@ -4,10 +4,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clienttesting "k8s.io/client-go/testing"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
@@ -38,19 +41,7 @@ func TestRun_Delivers(t *testing.T) {
 	}
 	r := start(t, func(r *running) {
 		r.options.NewDispatcher = NewDispatcher(func(string, string, netip.Addr) error { return nil })
-		r.eventing.PrependReactor("list", "triggers", func(clienttesting.Action) (bool, runtime.Object, error) {
-			trigger := &eventingv1.Trigger{Spec: eventingv1.TriggerSpec{Broker: "default"}}
-			trigger.Namespace, trigger.Name, trigger.UID, trigger.Generation = "team", "orders", "t", 1
-			trigger.Status.SubscriberURI = url
-			trigger.Status.MarkSubscriberResolvedSucceeded()
-			trigger.Status.MarkDependencySucceeded()
-			wanted, err := assignment.Wanted("uid", trigger, queue.Quorum)
-			if err != nil {
-				t.Error(err)
-			}
-			wanted.Record(trigger)
-			return true, &eventingv1.TriggerList{Items: []eventingv1.Trigger{*trigger}}, nil
-		})
+		r.serve(url)
 	})
 	r.engine.up.Store(true)
 	r.until("it is ready", r.ready)
@@ -73,5 +64,78 @@ func TestRun_Delivers(t *testing.T) {
 	r.end()
 	if n := delivered.Load(); n != 1 {
 		t.Errorf("the event was delivered %d times", n)
+	}
+}
+
+// serve a Trigger whose subscriber is at the URL.
+func (r *running) serve(subscriber *apis.URL) {
+	r.eventing.PrependReactor("list", "triggers", func(clienttesting.Action) (bool, runtime.Object, error) {
+		trigger := &eventingv1.Trigger{Spec: eventingv1.TriggerSpec{Broker: "default"}}
+		trigger.Namespace, trigger.Name, trigger.UID, trigger.Generation = "team", "orders", "t", 1
+		trigger.Status.SubscriberURI = subscriber
+		trigger.Status.MarkSubscriberResolvedSucceeded()
+		trigger.Status.MarkDependencySucceeded()
+		wanted, err := assignment.Wanted("uid", trigger, queue.Quorum)
+		if err != nil {
+			r.Error(err)
+		}
+		wanted.Record(trigger)
+		return true, &eventingv1.TriggerList{Items: []eventingv1.Trigger{*trigger}}, nil
+	})
+}
+
+// TestRun_CreatesEventTypes: where the feature is on, a type of event that is posted, or is
+// a reply, gets an EventType of the Broker.
+func TestRun_CreatesEventTypes(t *testing.T) {
+	for _, enabled := range []bool{true, false} {
+		t.Run(strconv.FormatBool(enabled), func(t *testing.T) {
+			var replies atomic.Int64
+			subscriber := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Header.Get("Ce-Type") != "t" {
+					replies.Add(1)
+					return
+				}
+				w.Header()["Ce-Specversion"], w.Header()["Ce-Id"] = []string{"1.0"}, []string{"2"}
+				w.Header()["Ce-Source"], w.Header()["Ce-Type"] = []string{"/reply"}, []string{"t.replied"}
+			}))
+			defer subscriber.Close()
+			url, err := apis.ParseURL(subscriber.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := start(t, func(r *running) {
+				r.options.NewDispatcher = NewDispatcher(func(string, string, netip.Addr) error { return nil })
+				r.serve(url)
+				r.feature("eventtype-auto-create", enabled)
+			})
+			r.engine.up.Store(true)
+			r.until("it is ready", r.ready)
+			types := func() (all []string) {
+				list, err := r.eventing.EventingV1beta3().EventTypes("team").List(t.Context(), metav1.ListOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i := range list.Items {
+					reference := list.Items[i].Spec.Reference
+					all = append(all, reference.Kind+" "+reference.Name+" "+list.Items[i].Spec.Attributes[0].Value)
+				}
+				slices.Sort(all)
+				return all
+			}
+			if enabled { // the cache of EventTypes fills in the background
+				r.until("both types are known", func() bool {
+					r.post()
+					return slices.Equal(types(), []string{"Broker default t", "Broker default t.replied"})
+				})
+			} else {
+				r.post()
+				r.until("the reply is delivered", func() bool { return replies.Load() > 0 })
+				if all := types(); len(all) != 0 {
+					t.Errorf("EventTypes %v although the feature is off", all)
+				}
+			}
+			r.stop()
+			r.end()
+		})
 	}
 }

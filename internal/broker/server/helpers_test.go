@@ -144,6 +144,16 @@ func start(t *testing.T, prepare func(r *running)) *running {
 	return r
 }
 
+// feature of Knative Eventing.
+func (r *running) feature(name string, enabled bool) {
+	r.Helper()
+	value := map[bool]string{true: "enabled", false: "disabled"}[enabled]
+	features := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "knative-eventing", Name: "config-features"}, Data: map[string]string{name: value}}
+	if _, err := r.kube.CoreV1().ConfigMaps(features.Namespace).Update(r.Context(), features, metav1.UpdateOptions{}); err != nil {
+		r.Fatal(err)
+	}
+}
+
 // status of a request; 0 without an answer.
 func (r *running) status(method, address, path string, header ...string) (int, string) {
 	r.Helper()

@@ -197,8 +197,11 @@ func (p *program) setUp(running, ctx context.Context) (err error) {
 	if err := p.dependencies.watch(running, ctx, p.options.EventingNamespace); err != nil {
 		return err
 	}
+	if err := p.dependencies.watchFeatures(running, p.options.EventingNamespace); err != nil {
+		return err
+	}
 	if p.options.Ingress {
-		if p.events, err = newIngress(running, p.dependencies, p.options); err != nil {
+		if p.events, err = newIngress(p.dependencies, p.options); err != nil {
 			return err
 		}
 		if err := p.listen(ctx); err != nil {
