@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	eventingclientset "knative.dev/eventing/pkg/client/clientset/versioned"
 	"knative.dev/pkg/system"
@@ -20,6 +21,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/amqp"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/ingress"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/server"
+	lambdaclientset "github.com/brunovlucena/knative-lambda-operator/pkg/client/clientset/versioned"
 )
 
 func main() {
@@ -50,6 +52,12 @@ func run(ctx context.Context, args []string) error {
 	if clients.Eventing, err = eventingclientset.NewForConfig(cfg); err != nil {
 		return err
 	}
+	if clients.Metadata, err = metadata.NewForConfig(cfg); err != nil {
+		return err
+	}
+	if clients.Lambda, err = lambdaclientset.NewForConfig(cfg); err != nil {
+		return err
+	}
 	engine := amqp.New(amqp.Options{
 		Credentials: options.Credentials, Name: "knative-lambda-broker " + options.Replica, Logger: slog.Default(),
 	})
@@ -78,7 +86,7 @@ func parse(args []string, namespace string) (server.Options, error) {
 		return o, fmt.Errorf("--max-body-bytes is %d; it has to be 1 or more", o.MaxBody)
 	}
 	if *dispatcher {
-		o.NewDispatcher = server.NewDispatcher(server.Guard(o.Namespace, o.EventingNamespace))
+		o.NewDispatcher = server.NewDispatcher
 	}
 	return o, nil
 }

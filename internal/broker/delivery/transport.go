@@ -15,7 +15,7 @@ const (
 	maxIdlePerHost = 100
 	maxIdle        = 1000
 	// unusedFor is how long a transport is kept without a request, and maxAge how long it
-	// is used: trust bundles change.
+	// is used: trust bundles change, and so does what a namespace may deliver to.
 	unusedFor = 5 * time.Minute
 	maxAge    = 10 * time.Minute
 )
@@ -107,7 +107,7 @@ func (t *transports) sweep(now time.Time) {
 	}
 	t.swept = now
 	for key, one := range t.all {
-		if now.Sub(one.used) > unusedFor || key.scheme == "https" && now.Sub(one.made) > maxAge {
+		if now.Sub(one.used) > unusedFor || now.Sub(one.made) > maxAge {
 			delete(t.all, key)
 			one.CloseIdleConnections()
 		}

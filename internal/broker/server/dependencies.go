@@ -21,6 +21,7 @@ import (
 	"knative.dev/eventing/pkg/eventingtls"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/budget"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/delivery"
 )
 
 const (
@@ -47,6 +48,8 @@ type Dependencies struct {
 	Policies policylisters.EventPolicyLister
 	// TrustBundles are the CA certificates that the cluster trusts.
 	TrustBundles corev1listers.ConfigMapNamespaceLister
+	// Permit decides where events may be delivered; nil where this replica delivers none.
+	Permit delivery.Permit
 	// Features of Knative Eventing.
 	Features *features
 }

@@ -8,12 +8,10 @@ import (
 
 	"knative.dev/eventing/pkg/auth"
 	kubeclient "knative.dev/pkg/client/injection/kube/client"
-	"knative.dev/pkg/network"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/delay"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/delivery"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/dispatch"
-	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
 )
 
 // deliveries are a Dispatcher: of package dispatch, with the delay queues.
@@ -26,31 +24,23 @@ type deliveries struct {
 
 var _ Dispatcher = (*deliveries)(nil)
 
-// Guard permits deliveries to Services of the Trigger's own namespace, of these shared
-// namespaces, and to the public Internet.
-func Guard(shared ...string) delivery.Permit {
-	return delivery.Guard{ClusterDomain: network.GetClusterDomainName(), Shared: shared, Outside: egress.Policy{}}.Permit
-}
-
-// NewDispatcher returns what delivers events where permit allows.
-func NewDispatcher(permit delivery.Permit) func(context.Context, *Dependencies) (Dispatcher, error) {
-	return func(ctx context.Context, d *Dependencies) (Dispatcher, error) {
-		metrics, err := dispatch.NewMetrics(d.Meters, d.Traces)
-		if err != nil {
-			return nil, err
-		}
-		s := &deliveries{dependencies: d, client: delivery.New(delivery.Options{
-			Permit: permit,
-			TLS:    delivery.TrustBundles(d.TrustBundles),
-			Tokens: auth.NewOIDCTokenProvider(context.WithValue(ctx, kubeclient.Key{}, d.Clients.Kube)),
-		})}
-		s.dispatcher = dispatch.New(dispatch.Options{
-			Subscriber: d.Engine, Publisher: d.Engine, Inspector: d.Engine, Sender: s.client, Budget: d.Deliveries, Metrics: metrics,
-			Priority: dispatch.Spread(d.Replica), Replied: d.Features.types.see,
-		})
-		s.delays = &delay.Consumer{Subscriber: d.Engine, Publisher: d.Engine, Trigger: s.dispatcher.Queue}
-		return s, nil
+// NewDispatcher returns what delivers events.
+func NewDispatcher(ctx context.Context, d *Dependencies) (Dispatcher, error) {
+	metrics, err := dispatch.NewMetrics(d.Meters, d.Traces)
+	if err != nil {
+		return nil, err
 	}
+	s := &deliveries{dependencies: d, client: delivery.New(delivery.Options{
+		Permit: d.Permit,
+		TLS:    delivery.TrustBundles(d.TrustBundles),
+		Tokens: auth.NewOIDCTokenProvider(context.WithValue(ctx, kubeclient.Key{}, d.Clients.Kube)),
+	})}
+	s.dispatcher = dispatch.New(dispatch.Options{
+		Subscriber: d.Engine, Publisher: d.Engine, Inspector: d.Engine, Sender: s.client, Budget: d.Deliveries, Metrics: metrics,
+		Priority: dispatch.Spread(d.Replica), Replied: d.Features.types.see,
+	})
+	s.delays = &delay.Consumer{Subscriber: d.Engine, Publisher: d.Engine, Trigger: s.dispatcher.Queue}
+	return s, nil
 }
 
 // Watch implements Dispatcher. The delay queues are consumed when all Triggers are known:

@@ -3,7 +3,6 @@ package server
 import (
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/assignment"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 )
 
 // TestRun_Delivers: what a sender posts reaches the subscriber of a Trigger, and an event
@@ -40,7 +40,7 @@ func TestRun_Delivers(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := start(t, func(r *running) {
-		r.options.NewDispatcher = NewDispatcher(func(string, string, netip.Addr) error { return nil })
+		r.options.NewDispatcher = NewDispatcher
 		r.serve(url)
 	})
 	r.engine.up.Store(true)
@@ -67,11 +67,14 @@ func TestRun_Delivers(t *testing.T) {
 	}
 }
 
+const deadLetters = "lambda.dlq.team.orders"
+
 // serve a Trigger whose subscriber is at the URL.
 func (r *running) serve(subscriber *apis.URL) {
 	r.eventing.PrependReactor("list", "triggers", func(clienttesting.Action) (bool, runtime.Object, error) {
 		trigger := &eventingv1.Trigger{Spec: eventingv1.TriggerSpec{Broker: "default"}}
 		trigger.Namespace, trigger.Name, trigger.UID, trigger.Generation = "team", "orders", "t", 1
+		trigger.Annotations = map[string]string{lambda.DeadLetterQueueAnnotationKey: deadLetters}
 		trigger.Status.SubscriberURI = subscriber
 		trigger.Status.MarkSubscriberResolvedSucceeded()
 		trigger.Status.MarkDependencySucceeded()
@@ -104,7 +107,7 @@ func TestRun_CreatesEventTypes(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := start(t, func(r *running) {
-				r.options.NewDispatcher = NewDispatcher(func(string, string, netip.Addr) error { return nil })
+				r.options.NewDispatcher = NewDispatcher
 				r.serve(url)
 				r.feature("eventtype-auto-create", enabled)
 			})

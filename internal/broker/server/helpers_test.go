@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kubefake "k8s.io/client-go/kubernetes/fake"
+	metadatafake "k8s.io/client-go/metadata/fake"
 	"k8s.io/client-go/rest"
 	"knative.dev/eventing/pkg/apis/eventing"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
@@ -26,6 +28,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/routing"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
+	lambdafake "github.com/brunovlucena/knative-lambda-operator/pkg/client/clientset/versioned/fake"
 )
 
 const operator = "knative-lambda"
@@ -120,8 +123,8 @@ func start(t *testing.T, prepare func(r *running)) *running {
 		t.Fatal(err)
 	}
 	r.options = Options{
-		Credentials: credentials,
-		Namespace:   operator, EventingNamespace: "knative-eventing", Ingress: true,
+		Credentials: credentials, Permit: func(string, string, netip.Addr) error { return nil },
+		Namespace: operator, EventingNamespace: "knative-eventing", Ingress: true,
 		Events: free(t), Control: free(t), Metrics: free(t), Profiling: free(t), LameDuck: time.Millisecond,
 		NewDispatcher: func(_ context.Context, d *Dependencies) (Dispatcher, error) {
 			r.dispatcher.dependencies = d
@@ -139,7 +142,14 @@ func start(t *testing.T, prepare func(r *running)) *running {
 	if prepare != nil {
 		prepare(r)
 	}
-	clients := Clients{Kube: r.kube, Eventing: r.eventing, Config: &rest.Config{Host: "https://127.0.0.1:1"}}
+	scheme := metadatafake.NewTestScheme()
+	if err := metav1.AddMetaToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	clients := Clients{
+		Kube: r.kube, Eventing: r.eventing, Config: &rest.Config{Host: "https://127.0.0.1:1"},
+		Metadata: metadatafake.NewSimpleMetadataClient(scheme), Lambda: lambdafake.NewSimpleClientset(),
+	}
 	go func() { r.ended <- Run(ctx, clients, r.engine, r.options) }()
 	return r
 }

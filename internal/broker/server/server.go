@@ -14,12 +14,15 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	eventingclientset "knative.dev/eventing/pkg/client/clientset/versioned"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/budget"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/delivery"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
 	"github.com/brunovlucena/knative-lambda-operator/internal/httpserver"
+	lambdaclientset "github.com/brunovlucena/knative-lambda-operator/pkg/client/clientset/versioned"
 )
 
 const (
@@ -63,6 +66,8 @@ type Options struct {
 	Ingress bool
 	// NewDispatcher makes what delivers events; nil if this replica delivers none.
 	NewDispatcher func(ctx context.Context, d *Dependencies) (Dispatcher, error)
+	// Permit overrides where events may be delivered; for tests.
+	Permit delivery.Permit
 	// MaxBody of a request, in bytes; 0 is the ingress's default.
 	MaxBody int64
 	// Events is the address for senders, Control that for the controller and for probes,
@@ -83,6 +88,8 @@ type Options struct {
 type Clients struct {
 	Kube     kubernetes.Interface
 	Eventing eventingclientset.Interface
+	Metadata metadata.Interface
+	Lambda   lambdaclientset.Interface
 	// Config is for the discovery of the API server's OIDC issuer.
 	Config *rest.Config
 }
@@ -210,6 +217,11 @@ func (p *program) setUp(running, ctx context.Context) (err error) {
 	}
 	if p.options.NewDispatcher == nil {
 		return nil
+	}
+	if p.dependencies.Permit = p.options.Permit; p.dependencies.Permit == nil {
+		if err := p.dependencies.watchTargets(running, ctx, &p.options); err != nil {
+			return err
+		}
 	}
 	if p.dispatcher, err = p.options.NewDispatcher(running, p.dependencies); err != nil {
 		return err

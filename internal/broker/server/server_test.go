@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -74,8 +75,17 @@ func TestRun_Drains(t *testing.T) {
 
 func (r *running) assertStored() {
 	r.Helper()
+	e := r.stored("lambda.t.team.orders.t")
+	if e.ID() != "1" || fmt.Sprint(e.Extensions()["knativebrokerttl"]) != "255" {
+		r.Errorf("stored %v", e)
+	}
+}
+
+// stored is an event that is taken from a queue.
+func (r *running) stored(name string) *cloudevents.Event {
+	r.Helper()
 	got := make(chan *queue.Message, 1)
-	consumption, err := r.engine.Consume(r.Context(), queue.Consumer{Queue: "lambda.t.team.orders.t", Scope: "team", Prefetch: 1, Handler: func(_ context.Context, d queue.Delivery) {
+	consumption, err := r.engine.Consume(r.Context(), queue.Consumer{Queue: name, Scope: "team", Prefetch: 1, Handler: func(_ context.Context, d queue.Delivery) {
 		got <- d.Message()
 		_ = d.Ack()
 	}})
@@ -85,12 +95,15 @@ func (r *running) assertStored() {
 	defer consumption.Close()
 	select {
 	case m := <-got:
-		if e, err := event.Decode(m); err != nil || e.ID() != "1" || fmt.Sprint(e.Extensions()["knativebrokerttl"]) != "255" {
-			r.Errorf("stored %v, %v", e, err)
+		e, err := event.Decode(m)
+		if err != nil {
+			r.Fatal(err)
 		}
+		return e
 	case <-time.After(10 * time.Second):
-		r.Fatal("the event was not stored")
+		r.Fatal("no event was stored in " + name)
 	}
+	return nil
 }
 
 // TestRun_WhenPart: each part runs alone.

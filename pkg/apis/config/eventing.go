@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -42,6 +43,12 @@ type Eventing struct {
 	// TriggerOverlap is how long a trigger that another one replaces stays
 	// beside it, so that what is in its queue is still delivered.
 	TriggerOverlap time.Duration
+	// DeliveryGateways are the Services of Knative Serving's ingress, to which names of
+	// Knative Services lead.
+	DeliveryGateways []types.NamespacedName
+	// DeliveryAllowedNetworks are those that the event plane delivers to for names and
+	// addresses that are no Services, besides the public Internet.
+	DeliveryAllowedNetworks []netip.Prefix
 	// ResponseSink is a URL that gets the errors of all functions as events;
 	// empty is none.
 	ResponseSink string
@@ -85,6 +92,11 @@ func defaultEventing() *Eventing {
 			Receiver: types.NamespacedName{Namespace: "knative-lambda", Name: "knative-lambda-receiver"},
 		},
 		TriggerOverlap: 30 * time.Second,
+		DeliveryGateways: []types.NamespacedName{
+			{Namespace: "kourier-system", Name: "kourier-internal"}, {Namespace: "kourier-system", Name: "kourier"},
+			{Namespace: "istio-system", Name: "knative-local-gateway"}, {Namespace: "istio-system", Name: "istio-ingressgateway"},
+			{Namespace: "contour-internal", Name: "envoy"}, {Namespace: "contour-external", Name: "envoy"},
+		},
 	}
 }
 
@@ -119,6 +131,8 @@ func NewEventingFromConfigMap(cm *corev1.ConfigMap) (*Eventing, error) {
 	p.integer("dead-letter-max-length", &e.DeadLetters.MaxLength, 1, 10_000_000)
 	p.text("dead-letter-overflow-policy", &e.DeadLetters.OverflowPolicy, oneOf("drop-head", "reject-publish"))
 	p.duration("trigger-overlap", &e.TriggerOverlap, 0, time.Hour)
+	p.namespacedNames("delivery-gateways", &e.DeliveryGateways)
+	p.networks("delivery-allowed-networks", &e.DeliveryAllowedNetworks)
 	p.text("response-sink", &e.ResponseSink, httpURL)
 	if e.ConnectionSecret != "" && e.RabbitMQCluster != (types.NamespacedName{}) {
 		p.fail("rabbitmq-connection-secret", fmt.Errorf("expected only one of rabbitmq-cluster and rabbitmq-connection-secret"))
@@ -132,14 +146,31 @@ func (e *Eventing) HasRabbitMQ() bool {
 }
 
 func (p *parser) namespacedName(key string, to *types.NamespacedName) {
-	v, ok := p.value(key)
-	if !ok {
-		return
+	if v, ok := p.value(key); ok {
+		name, err := parseNamespacedName(v)
+		p.fail(key, err)
+		*to = name
 	}
-	namespace, name, ok := strings.Cut(v, "/")
+}
+
+// namespacedNames reads a list of names.
+func (p *parser) namespacedNames(key string, to *[]types.NamespacedName) {
+	var texts []string
+	var names []types.NamespacedName
+	p.list(key, &texts, func(text string) error {
+		name, err := parseNamespacedName(text)
+		names = append(names, name)
+		return err
+	})
+	if names != nil {
+		*to = names
+	}
+}
+
+func parseNamespacedName(text string) (types.NamespacedName, error) {
+	namespace, name, ok := strings.Cut(text, "/")
 	if !ok || len(validation.IsDNS1123Label(namespace)) > 0 || len(validation.IsDNS1123Subdomain(name)) > 0 {
-		p.fail(key, fmt.Errorf("expected <namespace>/<name>, got %q", v))
-		return
+		return types.NamespacedName{}, fmt.Errorf("expected <namespace>/<name>, got %q", text)
 	}
-	*to = types.NamespacedName{Namespace: namespace, Name: name}
+	return types.NamespacedName{Namespace: namespace, Name: name}, nil
 }

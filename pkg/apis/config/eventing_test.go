@@ -1,11 +1,13 @@
 package config
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,7 +22,7 @@ func TestEventingExampleShowsTheDefaults(t *testing.T) {
 	}
 	want := defaultEventing()
 	want.RabbitMQCluster = types.NamespacedName{Namespace: "rabbitmq", Name: "rabbitmq"} // has no default
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
 		t.Error("the example of config-eventing shows other values than the defaults (-default, +example):", diff)
 	}
 }
@@ -30,6 +32,7 @@ func TestEventing(t *testing.T) {
 		"rabbitmq-connection-secret": "rabbit", "queue-type": "classic", "parallelism": "1", "delivery-retry": "0", "delivery-timeout": "90s",
 		"dead-letters": "false", "dead-letter-overflow-policy": "reject-publish", "response-sink": "https://errors.example/in",
 		"broker-pod-resources": "requests: {cpu: 10m}\nlimits: {memory: 1Gi}",
+		"delivery-gateways":    "ingress/private, ingress/public", "delivery-allowed-networks": "192.168.5.0/24,10.9.0.0/16",
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -40,11 +43,13 @@ func TestEventing(t *testing.T) {
 	want.DeadLetters.Enabled, want.DeadLetters.OverflowPolicy = false, "reject-publish"
 	want.DeadLetters.Receiver.Namespace = "platform"
 	want.ResponseSink = "https://errors.example/in"
+	want.DeliveryGateways = []types.NamespacedName{{Namespace: "ingress", Name: "private"}, {Namespace: "ingress", Name: "public"}}
+	want.DeliveryAllowedNetworks = []netip.Prefix{netip.MustParsePrefix("192.168.5.0/24"), netip.MustParsePrefix("10.9.0.0/16")}
 	want.BrokerPodResources = corev1.ResourceRequirements{
 		Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("10m")},
 		Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")},
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
 		t.Error("config-eventing (-want, +got):", diff)
 	}
 	if !got.HasRabbitMQ() || defaultEventing().HasRabbitMQ() {
@@ -58,6 +63,7 @@ func TestEventingTellsWhatIsWrong(t *testing.T) {
 		"parallelism": "0", "delivery-retry": "-1", "delivery-backoff-policy": "cubic", "delivery-backoff-delay": "0s", "delivery-timeout": "PT1S",
 		"dead-letters": "maybe", "dead-letter-receiver": "here", "dead-letter-ttl": "0s", "dead-letter-max-length": "many",
 		"dead-letter-overflow-policy": "drop", "trigger-overlap": "-1s", "response-sink": "errors", "broker": "default",
+		"delivery-gateways": "kourier", "delivery-allowed-networks": "192.168.5.0",
 		"broker-pod-resources": "requests: {example.com/gpu: 1}",
 	} {
 		_, err := NewEventingFromConfigMap(&corev1.ConfigMap{Data: map[string]string{key: value}})

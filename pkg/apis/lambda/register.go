@@ -88,7 +88,8 @@ const (
 	VerifiedAnnotationKey = GroupName + "/permissions-verified"
 
 	// AllowedSourceNamespacesAnnotationKey is set by the owner of an object that other
-	// namespaces may name as a sink: their names, separated by commas, or * for all.
+	// namespaces may name as a sink, or that Triggers of theirs may deliver to: their names,
+	// separated by commas, or * for all. On a Namespace it is for all Services in it.
 	AllowedSourceNamespacesAnnotationKey = GroupName + "/allowed-source-namespaces"
 
 	// LateBindingAnnotationKey is on the binding of a dead letter queue to a Trigger

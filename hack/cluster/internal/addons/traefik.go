@@ -129,6 +129,7 @@ func Configure(ctx context.Context, e *env.Env) error {
 		},
 		"config-eventing": { // there with --with=eventing; many triggers are to fit on one small node
 			"rabbitmq-cluster": "rabbitmq/rabbitmq", "broker-pod-resources": "requests: {cpu: 5m, memory: 16Mi}",
+			"delivery-gateways": "traefik/private, traefik/public",
 		},
 		"config-runtimes": languages,
 	})
