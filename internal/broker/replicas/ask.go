@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
 )
 
 const (
@@ -27,14 +29,9 @@ const (
 // Client asks replicas over HTTP.
 type Client struct{ http *http.Client }
 
-// NewClient returns a Client that keeps one connection to each replica.
-func NewClient() *Client {
-	return &Client{http: &http.Client{
-		Timeout:       askTimeout,
-		Transport:     &http.Transport{MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute}, // no proxy: pods of the cluster
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
-}
+// NewClient returns a Client that connects where permit allows, and keeps connections to
+// the replicas.
+func NewClient(permit egress.Permit) *Client { return &Client{http: egress.Client(permit, askTimeout)} }
 
 // Ask a replica, host:port.
 func (c *Client) Ask(ctx context.Context, address string, triggers []types.UID) (Generations, error) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -156,12 +157,12 @@ func TestClient_Ask(t *testing.T) {
 	}))
 	defer server.Close()
 	address := strings.TrimPrefix(server.URL, "http://")
-	got, err := replicas.NewClient().Ask(t.Context(), address, []types.UID{"u", "v"})
+	got, err := replicas.NewClient(func(string, netip.Addr) error { return nil }).Ask(t.Context(), address, []types.UID{"u", "v"})
 	if diff := cmp.Diff(replicas.Generations{"u": 7}, got); err != nil || diff != "" {
 		t.Errorf("Ask() = %v, (-want, +got): %s", err, diff)
 	}
 	server.Config.Handler = http.NotFoundHandler()
-	if _, err = replicas.NewClient().Ask(t.Context(), address, nil); err == nil {
+	if _, err = replicas.NewClient(func(string, netip.Addr) error { return nil }).Ask(t.Context(), address, nil); err == nil {
 		t.Error("no error for 404")
 	}
 }

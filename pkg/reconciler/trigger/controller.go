@@ -25,6 +25,7 @@ import (
 	"knative.dev/pkg/system"
 
 	broker "github.com/brunovlucena/knative-lambda-operator/internal/broker/replicas"
+	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventinginformers"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/measure"
@@ -98,7 +99,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 func newWaiter(ctx context.Context, shared *plane.Plane, enqueue func(types.NamespacedName)) *broker.Waiter {
 	return broker.NewWaiter(broker.Options{
 		Addresses: shared.Endpoints.Ready,
-		Ask:       broker.NewClient().Ask,
+		Ask:       broker.NewClient(egress.Deliveries).Ask,
 		Enqueue:   enqueue,
 		Report: func(address string, err error) {
 			logging.FromContext(ctx).Warnw("A replica does not say which Triggers it serves", "address", address, "error", err)
