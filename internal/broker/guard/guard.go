@@ -157,7 +157,7 @@ func (r *request) endpoint(to types.NamespacedName, s *Service, endpoint netip.A
 		return gateway || owner.Namespace == to.Namespace || r.mayReach(owner)
 	}
 	if !slices.ContainsFunc(owners, permitted) {
-		return r.foreign(owners[0].Namespace)
+		return r.refused("before endpoints of namespace", owners[0].Namespace)
 	}
 	return nil
 }
@@ -196,8 +196,10 @@ func (r *request) mayReach(to types.NamespacedName) bool {
 	return to.Namespace == r.from || r.web && slices.Contains(r.Shared, to) || r.Cluster.Allows(r.from, to)
 }
 
-func (r *request) foreign(namespace string) error {
-	return r.forbidden(fmt.Sprintf("of namespace %q, which does not allow deliveries from namespace %q", namespace, r.from),
+func (r *request) foreign(namespace string) error { return r.refused("of namespace", namespace) }
+
+func (r *request) refused(what, namespace string) error {
+	return r.forbidden(fmt.Sprintf("%s %q, which does not allow deliveries from namespace %q", what, namespace, r.from),
 		"its owner has to list the namespace in the annotation "+lambda.AllowedSourceNamespacesAnnotationKey+" of the target, or of the Namespace")
 }
 
