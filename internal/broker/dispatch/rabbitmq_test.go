@@ -3,6 +3,7 @@ package dispatch
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -109,7 +110,9 @@ type replica struct {
 func (r *rabbit) replica(f *rabbitFixture, breakable bool) *replica {
 	r.t.Helper()
 	p := &replica{engine: r.engine(breakable)}
-	p.d = New(Options{Subscriber: p.engine, Publisher: p.engine, Inspector: p.engine, Sender: f.sender})
+	p.d = New(Options{
+		Subscriber: p.engine, Publisher: p.engine, Inspector: p.engine, Sender: f.sender, Priority: Spread(rand.Text()),
+	})
 	p.delays = &delay.Consumer{Subscriber: p.engine, Publisher: p.engine, Trigger: p.d.Queue}
 	f.must(p.delays.Start(r.t.Context()))
 	p.d.Apply(f.trigger, f.broker)
