@@ -29,6 +29,8 @@ import (
 const (
 	// AllowedKey is the configuration key of Settings.Allowed, for messages.
 	AllowedKey = "config-eventing: delivery-allowed-networks"
+	// GatewaysKey is that of Settings.Gateways.
+	GatewaysKey = "config-eventing: delivery-gateways"
 	// maxAliases is how many ExternalName Services are followed.
 	maxAliases = 4
 )
@@ -89,6 +91,7 @@ type request struct {
 	hostPort string
 	web      bool // the port is 80 or 443
 	address  netip.Addr
+	followed bool // the name is an alias of another Service
 }
 
 // Permit is a delivery.Permit. The error is an *egress.ForbiddenError.
@@ -126,6 +129,7 @@ func (r *request) service(to types.NamespacedName, aliases int) error {
 	case r.web && slices.Contains(r.settings.Gateways, target):
 		return r.at(target.Namespace)
 	}
+	r.followed = true
 	return r.service(target, aliases+1)
 }
 
@@ -199,8 +203,12 @@ func (r *request) mayReach(to types.NamespacedName) bool {
 func (r *request) foreign(namespace string) error { return r.refused("of namespace", namespace) }
 
 func (r *request) refused(what, namespace string) error {
-	return r.forbidden(fmt.Sprintf("%s %q, which does not allow deliveries from namespace %q", what, namespace, r.from),
-		"its owner has to list the namespace in the annotation "+lambda.AllowedSourceNamespacesAnnotationKey+" of the target, or of the Namespace")
+	remedy := "its owner has to list the namespace in the annotation " + lambda.AllowedSourceNamespacesAnnotationKey +
+		" of the target, or of the Namespace"
+	if r.followed {
+		remedy += "; if the target is the ingress of Knative Serving, an administrator has to add it to " + GatewaysKey
+	}
+	return r.forbidden(fmt.Sprintf("%s %q, which does not allow deliveries from namespace %q", what, namespace, r.from), remedy)
 }
 
 func (r *request) forbidden(reason, remedy string) error {
