@@ -25,7 +25,7 @@ groups=(
   'rekt ^TestBrokerConformance$'
   'rekt ^TestBroker(AsMiddleware|DeadLetterSinkExtensions|DeliverLong(Response)?Message|Redelivery)$'
   'rekt ^TestBroker(WithDLQ|DefaultDelivery|PreferHeaderCheck|WithManyTriggers|TriggerWithDeliveryTimeout)$'
-  'rekt ^Test(TriggerDefaulting|TriggerWithDLS|MultiTriggerTopology|TriggerDeliveryFormat)$'
+  'rekt ^Test(TriggerDefaulting|TriggerWithDLS|MultiTriggerTopology|TriggerDeliveryFormat|TriggerDependencyAnnotation)$'
   'filters ^TestFilters$'
 )
 if (($#)); then groups=("rekt $1" "filters $1"); fi

@@ -87,6 +87,8 @@ var spared = map[right]string{
 	{"controller", "delete", "serviceaccounts", ""}:                                          "an agent's own, when it is to run as another",
 	{"controller", "update", "policies", "rabbitmq.com"}:                                     "bounds of a dead letter queue that change",
 	{"broker", "get", "brokers", "eventing.knative.dev"}:                                     "a Broker that may have been recreated: an event for which no Trigger is bound",
+	{"controller", "create", "subjectaccessreviews", "authorization.k8s.io"}:                 "only with the feature authentication-oidc of Knative Eventing",
+	{"controller", "get", "eventpolicies", "eventing.knative.dev"}:                           "likewise",
 	{"broker", "list", "eventtypes", "eventing.knative.dev"}:                                 "only with the feature eventtype-auto-create of Knative Eventing",
 	{"broker", "watch", "eventtypes", "eventing.knative.dev"}:                                "likewise",
 	{"broker", "create", "eventtypes", "eventing.knative.dev"}:                               "likewise",

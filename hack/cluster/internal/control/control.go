@@ -123,6 +123,7 @@ rules:
   - system:serviceaccount:knative-lambda:knative-lambda-controller
   - system:serviceaccount:knative-lambda:knative-lambda-webhook
   - system:serviceaccount:knative-lambda:knative-lambda-receiver
+  - system:serviceaccount:knative-lambda:knative-lambda-broker
 - level: None
 `
 
