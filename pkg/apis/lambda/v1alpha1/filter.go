@@ -97,7 +97,7 @@ func validateAttributes(attributes map[string]string, mayBeEmpty bool) (errs *ap
 }
 
 // validateFilter returns what is wrong with a filter and those in it. Its size is checked
-// before, by filterSize.
+// before, by checkFilterSize.
 func validateFilter(f *eventingv1.SubscriptionsAPIFilter) (errs *apis.FieldError) {
 	set := make([]string, 0, 1)
 	for i, is := range []bool{len(f.Exact) > 0, len(f.Prefix) > 0, len(f.Suffix) > 0, len(f.All) > 0, len(f.Any) > 0, f.Not != nil, f.CESQL != ""} {
