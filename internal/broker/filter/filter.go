@@ -15,11 +15,8 @@ import (
 	"knative.dev/eventing/pkg/eventfilter/attributes"
 	"knative.dev/eventing/pkg/eventfilter/subscriptionsapi"
 
-	"github.com/brunovlucena/knative-lambda-operator/internal/cesql"
+	"github.com/brunovlucena/knative-lambda-operator/internal/filtersize"
 )
-
-// maxNesting of all, any and not.
-const maxNesting = 16
 
 // ErrPanic says that a filter panicked on an event, as CESQL does for an expression whose result
 // is not a boolean. The event does not match.
@@ -30,11 +27,15 @@ type Filter struct{ filter eventfilter.Filter }
 
 // New returns the filter of a Trigger: spec.filters if it is not empty, else
 // spec.filter. Without either, every event matches. The error says which filter is not
-// valid.
+// valid, or exceeds a bound of package filtersize. Compiling the largest filters takes a
+// few hundred milliseconds.
 func New(spec *eventingv1.TriggerSpec) (*Filter, error) {
+	if err := filtersize.Trigger(spec); err != nil {
+		return nil, err.ViaField("spec")
+	}
 	switch {
 	case len(spec.Filters) > 0:
-		made, err := compileAll(spec.Filters, "spec.filters", 0)
+		made, err := compileAll(spec.Filters, "spec.filters")
 		if err != nil {
 			return nil, err
 		}
@@ -45,19 +46,23 @@ func New(spec *eventingv1.TriggerSpec) (*Filter, error) {
 	return &Filter{subscriptionsapi.NewNoFilter()}, nil
 }
 
-// Match reports whether the event passes. The error is ErrPanic.
+// Match reports whether the event passes. The error is ErrPanic, or an ErrEvaluation if an
+// expression has failed: like an expression that is false, it does not match, but what it is
+// nested in may.
 func (f *Filter) Match(ctx context.Context, e *event.Event) (matches bool, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			matches, err = false, fmt.Errorf("%w: %v", ErrPanic, p)
 		}
 	}()
-	return f.filter.Filter(ctx, *e) != eventfilter.FailFilter, nil
+	var failed error
+	matches = f.filter.Filter(withFailure(ctx, &failed), *e) != eventfilter.FailFilter
+	return matches, failed
 }
 
-func compileAll(list []eventingv1.SubscriptionsAPIFilter, field string, depth int) (made []eventfilter.Filter, err error) {
+func compileAll(list []eventingv1.SubscriptionsAPIFilter, field string) (made []eventfilter.Filter, err error) {
 	for i := range list {
-		one, err := compile(&list[i], fmt.Sprintf("%s[%d]", field, i), depth+1)
+		one, err := compile(&list[i], fmt.Sprintf("%s[%d]", field, i))
 		if err != nil {
 			return nil, err
 		}
@@ -70,10 +75,7 @@ func compileAll(list []eventingv1.SubscriptionsAPIFilter, field string, depth in
 
 // compile one filter, whose first dialect counts, as in the library; nil where there is
 // none.
-func compile(f *eventingv1.SubscriptionsAPIFilter, field string, depth int) (made eventfilter.Filter, err error) {
-	if depth > maxNesting {
-		return nil, fmt.Errorf("%s is nested deeper than %d: simplify the filter", field, maxNesting)
-	}
+func compile(f *eventingv1.SubscriptionsAPIFilter, field string) (made eventfilter.Filter, err error) {
 	switch {
 	case len(f.Exact) > 0:
 		made, err = subscriptionsapi.NewExactFilter(f.Exact)
@@ -82,19 +84,16 @@ func compile(f *eventingv1.SubscriptionsAPIFilter, field string, depth int) (mad
 	case len(f.Suffix) > 0:
 		made, err = subscriptionsapi.NewSuffixFilter(f.Suffix)
 	case len(f.All) > 0:
-		made, err := compileAll(f.All, field+".all", depth)
+		made, err := compileAll(f.All, field+".all")
 		return all(made), err
 	case len(f.Any) > 0:
-		made, err := compileAll(f.Any, field+".any", depth)
+		made, err := compileAll(f.Any, field+".any")
 		return anyOf(made), err
 	case f.Not != nil:
-		made, err := compile(f.Not, field+".not", depth+1)
+		made, err := compile(f.Not, field+".not")
 		return subscriptionsapi.NewNotFilter(made), err
 	case f.CESQL != "":
-		// The library's parser takes quadratic time for some texts and panics for others.
-		if _, err = cesql.Parse(f.CESQL); err == nil {
-			made, err = subscriptionsapi.NewCESQLFilter(f.CESQL)
-		}
+		made, err = newExpression(f.CESQL)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s is not valid: %w", field, err)

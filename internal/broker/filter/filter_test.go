@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"go.uber.org/zap"
@@ -42,6 +43,7 @@ func TestMatch(t *testing.T) {
 		spec  eventingv1.TriggerSpec
 		want  bool
 		panic bool
+		fails bool
 	}{
 		"none":                             {want: true},
 		"filter":                           {spec: eventingv1.TriggerSpec{Filter: attribute("type", "order.placed")}, want: true},
@@ -60,7 +62,10 @@ func TestMatch(t *testing.T) {
 		"not of nothing":                   {spec: eventingv1.TriggerSpec{Filters: []subscription{{Not: &subscription{}}}}, want: true},
 		"an empty entry":                   {spec: eventingv1.TriggerSpec{Filters: []subscription{{}}}, want: true},
 		"CESQL":                            {spec: eventingv1.TriggerSpec{Filters: []subscription{{CESQL: "region = 'eu' AND count > 2"}}}, want: true},
-		"CESQL, attribute absent":          {spec: eventingv1.TriggerSpec{Filters: []subscription{{CESQL: "missing > 2"}}}},
+		"CESQL, attribute absent":          {spec: eventingv1.TriggerSpec{Filters: []subscription{{CESQL: "missing > 2"}}}, fails: true},
+		"CESQL, division by zero":          {spec: eventingv1.TriggerSpec{Filters: []subscription{{CESQL: "count / 0 = 1"}}}, fails: true},
+		"any of CESQL that fails":          {spec: eventingv1.TriggerSpec{Filters: []subscription{{Any: []subscription{{CESQL: "1 / 0 = 1"}, exact("region", "eu")}}}}, want: true, fails: true},
+		"not of CESQL that fails":          {spec: eventingv1.TriggerSpec{Filters: []subscription{{Not: &subscription{CESQL: "1 / 0 = 1"}}}}, want: true, fails: true},
 		"CESQL, result is no boolean":      {spec: eventingv1.TriggerSpec{Filters: []subscription{{CESQL: "count + 1"}}}, panic: true},
 		"not of CESQL that panics":         {spec: eventingv1.TriggerSpec{Filters: []subscription{{Not: &subscription{CESQL: "count + 1"}}}}, panic: true},
 		"the first dialect of an entry is": {spec: eventingv1.TriggerSpec{Filters: []subscription{{Exact: map[string]string{"region": "eu"}, CESQL: "FALSE"}}}, want: true},
@@ -72,8 +77,8 @@ func TestMatch(t *testing.T) {
 				t.Fatal(err)
 			}
 			got, err := f.Match(t.Context(), anEvent(nil))
-			if got != tt.want || errors.Is(err, ErrPanic) != tt.panic {
-				t.Errorf("Match = %t, %v; want %t, panic %t", got, err, tt.want, tt.panic)
+			if got != tt.want || errors.Is(err, ErrPanic) != tt.panic || errors.Is(err, ErrEvaluation) != tt.fails {
+				t.Errorf("Match = %t, %v; want %t, panic %t, failure %t", got, err, tt.want, tt.panic, tt.fails)
 			}
 		})
 	}
@@ -84,8 +89,8 @@ func TestMatch(t *testing.T) {
 func TestNew_WhenInvalid_Fails(t *testing.T) {
 	t.Parallel()
 	deep := subscription{CESQL: "TRUE"}
-	for range maxNesting {
-		deep = subscription{Not: &deep}
+	for range 200 {
+		deep = subscription{Not: deep.DeepCopy()}
 	}
 	for name, tt := range map[string]struct {
 		filters []subscription
@@ -93,15 +98,48 @@ func TestNew_WhenInvalid_Fails(t *testing.T) {
 	}{
 		"exact without a value": {[]subscription{exact("type", "")}, "spec.filters[0] is not valid"},
 		"CESQL, incomplete":     {[]subscription{exact("a", "b"), {CESQL: "a ="}}, "spec.filters[1] is not valid"},
-		"CESQL, too long":       {[]subscription{{CESQL: strings.Repeat("(", 1<<20)}}, "expected at most 1024 bytes"},
+		"CESQL, too long":       {[]subscription{{CESQL: strings.Repeat("(", 2_000)}}, "expected at most 1024 bytes"},
 		"within":                {[]subscription{{All: []subscription{{Any: []subscription{{CESQL: "("}}}}}}, "spec.filters[0].all[0].any[0]"},
 		"not":                   {[]subscription{{Not: &subscription{CESQL: "("}}}, "spec.filters[0].not"},
-		"too deep":              {[]subscription{deep}, "nested deeper than 16"},
+		"too deep":              {[]subscription{deep}, "expected filters that are nested at most 8 deep: spec.filters[0].not.not.not.not.not.not.not.not"},
+		"number out of range":   {[]subscription{{CESQL: "SUBSTRING('abc', -2147483648, 2147483647) = 'x'"}}, "spec.filters[0] is not valid"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if _, err := New(&eventingv1.TriggerSpec{Filters: tt.filters}); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("New = %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// TestNew_Bounded: one Trigger of the largest size that an API server stores takes no
+// time, and the largest filters that are allowed take little.
+func TestNew_Bounded(t *testing.T) {
+	list := func(n int, text string) (all []subscription) {
+		for range n {
+			all = append(all, subscription{CESQL: text})
+		}
+		return all
+	}
+	slowest := strings.Repeat("NOT a AND ", 100) + "a"
+	for name, tt := range map[string]struct {
+		filters []subscription
+		valid   bool
+		most    time.Duration
+	}{
+		"12,001 expressions":     {list(12_001, "type LIKE '%a%b%c%d%e%f%g%h%i%j%k%l%m%n%o%p%q%r%s%t%u%v%w' OR TRUE"), false, 50 * time.Millisecond},
+		"nested in one another":  {[]subscription{{All: list(12_001, slowest)}}, false, 50 * time.Millisecond},
+		"one expression of 1 MB": {list(1, strings.Repeat("(", 1<<20)), false, 50 * time.Millisecond},
+		"largest allowed":        {list(32, slowest), true, 3 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			start := time.Now()
+			_, err := New(&eventingv1.TriggerSpec{Filters: tt.filters})
+			if took := time.Since(start); (err == nil) != tt.valid || took > tt.most {
+				t.Errorf("New = %v after %s, want valid %t within %s", err, took, tt.valid, tt.most)
+			} else {
+				t.Log(took)
 			}
 		})
 	}
@@ -155,7 +193,7 @@ func TestMatch_IsAsInLibrary(t *testing.T) {
 		var group sync.WaitGroup
 		for range 2 {
 			group.Go(func() {
-				if got, err := f.Match(t.Context(), e); got != want || err != nil {
+				if got, err := f.Match(t.Context(), e); got != want || errors.Is(err, ErrPanic) {
 					t.Errorf("seed %d: Match(%+v) = %t, %v; Knative's is %t", seed, filters, got, err, want)
 				}
 			})
