@@ -43,6 +43,10 @@ type Assignment struct {
 	Draining []string
 	// Connection to RabbitMQ that the queues are on, empty for the installation's.
 	Connection string
+	// Undeclared says that Queue may not exist, or is about to be declared. Dispatchers
+	// consume none of the queues: RabbitMQ may close the connection of all tenants when
+	// one is consumed while it is declared.
+	Undeclared bool
 }
 
 // Parallelism of a Trigger as its author has it: 0 if the annotation is missing. The
@@ -84,7 +88,7 @@ func Of(t *eventingv1.Trigger) Assignment {
 	all := Assignment{
 		Queue: a[lambda.QueueAnnotationKey], Kind: queue.Kind(a[lambda.QueueTypeAnnotationKey]),
 		Keys: list(a[lambda.BindingKeysAnnotationKey]), Draining: slices.DeleteFunc(list(a[lambda.DrainingAnnotationKey]), foreign),
-		Connection: a[lambda.ConnectionAnnotationKey],
+		Connection: a[lambda.ConnectionAnnotationKey], Undeclared: a[lambda.UndeclaredAnnotationKey] != "",
 	}
 	if len(all.Draining) == 0 {
 		all.Draining = nil
@@ -97,10 +101,14 @@ func Of(t *eventingv1.Trigger) Assignment {
 
 // Record the assignment in the Trigger's status. The zero value removes it.
 func (a Assignment) Record(t *eventingv1.Trigger) {
+	undeclared := ""
+	if a.Undeclared {
+		undeclared = "true"
+	}
 	for key, value := range map[string]string{
 		lambda.QueueAnnotationKey: a.Queue, lambda.QueueTypeAnnotationKey: string(a.Kind),
 		lambda.BindingKeysAnnotationKey: strings.Join(a.Keys, ","), lambda.DrainingAnnotationKey: strings.Join(a.Draining, ","),
-		lambda.ConnectionAnnotationKey: a.Connection,
+		lambda.ConnectionAnnotationKey: a.Connection, lambda.UndeclaredAnnotationKey: undeclared,
 	} {
 		if value == "" {
 			delete(t.Status.Annotations, key)
@@ -120,7 +128,7 @@ func (a Assignment) Record(t *eventingv1.Trigger) {
 // What the Trigger has now is kept, after what it is to have.
 func (a Assignment) Towards(wanted Assignment) Assignment {
 	next := Assignment{
-		Queue: wanted.Queue, Kind: wanted.Kind, Connection: a.Connection,
+		Queue: wanted.Queue, Kind: wanted.Kind, Connection: a.Connection, Undeclared: a.Undeclared,
 		Keys:     prepend(wanted.Keys[0], a.Keys),
 		Draining: without(a.Draining, wanted.Queue),
 	}

@@ -132,6 +132,10 @@ const (
 	// that its queues are on. It is missing for that of the installation.
 	ConnectionAnnotationKey = GroupName + "/connection"
 
+	// UndeclaredAnnotationKey is in the status of a Trigger while its queue is not known to
+	// be declared: it must not be consumed.
+	UndeclaredAnnotationKey = GroupName + "/queue-undeclared"
+
 	// DeadLetterQueueAnnotationKey is on a Trigger of the event plane: the queue that
 	// gets events which cannot be delivered, where the Trigger has no dead letter sink
 	// or the sink has not accepted them for 7 days. It has to be a dead letter queue of
