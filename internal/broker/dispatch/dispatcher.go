@@ -103,7 +103,11 @@ func New(o Options) *Dispatcher {
 // Apply a Trigger as it is now. broker is nil while it does not exist. When Apply
 // returns, no event is judged by an earlier generation.
 func (d *Dispatcher) Apply(t *eventingv1.Trigger, broker *eventingv1.Broker) {
-	s := newSubscription(t, broker)
+	d.apply(t, broker, d.compile(t))
+}
+
+func (d *Dispatcher) apply(t *eventingv1.Trigger, broker *eventingv1.Broker, c compiled) {
+	s := newSubscription(t, broker, c)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	w := d.workers[t.UID]

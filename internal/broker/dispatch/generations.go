@@ -14,7 +14,9 @@ const GenerationsPath = "/generations"
 const maxGenerationsBody = 8 << 20
 
 // Generations answers which generation of each Trigger this replica serves. The request
-// has a JSON list of UIDs, and the response a JSON object with those that are known.
+// has a JSON list of UIDs, and the response a JSON object with those that are known. A
+// Trigger whose filter is not valid is not served. One that waits for something else is:
+// its events will be judged by that generation.
 // While the dispatcher stops it judges no more events, and serves what it was last given.
 func (d *Dispatcher) Generations(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost && r.Method != http.MethodGet {
@@ -29,7 +31,7 @@ func (d *Dispatcher) Generations(w http.ResponseWriter, r *http.Request) {
 	}
 	served := make(map[types.UID]int64, len(uids))
 	for _, uid := range uids {
-		if s := d.subscription(uid); s != nil {
+		if s := d.subscription(uid); s != nil && s.filter.err == nil {
 			served[uid] = s.generation
 		}
 	}

@@ -110,7 +110,7 @@ func (l *lane) step(it *item) (done bool) {
 		return true
 	case s == nil: // the Trigger was deleted
 		return l.settle(it, outcomeDeleted)
-	case it.transit.Phase != phaseSink && s.filter != nil && !l.wants(it, s):
+	case it.transit.Phase != phaseSink && s.filter.filter != nil && !l.wants(it, s):
 		return l.settle(it, outcomeFiltered)
 	case l.closing.Load():
 		return l.giveBack(it)
@@ -130,10 +130,10 @@ func (l *lane) step(it *item) (done bool) {
 
 // wants evaluates the Trigger's filter.
 func (l *lane) wants(it *item, s *subscription) bool {
-	matches, err := s.filter.Match(it.ctx, it.event)
+	matches, err := s.filter.filter.Match(it.ctx, it.event)
 	if err != nil {
-		slog.WarnContext(it.ctx, "The filter of a Trigger failed; the event does not match",
-			"trigger", s.key(), "event", it.event.ID(), "error", err)
+		// Not a warning: an author decides how often it happens.
+		slog.DebugContext(it.ctx, "The filter of a Trigger failed", "trigger", s.key(), "event", it.event.ID(), "matches", matches, "error", err)
 		l.w.d.options.Metrics.delivered(s, outcomeFilterFailed)
 	}
 	return matches

@@ -50,7 +50,7 @@ type watch struct {
 	triggers informers.TriggerInformer
 	brokers  informers.BrokerInformer
 	// mu keeps an older Trigger from being applied after a newer one: the informers call
-	// from two goroutines.
+	// from two goroutines. Filters are compiled without it.
 	mu sync.Mutex
 }
 
@@ -85,25 +85,39 @@ func (w *watch) trigger(object any) {
 	if !ok {
 		return
 	}
+	for {
+		t, err := w.triggers.Lister().Triggers(named.Namespace).Get(named.Name)
+		// It was deleted, which has an event of its own; or another generation is compiled.
+		if err != nil || w.apply(t, w.d.compile(t)) {
+			return
+		}
+	}
+}
+
+// apply the newest state of a Trigger. It returns false if the filter is of another state.
+func (w *watch) apply(compiledOf *eventingv1.Trigger, c compiled) (applied bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	t, err := w.triggers.Lister().Triggers(named.Namespace).Get(named.Name)
-	if err != nil {
-		return // it was deleted, which has an event of its own
-	}
-	if t.DeletionTimestamp != nil {
+	t, err := w.triggers.Lister().Triggers(compiledOf.Namespace).Get(compiledOf.Name)
+	switch {
+	case err != nil:
+		return true
+	case t.DeletionTimestamp != nil:
 		w.d.Remove(t.UID)
-		return
+		return true
+	case !c.is(t):
+		return false
 	}
 	broker, err := w.brokers.Lister().Brokers(t.Namespace).Get(t.Spec.Broker)
 	switch {
 	case apierrs.IsNotFound(err):
 		if _, known := w.d.Queue(t.UID); known {
-			w.d.Apply(t, nil)
+			w.d.apply(t, nil, c)
 		}
 	case err == nil && served(broker):
-		w.d.Apply(t, broker)
+		w.d.apply(t, broker, c)
 	}
+	return true
 }
 
 // updated applies a Trigger, which may have been deleted and created with the same name

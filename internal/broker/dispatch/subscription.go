@@ -12,7 +12,6 @@ import (
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/assignment"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/delivery"
-	"github.com/brunovlucena/knative-lambda-operator/internal/broker/filter"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 )
@@ -34,7 +33,7 @@ type subscription struct {
 	// parallelism of the queues that are not ordered.
 	parallelism int
 
-	filter         *filter.Filter
+	filter         compiled
 	subscriber     duckv1.Addressable
 	policy         delivery.Policy
 	format         *eventingduckv1.FormatType
@@ -52,13 +51,14 @@ type subscription struct {
 	waiting string
 }
 
-// newSubscription of a Trigger. broker is nil while it does not exist.
-func newSubscription(t *eventingv1.Trigger, broker *eventingv1.Broker) *subscription {
+// newSubscription of a Trigger. broker is nil while it does not exist. The filter is of
+// the same generation.
+func newSubscription(t *eventingv1.Trigger, broker *eventingv1.Broker, c compiled) *subscription {
 	a := assignment.Of(t)
 	s := &subscription{
 		uid: t.UID, namespace: t.Namespace, name: t.Name, generation: t.Generation,
 		broker: types.NamespacedName{Namespace: t.Namespace, Name: t.Spec.Broker},
-		queue:  a.Queue, queues: a.Draining, parallelism: parallelismOf(t), deadLetterQueue: deadLetterQueueOf(t),
+		queue:  a.Queue, queues: a.Draining, filter: c, parallelism: parallelismOf(t), deadLetterQueue: deadLetterQueueOf(t),
 		deletedTarget: deletedTargetOf(t),
 	}
 	if len(s.queues) == 0 && a.Queue != "" {
@@ -70,7 +70,12 @@ func newSubscription(t *eventingv1.Trigger, broker *eventingv1.Broker) *subscrip
 	if t.Status.SubscriberURI != nil {
 		s.subscriber = duckv1.Addressable{URL: t.Status.SubscriberURI, CACerts: t.Status.SubscriberCACerts, Audience: t.Status.SubscriberAudience}
 	}
-	if err := s.fill(t, broker); err != nil {
+	err := s.fill(t, broker)
+	if err == nil && a.Undeclared {
+		// To consume a queue while it is declared may close the connection of all tenants.
+		err = fmt.Errorf("the queue is not declared yet")
+	}
+	if err != nil {
 		s.waiting = err.Error()
 	}
 	return s
@@ -78,8 +83,8 @@ func newSubscription(t *eventingv1.Trigger, broker *eventingv1.Broker) *subscrip
 
 // fill in what may keep the Trigger from being served.
 func (s *subscription) fill(t *eventingv1.Trigger, broker *eventingv1.Broker) (err error) {
-	if s.filter, err = filter.New(&t.Spec); err != nil {
-		return err
+	if s.filter.err != nil {
+		return s.filter.err
 	}
 	if broker == nil {
 		return fmt.Errorf("there is no Broker %q in namespace %q", t.Spec.Broker, t.Namespace)
