@@ -122,5 +122,8 @@ func slim(object any) (any, error) {
 			o.SetAnnotations(annotations)
 		}
 	}
+	if t, ok := object.(*eventingv1.Trigger); ok {
+		slimTrigger(t)
+	}
 	return object, nil
 }
