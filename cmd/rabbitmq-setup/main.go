@@ -23,6 +23,7 @@ import (
 	"k8s.io/client-go/rest"
 	"knative.dev/pkg/system"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/management"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/setup"
 )
 
@@ -40,7 +41,7 @@ func run(ctx context.Context, args []string) error {
 	var o setup.Options
 	flags := flag.NewFlagSet("rabbitmq-setup", flag.ContinueOnError)
 	dir := flags.String("administrator", "/etc/rabbitmq", "folder with the Secret of an administrator of RabbitMQ")
-	management := flags.String("management-url", "", "URL of RabbitMQ's management API (default the Secret's host, port 15672, or 15671 with ca.crt)")
+	api := flags.String("management-url", "", "URL of RabbitMQ's management API (default the Secret's host, port 15672, or 15671 with ca.crt)")
 	flags.StringVar(&o.VirtualHost, "virtual-host", "knative-lambda", "virtual host of this installation")
 	flags.Int64Var(&o.MaxLength, "max-length", 100_000, "events that the queue of one Trigger keeps")
 	flags.Int64Var(&o.MaxLengthBytes, "max-length-bytes", 1<<30, "bytes that the queue of one Trigger keeps")
@@ -48,7 +49,7 @@ func run(ctx context.Context, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if err := administrator(&o, *dir, *management); err != nil {
+	if err := administrator(&o, *dir, *api); err != nil {
 		return err
 	}
 	cfg, err := rest.InClusterConfig()
@@ -63,7 +64,7 @@ func run(ctx context.Context, args []string) error {
 }
 
 // administrator of the folder.
-func administrator(o *setup.Options, dir, management string) error {
+func administrator(o *setup.Options, dir, api string) error {
 	values := map[string]string{}
 	for _, key := range []string{"host", "port", "username", "password", "ca.crt"} {
 		text, err := os.ReadFile(filepath.Join(dir, key))
@@ -90,9 +91,9 @@ func administrator(o *setup.Options, dir, management string) error {
 	if o.Port == "" {
 		o.Port = amqpPort
 	}
-	if management == "" {
-		management = scheme + "://" + net.JoinHostPort(o.Host, port)
+	if api == "" {
+		api = scheme + "://" + net.JoinHostPort(o.Host, port)
 	}
-	o.Management = &setup.Management{URL: management, Username: values["username"], Password: values["password"], Client: &http.Client{Transport: transport}}
+	o.Management = &management.Client{URL: api, Username: values["username"], Password: values["password"], HTTP: &http.Client{Transport: transport}}
 	return nil
 }

@@ -42,7 +42,10 @@ func (e *Engine) Declare(ctx context.Context, d queue.Declaration) error {
 }
 
 func arguments(d queue.Declaration) amqp.Table {
-	out := amqp.Table{"x-queue-type": string(queue.Classic), "x-overflow": "reject-publish"}
+	out := amqp.Table{"x-queue-type": string(queue.Classic)}
+	if !d.OverflowByPolicy { // an argument is stronger than a policy
+		out["x-overflow"] = "reject-publish"
+	}
 	if d.Kind != queue.Classic {
 		out["x-queue-type"], out["x-delivery-limit"] = string(queue.Quorum), int64(deliveryLimit)
 	}

@@ -125,6 +125,9 @@ type Declaration struct {
 	Kind Kind // Quorum if empty
 	// Ordered queues have one active consumer at a time.
 	Ordered bool
+	// OverflowByPolicy leaves it to a policy what a full queue does. Otherwise it refuses
+	// messages.
+	OverflowByPolicy bool
 }
 
 // State of a queue.
@@ -139,8 +142,7 @@ type State struct {
 type Topology interface {
 	// DeclareExchange makes the exchange that all Brokers share.
 	DeclareExchange(ctx context.Context) error
-	// Declare makes a durable queue that refuses messages when it is full. Errors:
-	// ErrConflict, ErrUnavailable.
+	// Declare makes a durable queue. Errors: ErrConflict, ErrUnavailable.
 	Declare(ctx context.Context, d Declaration) error
 	// Inspect a queue. Errors: ErrNoQueue, ErrUnavailable.
 	Inspect(ctx context.Context, queue string) (State, error)

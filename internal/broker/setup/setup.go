@@ -6,26 +6,36 @@ package setup
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/management"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 )
 
 // SecretPrefix of the Secrets that are written; the name of the role follows.
 const SecretPrefix = "knative-lambda-rabbitmq-"
 
-// policyName of the bounds of Triggers' queues.
-const policyName = "lambda-triggers"
+// Names of the policies that bound queues: those of Triggers, and those of dead letters
+// until the controller has set their own bounds.
+const (
+	policyName           = "lambda-triggers"
+	deadLetterPolicyName = "lambda-dead-letters"
+)
+
+// Bounds of dead letters without a policy of their own: the defaults of config-eventing.
+const (
+	deadLetterTTL       = 7 * 24 * time.Hour
+	deadLetterMaxLength = 10_000
+)
 
 // permissions of a user in the virtual host: regular expressions of names of queues and
 // exchanges. The default exchange is called amq.default.
@@ -40,11 +50,13 @@ type role struct {
 	name        string
 	tags        string
 	permissions permissions
+	// manages says that the program needs the management API.
+	manages bool
 }
 
 // roles of the programs. Only topology declares and deletes; it sets policies, too.
 var roles = []role{
-	{name: "topology", tags: "policymaker", permissions: permissions{Configure: `^lambda\.`, Write: `^lambda\.`, Read: `^lambda\.`}},
+	{name: "topology", tags: "policymaker", manages: true, permissions: permissions{Configure: `^lambda\.`, Write: `^lambda\.`, Read: `^lambda\.`}},
 	{name: "plane", permissions: permissions{Configure: `^$`, Write: `^(lambda\.events|amq\.default)$`, Read: `^lambda\.`}},
 	{name: "receiver", permissions: permissions{
 		Configure: `^(lock\.)?lambda\.dlq\.`, Write: `^((lock\.)?lambda\.dlq\.|amq\.default$)`, Read: `^(lock\.)?lambda\.dlq\.`,
@@ -53,7 +65,7 @@ var roles = []role{
 
 // Options of Run.
 type Options struct {
-	Management *Management
+	Management *management.Client
 	Kube       kubernetes.Interface
 	// Namespace that the Secrets are written into.
 	Namespace string
@@ -73,7 +85,7 @@ type Options struct {
 
 // Run may be repeated: it puts right what has changed.
 func Run(ctx context.Context, o Options) error {
-	if err := o.Management.put(ctx, map[string]string{}, "vhosts", o.VirtualHost); err != nil {
+	if err := o.Management.Put(ctx, map[string]string{}, "vhosts", o.VirtualHost); err != nil {
 		return fmt.Errorf("failed to make the virtual host: %w", err)
 	}
 	for _, r := range roles {
@@ -81,12 +93,25 @@ func Run(ctx context.Context, o Options) error {
 			return fmt.Errorf("failed to set up the user of role %s: %w", r.name, err)
 		}
 	}
-	err := o.Management.put(ctx, map[string]any{
-		"pattern": `^lambda\.t\.`, "apply-to": "queues", "priority": 0,
-		"definition": map[string]int64{"max-length": o.MaxLength, "max-length-bytes": o.MaxLengthBytes},
-	}, "policies", o.VirtualHost, policyName)
-	if err != nil {
-		return fmt.Errorf("failed to set the bounds of queues: %w", err)
+	return o.bound(ctx)
+}
+
+// bound the queues.
+func (o *Options) bound(ctx context.Context) error {
+	for name, p := range map[string]management.Policy{
+		policyName: {
+			Pattern:    `^lambda\.t\.`,
+			Definition: map[string]any{"max-length": o.MaxLength, "max-length-bytes": o.MaxLengthBytes},
+		},
+		deadLetterPolicyName: {
+			Pattern:    `^lambda\.dlq\.`,
+			Definition: map[string]any{"message-ttl": deadLetterTTL.Milliseconds(), "max-length": deadLetterMaxLength, "overflow": "drop-head"},
+		},
+	} {
+		p.ApplyTo = "queues"
+		if err := o.Management.Put(ctx, p, "policies", o.VirtualHost, name); err != nil {
+			return fmt.Errorf("failed to set the bounds of queues: %w", err)
+		}
 	}
 	return nil
 }
@@ -113,10 +138,10 @@ func (o *Options) user(ctx context.Context, r role) error {
 			username, password = string(secret.Data["username"]), string(secret.Data["password"])
 		}
 	}
-	if err := o.Management.put(ctx, map[string]string{"password": password, "tags": r.tags}, "users", username); err != nil {
+	if err := o.Management.Put(ctx, map[string]string{"password": password, "tags": r.tags}, "users", username); err != nil {
 		return err
 	}
-	if err := o.Management.put(ctx, r.permissions, "permissions", o.VirtualHost, username); err != nil {
+	if err := o.Management.Put(ctx, r.permissions, "permissions", o.VirtualHost, username); err != nil {
 		return err
 	}
 	if !exists {
@@ -139,6 +164,9 @@ func (o *Options) secret(r role, username, password string) *corev1.Secret {
 	if len(o.CA) > 0 {
 		data["ca.crt"] = o.CA
 	}
+	if r.manages {
+		data[management.KeyURL] = []byte(o.Management.URL)
+	}
 	return &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: o.Namespace, Name: SecretPrefix + r.name, Labels: map[string]string{lambda.ManagedByLabelKey: lambda.ManagedBy}},
 		Data:       data,
@@ -150,15 +178,14 @@ func (o *Options) retire(ctx context.Context, prefix, current string) error {
 	var all []struct {
 		Name string `json:"name"`
 	}
-	if err := o.Management.get(ctx, &all, "users"); err != nil {
+	if err := o.Management.Get(ctx, &all, "users"); err != nil {
 		return err
 	}
 	for _, u := range all {
 		if _, ok := numberOf(prefix, u.Name); !ok || u.Name == current {
 			continue
 		}
-		var status *statusError
-		if err := o.Management.delete(ctx, "users", u.Name); err != nil && (!errors.As(err, &status) || status.code != http.StatusNotFound) {
+		if err := o.Management.Delete(ctx, "users", u.Name); err != nil && !management.IsNotFound(err) {
 			return err
 		}
 	}

@@ -11,11 +11,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	amqp "github.com/rabbitmq/amqp091-go"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/management"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
 )
 
@@ -29,8 +31,8 @@ type rabbit struct {
 
 func newRabbit(t *testing.T) *rabbit {
 	t.Helper()
-	address, management := os.Getenv("LAMBDA_RABBITMQ_URL"), os.Getenv("LAMBDA_RABBITMQ_MANAGEMENT_URL")
-	if address == "" || management == "" {
+	address, api := os.Getenv("LAMBDA_RABBITMQ_URL"), os.Getenv("LAMBDA_RABBITMQ_MANAGEMENT_URL")
+	if address == "" || api == "" {
 		t.Skip("LAMBDA_RABBITMQ_URL, LAMBDA_RABBITMQ_MANAGEMENT_URL: missing; bring up the cluster with --with=eventing")
 	}
 	u, err := url.Parse(address)
@@ -39,7 +41,7 @@ func newRabbit(t *testing.T) *rabbit {
 	}
 	password, _ := u.User.Password()
 	r := &rabbit{t: t, address: u.Host, Options: Options{
-		Management: &Management{URL: management, Username: u.User.Username(), Password: password, Client: http.DefaultClient},
+		Management: &management.Client{URL: api, Username: u.User.Username(), Password: password, HTTP: http.DefaultClient},
 		Kube:       fake.NewClientset(), Namespace: "knative-lambda", VirtualHost: "lambda-setup-" + strings.ToLower(rand.Text()[:8]),
 		Host: u.Hostname(), Port: u.Port(), MaxLength: 100_000, MaxLengthBytes: 1 << 30,
 	}}
@@ -51,7 +53,7 @@ func newRabbit(t *testing.T) *rabbit {
 				t.Error(err)
 			}
 		}
-		if err := r.Management.delete(ctx, "vhosts", r.VirtualHost); err != nil {
+		if err := r.Management.Delete(ctx, "vhosts", r.VirtualHost); err != nil {
 			t.Error(err)
 		}
 	})
@@ -205,23 +207,48 @@ func TestRun_Bounds(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	policies := map[string]string{"lambda.t.team.orders.u": policyName, "lambda.dlq.team.orders": ""}
+	wants := map[string]struct {
+		policy string
+		bounds map[string]any
+	}{
+		"lambda.t.team.orders.u": {policyName, map[string]any{"max-length": 100_000.0, "max-length-bytes": float64(1 << 30)}},
+		"lambda.dlq.team.orders": {deadLetterPolicyName, map[string]any{"max-length": 10_000.0, "message-ttl": 604_800_000.0, "overflow": "drop-head"}},
+	}
 	deadline := time.Now().Add(30 * time.Second)
-	for name, want := range policies {
+	for name, want := range wants {
 		var q struct {
-			Policy     string           `json:"policy"`
-			Definition map[string]int64 `json:"effective_policy_definition"`
+			Policy     string         `json:"policy"`
+			Definition map[string]any `json:"effective_policy_definition"`
 		}
-		for q.Policy != want || q.Definition == nil {
+		for q.Policy != want.policy || q.Definition == nil {
 			if time.Now().After(deadline) {
-				t.Fatalf("queue %s: policy %q, want %q", name, q.Policy, want)
+				t.Fatalf("queue %s: policy %q, want %q", name, q.Policy, want.policy)
 			}
-			if err := r.Management.get(t.Context(), &q, "queues", r.VirtualHost, name); err != nil {
+			if err := r.Management.Get(t.Context(), &q, "queues", r.VirtualHost, name); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if want != "" && (q.Definition["max-length"] != 100_000 || q.Definition["max-length-bytes"] != 1<<30) {
-			t.Errorf("bounds %v", q.Definition)
+		if diff := cmp.Diff(want.bounds, q.Definition); diff != "" {
+			t.Errorf("bounds of %s (-want, +got): %s", name, diff)
+		}
+	}
+}
+
+// TestRun_NamesTheManagementAPI: only to the program that sets policies.
+func TestRun_NamesTheManagementAPI(t *testing.T) {
+	t.Parallel()
+	m := &management.Client{URL: "http://rabbitmq.test:15672", HTTP: &http.Client{Transport: answering(http.StatusNoContent)}}
+	kube := fake.NewClientset()
+	if err := Run(t.Context(), Options{Management: m, Kube: kube, Namespace: "knative-lambda", VirtualHost: "v", Rotate: true}); err != nil {
+		t.Fatal(err)
+	}
+	for role, want := range map[string]string{"topology": m.URL, "plane": "", "receiver": ""} {
+		s, err := kube.CoreV1().Secrets("knative-lambda").Get(t.Context(), SecretPrefix+role, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(s.Data[management.KeyURL]); got != want {
+			t.Errorf("Secret of %s: management %q, want %q", role, got, want)
 		}
 	}
 }
@@ -261,7 +288,7 @@ func TestRun_Again(t *testing.T) {
 
 func TestRun_RefusesASecretOfAnother(t *testing.T) {
 	t.Parallel()
-	m := &Management{URL: "http://127.0.0.1:1", Client: &http.Client{Transport: answering(http.StatusNoContent)}}
+	m := &management.Client{URL: "http://127.0.0.1:1", HTTP: &http.Client{Transport: answering(http.StatusNoContent)}}
 	kube := fake.NewClientset(&corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "knative-lambda", Name: SecretPrefix + "topology"}, Data: map[string][]byte{"username": []byte("guest")},
 	})
@@ -273,7 +300,7 @@ func TestRun_RefusesASecretOfAnother(t *testing.T) {
 
 func TestRun_SaysWhatRabbitMQAnswered(t *testing.T) {
 	t.Parallel()
-	m := &Management{URL: "http://127.0.0.1:1", Client: &http.Client{Transport: answering(http.StatusUnauthorized)}}
+	m := &management.Client{URL: "http://127.0.0.1:1", HTTP: &http.Client{Transport: answering(http.StatusUnauthorized)}}
 	err := Run(t.Context(), Options{Management: m, Kube: fake.NewClientset(), Namespace: "knative-lambda", VirtualHost: "v"})
 	if err == nil || !strings.Contains(err.Error(), "failed to make the virtual host: PUT http://127.0.0.1:1/api/vhosts/v: 401 Unauthorized") {
 		t.Errorf("error %v", err)

@@ -84,6 +84,9 @@ func (v *VirtualHost) URL() string {
 	return u.String()
 }
 
+// Management is the URL of the management API.
+func (v *VirtualHost) Management() string { return v.management }
+
 // Secret returns a folder with the files of a Secret that leads to the virtual host.
 // Files given replace them.
 func (v *VirtualHost) Secret(t testing.TB, files map[string]string) string {
