@@ -49,7 +49,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		identities: &serviceAccounts{
 			kube: kubeclient.Get(ctx), lister: corev1listers.NewServiceAccountLister(shared.Informers.Identities.GetIndexer()), clock: clock.RealClock{},
 		},
-		queues: queues,
+		queues: queues, triggers: triggers.Lister(), validity: newValidity(),
 	}
 	impl := triggerreconciler.NewImpl(ctx, r, func(*controller.Impl) controller.Options {
 		return controller.Options{
@@ -66,12 +66,18 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	r.sinks = resolver.NewURIResolverFromTracker(ctx, impl.Tracker)
 	r.dependencies = &sources{duck.NewListableTrackerFromTracker(ctx, sourceduck.Get, impl.Tracker)}
 	r.tombstones = &tombstones{kube: kubeclient.Get(ctx), namespace: system.Namespace(), connections: shared.Selector, leads: guarded.IsLeaderFor}
+	guarded.orphans = newOrphans(owners, queues, r.tombstones, guarded.IsLeaderFor)
 	waiter := newWaiter(ctx, shared, impl.EnqueueKey)
 	r.replicas = waiter
 	v := &verifier{triggers: triggers.Lister(), owners: owners, queues: queues, leads: guarded.IsLeaderFor, enqueue: impl.EnqueueKey, clean: r.tombstones.clean}
 
 	triggers.Informer().AddEventHandler(cache.FilteringResourceEventHandler{FilterFunc: owners.concerns, Handler: controller.HandleAll(impl.Enqueue)})
 	triggers.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{DeleteFunc: impl.Tracker.OnDeletedObserver})
+	triggers.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{DeleteFunc: func(obj any) {
+		if key, clean := guarded.orphans.observe(obj); clean {
+			impl.EnqueueKey(key)
+		}
+	}})
 	brokers.Informer().AddEventHandler(controller.HandleAll(func(obj any) { enqueueOf(owners, triggers.Lister(), obj, impl.EnqueueKey) }))
 	shared.Informers.Identities.AddEventHandler(cache.FilteringResourceEventHandler{
 		FilterFunc: controller.FilterController(&eventingv1.Trigger{}), Handler: controller.HandleAll(impl.EnqueueControllerOf),

@@ -69,6 +69,56 @@ func TestDelete_Orders(t *testing.T) {
 	}
 }
 
+// TestOrphan: anyone who may edit a Trigger can remove its finalizer and delete it at once.
+func TestOrphan(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		err        error
+		tombstones int
+	}{
+		"RabbitMQ is there": {nil, 0},
+		"RabbitMQ is away":  {errors.New("connection refused"), 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, newRow(), brokerObject(), trigger())
+			w.pass()
+			deleted := w.stored().DeepCopy()
+			deleted.Finalizers = nil
+			w.remove(deleted)
+			w.topology.Fail(tt.err)
+			if key, clean := w.orphaned.observe(deleted); !clean || key.String() != "team/orders" {
+				t.Fatalf("observe() = %v, %t", key, clean)
+			}
+			w.Reconcile(t, key)
+			if got := len(w.tombstones()); got != tt.tombstones {
+				t.Errorf("%d tombstones, want %d", got, tt.tombstones)
+			}
+			w.topology.Fail(nil)
+			if err := w.reconciler.tombstones.clean(t.Context()); err != nil {
+				t.Error(err)
+			}
+			w.bound(map[string][]string{})
+		})
+	}
+}
+
+// TestOrphan_NotAfterFinalizer: what the finalizer has cleaned up is not looked at again,
+// and Triggers of others are not looked at.
+func TestOrphan_NotAfterFinalizer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, newRow(), brokerObject(), trigger())
+	w.pass()
+	deleted := w.stored().DeepCopy()
+	w.end()
+	if _, clean := w.orphaned.observe(deleted); clean {
+		t.Error("cleans up again")
+	}
+	if _, clean := w.orphaned.observe(trigger(fresh, func(o *eventingv1.Trigger) { o.Spec.Broker = "other" })); clean {
+		t.Error("cleans up after a Trigger of another controller")
+	}
+}
+
 func TestBrokerDeleted_DeclaresNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, newRow(), brokerObject(), trigger())

@@ -61,6 +61,12 @@ type row struct {
 	failing             error
 	connections         *plane.Connections
 	reconciler          *Reconciler
+	orphaned            *orphans
+}
+
+func (r *row) orphans(o *owners, q *queues, t *tombstones) *orphans {
+	r.orphaned = newOrphans(o, q, t, func(types.NamespacedName) bool { return true })
+	return r.orphaned
 }
 
 // Serves implements replicas.
@@ -141,6 +147,7 @@ func newReconciler(ctx context.Context, ls *ltesting.Listers) controller.Reconci
 	queues.clock = w.clock
 	r := &Reconciler{
 		owners: owners, filled: func() bool { return !w.unfilled }, connections: selector, replicas: w, sinks: w, dependencies: w,
+		triggers: ls.Triggers(), validity: newValidity(),
 		identities: &serviceAccounts{kube: kubeclient.Get(ctx), lister: ls.ServiceAccounts(), clock: w.clock}, queues: queues,
 		tombstones: &tombstones{kube: kubeclient.Get(ctx), namespace: system.Namespace(), connections: selector, leads: func(types.NamespacedName) bool { return true }},
 		after:      func(_ types.NamespacedName, d time.Duration) { w.delayed = d },
@@ -148,7 +155,8 @@ func newReconciler(ctx context.Context, ls *ltesting.Listers) controller.Reconci
 	w.reconciler = r
 	generated := triggerreconciler.NewReconciler(ctx, logging.FromContext(ctx), eventingclient.Get(ctx), ls.Triggers(), controller.GetEventRecorder(ctx), r,
 		controller.Options{FinalizerName: lambda.TriggerFinalizer})
-	return &guard{generated: generated.(leading), triggers: ls.Triggers(), owners: owners, client: eventingclient.Get(ctx), queues: queues}
+	return &guard{generated: generated.(leading), triggers: ls.Triggers(), owners: owners, client: eventingclient.Get(ctx), queues: queues,
+		orphans: w.orphans(owners, queues, r.tombstones)}
 }
 
 // brokerObject is a Broker that is ready, changed.

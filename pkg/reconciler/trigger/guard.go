@@ -36,6 +36,7 @@ type guard struct {
 	owners    *owners
 	client    eventingclientset.Interface
 	queues    *queues
+	orphans   *orphans
 }
 
 var _ leading = (*guard)(nil)
@@ -56,6 +57,9 @@ func (g *guard) Reconcile(ctx context.Context, key string) error {
 	namespace, name, err := cache.SplitMetaNamespaceKey(key)
 	if err != nil || !g.IsLeaderFor(types.NamespacedName{Namespace: namespace, Name: name}) {
 		return g.generated.Reconcile(ctx, key) // it does nothing but say so
+	}
+	if err := g.orphans.clean(ctx, types.NamespacedName{Namespace: namespace, Name: name}); err != nil {
+		return err
 	}
 	t, err := g.triggers.Triggers(namespace).Get(name)
 	if apierrs.IsNotFound(err) {

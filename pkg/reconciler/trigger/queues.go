@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"hash/fnv"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -21,11 +22,18 @@ import (
 // waits this long for the confirm of an event that was routed before.
 const drainDelay = 10 * time.Second
 
+// redeclareDelay is how long a queue stays deleted before one of the same name is declared.
+// RabbitMQ may close the connection of a client that declares or consumes one at once.
+const redeclareDelay = 2 * time.Second
+
 // removeTimeout is how long the deletion of a Trigger waits for RabbitMQ.
 const removeTimeout = 5 * time.Second
 
 // errNoConnection: the connection that the queues of a Trigger are on is not known.
 var errNoConnection = errors.New("the connection to RabbitMQ that the queues are on is not configured")
+
+// errDeleted: the queue was deleted so short a time ago that it is not declared yet.
+var errDeleted = errors.New("the queue was deleted; it is declared again in a moment")
 
 // queues of Triggers in the message broker.
 type queues struct {
@@ -35,12 +43,24 @@ type queues struct {
 	// right, by one goroutine at a time.
 	locks [64]sync.Mutex
 
-	mu    sync.Mutex
-	empty map[string]time.Time // since when, of draining queues
+	mu      sync.Mutex
+	empty   map[string]time.Time // since when, of draining queues
+	deleted map[string]time.Time // when, or when that was found out
 }
 
 func newQueues(c connections) *queues {
-	return &queues{connections: c, clock: clock.RealClock{}, empty: map[string]time.Time{}}
+	return &queues{connections: c, clock: clock.RealClock{}, empty: map[string]time.Time{}, deleted: map[string]time.Time{}}
+}
+
+// on the connection that the status of a Trigger names. Its author may write that: a name
+// that is not known stands for the installation's.
+func (q *queues) on(name string) *plane.Connection { return named(q.connections, name) }
+
+func named(all connections, name string) *plane.Connection {
+	if c := all.Get(name); c != nil {
+		return c
+	}
+	return all.Get("")
 }
 
 // lock a Trigger's queues. The result unlocks them.
@@ -58,8 +78,15 @@ func (q *queues) lock(uid types.UID) func() {
 func (q *queues) settle(ctx context.Context, topology queue.Topology, a assignment.Assignment, served bool) (assignment.Assignment, error) {
 	_, err := topology.Inspect(ctx, a.Queue)
 	missing := errors.Is(err, queue.ErrNoQueue)
-	if missing {
+	switch {
+	case missing && !q.mayDeclare(a):
+		a.Undeclared = true
+		return a, errDeleted
+	case missing:
 		err = topology.Declare(ctx, queue.Declaration{Name: a.Queue, Kind: a.Kind, Ordered: assignment.Ordered(a.Queue)})
+	}
+	if err == nil {
+		a.Undeclared = false
 	}
 	// Without served a new queue is bound because no replica consumes it with an old
 	// filter, unless another queue has the bindings as yet.
@@ -81,6 +108,48 @@ func (q *queues) settle(ctx context.Context, topology queue.Topology, a assignme
 	return a, err
 }
 
+// mayDeclare says whether a queue that is missing may be declared. One that was declared is
+// lost: dispatchers have to stop consuming it first, which takes them a moment.
+func (q *queues) mayDeclare(a assignment.Assignment) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	at, known := q.deleted[a.Queue]
+	switch {
+	case known && q.clock.Since(at) < redeclareDelay:
+		return false
+	case !known && !a.Undeclared && len(a.Draining) == 0: // where one drains, only that one is consumed
+		q.remember(a.Queue)
+		return false
+	}
+	return true
+}
+
+// maxDeleted is how many deletions are remembered before old ones are forgotten.
+const maxDeleted = 1_000
+
+// remember that queues do not exist. It is called with the lock.
+func (q *queues) remember(names ...string) {
+	now := q.clock.Now()
+	if len(q.deleted) > maxDeleted {
+		maps.DeleteFunc(q.deleted, func(_ string, at time.Time) bool { return now.Sub(at) > time.Minute })
+	}
+	for _, name := range names {
+		q.deleted[name] = now
+	}
+}
+
+// removed says whether the queues of a Trigger were deleted a short time ago.
+func (q *queues) removed(t *eventingv1.Trigger) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, name := range assignment.Queues(t) {
+		if at, known := q.deleted[name]; !known || q.clock.Since(at) > time.Minute {
+			return false
+		}
+	}
+	return true
+}
+
 // drain unbinds queues and deletes those that are empty. It returns the others.
 func (q *queues) drain(ctx context.Context, topology queue.Topology, a assignment.Assignment) (draining []string, err error) {
 	for i, name := range a.Draining {
@@ -91,7 +160,7 @@ func (q *queues) drain(ctx context.Context, topology queue.Topology, a assignmen
 		}
 		drained, err := q.drained(ctx, topology, name)
 		if err == nil && drained {
-			err = topology.Delete(ctx, name)
+			err = q.delete(ctx, topology, name)
 		}
 		if err != nil {
 			return slices.Concat(draining, a.Draining[i:]), err
@@ -137,7 +206,7 @@ func (q *queues) drained(ctx context.Context, topology queue.Topology, name stri
 func (q *queues) remove(ctx context.Context, t *eventingv1.Trigger) error {
 	defer q.lock(t.UID)()
 	a := assignment.Of(t)
-	connection := q.connections.Get(a.Connection)
+	connection := q.on(a.Connection)
 	switch {
 	case a.Queue == "" && (connection == nil || connection.Err() != nil):
 		return nil // it never had one
@@ -146,7 +215,24 @@ func (q *queues) remove(ctx context.Context, t *eventingv1.Trigger) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
 	defer cancel()
-	return removeAll(ctx, connection, assignment.Queues(t))
+	names := assignment.Queues(t)
+	if err := removeAll(ctx, connection, names); err != nil {
+		return err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.remember(names...)
+	return nil
+}
+
+func (q *queues) delete(ctx context.Context, topology queue.Topology, name string) error {
+	if err := topology.Delete(ctx, name); err != nil {
+		return err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.remember(name)
+	return nil
 }
 
 func removeAll(ctx context.Context, connection *plane.Connection, names []string) error {

@@ -35,6 +35,14 @@ const (
 	ReasonUnavailable = "RabbitMQUnavailable"
 	// ReasonConnecting: the connection has not been tried yet.
 	ReasonConnecting = "Connecting"
+	// ReasonInvalidFilter: the filters are not valid, or exceed a bound.
+	ReasonInvalidFilter = "InvalidFilter"
+	// ReasonInvalidDelivery: the delivery spec of the Trigger or its Broker is not valid.
+	ReasonInvalidDelivery = "InvalidDelivery"
+	// ReasonTooManyTriggers: the namespace has as many Triggers with queues as it may have.
+	ReasonTooManyTriggers = "TooManyTriggers"
+	// ReasonQueueDeleted: RabbitMQ has lost the queue, or it was deleted a moment ago.
+	ReasonQueueDeleted = "QueueDeleted"
 	// ReasonReplicas: not every replica serves the Trigger as it is now.
 	ReasonReplicas = "ReplicasPending"
 )
@@ -53,6 +61,10 @@ func (r *Reconciler) subscription(ctx context.Context, b *eventingv1.Broker, t *
 	} else if err != nil {
 		return fmt.Errorf("failed to read the configuration of the Broker: %w", err)
 	}
+	if reason, err := r.validity.check(b, t); err != nil {
+		t.Status.MarkNotSubscribed(reason, "%s", err)
+		return nil
+	}
 	wanted, err := assignment.Wanted(b.UID, t, queue.Kind(config.FromContextOrDefaults(ctx).Eventing.QueueType))
 	if err != nil {
 		t.Status.MarkNotSubscribed(ReasonInvalidParallelism, "%s", err)
@@ -60,9 +72,18 @@ func (r *Reconciler) subscription(ctx context.Context, b *eventingv1.Broker, t *
 	}
 	wanted.Connection = connection.Name
 	has := assignment.Of(t)
+	if r.connections.Get(has.Connection) == nil { // not one that the controller wrote
+		has.Connection = connection.Name
+	}
 	switch {
+	case has.Queue == "" && !r.mayHaveMore(t.Namespace):
+		t.Status.MarkNotSubscribed(ReasonTooManyTriggers,
+			"Namespace %s has %d Triggers with queues, and may have no more: delete some.", t.Namespace, maxTriggers)
+		r.after(types.NamespacedName{Namespace: t.Namespace, Name: t.Name}, retryTooMany)
+		return nil
 	case has.Queue == "":
 		has = wanted
+		has.Undeclared = true
 	case has.Connection != connection.Name:
 		t.Status.MarkNotSubscribed(ReasonConnectionChanged, "The queue is on another RabbitMQ than the Broker: delete the Trigger and create it again.")
 		return nil
@@ -93,6 +114,10 @@ func (r *Reconciler) declare(ctx context.Context, t *eventingv1.Trigger, has ass
 	has, err := r.queues.settle(ctx, connection.Topology, has, served)
 	has.Record(t)
 	switch {
+	case errors.Is(err, errDeleted):
+		t.Status.MarkNotSubscribed(ReasonQueueDeleted, "%s", err)
+		r.after(types.NamespacedName{Namespace: t.Namespace, Name: t.Name}, redeclareDelay)
+		return nil
 	case errors.Is(err, queue.ErrConflict):
 		t.Status.MarkNotSubscribed(ReasonQueueConflict, "%s: delete the queue when it is empty, and it is declared again", err)
 		return nil

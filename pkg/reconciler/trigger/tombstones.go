@@ -67,7 +67,7 @@ func (s *tombstones) clean(ctx context.Context) (first error) {
 	}
 	for i := range all.Items {
 		cm := &all.Items[i]
-		connection := s.connections.Get(cm.Data[tombstoneConnection])
+		connection := named(s.connections, cm.Data[tombstoneConnection])
 		if connection == nil || connection.Err() != nil || !s.leads(types.NamespacedName{Namespace: cm.Namespace, Name: cm.Name}) {
 			continue
 		}

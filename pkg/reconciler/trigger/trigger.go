@@ -12,6 +12,7 @@ import (
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	triggerreconciler "knative.dev/eventing/pkg/client/injection/reconciler/eventing/v1/trigger"
+	eventinglisters "knative.dev/eventing/pkg/client/listers/eventing/v1"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 	"knative.dev/pkg/logging"
 	"knative.dev/pkg/reconciler"
@@ -51,6 +52,8 @@ type Reconciler struct {
 	dependencies dependencies
 	identities   identities
 	queues       *queues
+	triggers     eventinglisters.TriggerLister
+	validity     *validity
 	tombstones   *tombstones
 	after        func(types.NamespacedName, time.Duration) // enqueues
 }

@@ -2,6 +2,8 @@ package trigger
 
 import (
 	"encoding/json"
+	"fmt"
+	"strings"
 	"testing"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -154,6 +156,37 @@ func tokens(allowed bool) clientgotesting.ReactionFunc {
 	}
 }
 
+func nested(depth int) func(*eventingv1.Trigger) {
+	return func(t *eventingv1.Trigger) {
+		f := eventingv1.SubscriptionsAPIFilter{CESQL: "TRUE"}
+		for range depth - 1 {
+			f = eventingv1.SubscriptionsAPIFilter{Not: f.DeepCopy()}
+		}
+		t.Spec.Filters = []eventingv1.SubscriptionsAPIFilter{f}
+	}
+}
+
+// cesql that Knative's own validation accepts.
+func cesql(t *eventingv1.Trigger) {
+	t.Spec.Filters = []eventingv1.SubscriptionsAPIFilter{{CESQL: "SUBSTRING('abc', -2147483648, 2147483647) = 'x' OR 1/0 = 1"}}
+}
+
+func delay(text string) func(*eventingv1.Trigger) {
+	return func(t *eventingv1.Trigger) { t.Spec.Delivery = &eventingduckv1.DeliverySpec{Timeout: &text} }
+}
+
+// crowd of other Triggers with queues.
+func crowd(n int) (all []runtime.Object) {
+	for i := range n {
+		t := trigger(func(t *eventingv1.Trigger) { t.Name = fmt.Sprintf("other-%d", i); t.UID = types.UID(t.Name) })
+		a, err := assignment.Wanted("b1", t, "quorum")
+		must(err)
+		a.Record(t)
+		all = append(all, t)
+	}
+	return all
+}
+
 // TestReconcile_Queues is one pass; TestWorld has more than one.
 func TestReconcile_Queues(t *testing.T) {
 	t.Parallel()
@@ -162,6 +195,9 @@ func TestReconcile_Queues(t *testing.T) {
 		return func(t *eventingv1.Trigger) { t.Status.MarkNotSubscribed(reason, "%s", message) }
 	}
 	unassigned := assignment.Assignment{}
+	ready := trigger(status(all))
+	const invalidCESQL = `spec.filters[0] is not valid: expected a CloudEvents SQL expression: strconv.ParseInt: parsing "2147483648": value out of range`
+	const delayProblem = "the delivery spec is not valid: failed to parse Spec.Timeout: expected 'P' period mark at the start: soon"
 	ltesting.Table{
 		{Name: "new", Ctx: in(), Key: key, Objects: ltesting.Objects(brokerObject(), trigger(fresh)),
 			WantPatches: finalizers(lambda.TriggerFinalizer), WantEvents: []string{added}, WantStatusUpdates: wants(fresh, status(all))},
@@ -177,6 +213,21 @@ func TestReconcile_Queues(t *testing.T) {
 		{Name: "parallelism that is no number", Ctx: in(), Key: key, Objects: ltesting.Objects(brokerObject(), trigger(parallel("x"))),
 			WantStatusUpdates: wants(parallel("x"), status(unassigned,
 				unsubscribed(ReasonInvalidParallelism, `annotation rabbitmq.eventing.knative.dev/parallelism: expected a number from 1 to 1000, got "x"`)))},
+		{Name: "filters that are nested too deep", Ctx: in(), Key: key, Objects: ltesting.Objects(brokerObject(), trigger(nested(200))),
+			WantStatusUpdates: wants(nested(200), status(unassigned,
+				unsubscribed(ReasonInvalidFilter, "expected filters that are nested at most 8 deep: spec.filters[0]"+strings.Repeat(".not", 8))))},
+		{Name: "CESQL that does not compile", Ctx: in(), Key: key, Objects: ltesting.Objects(brokerObject(), trigger(cesql)),
+			WantStatusUpdates: wants(cesql, status(unassigned, unsubscribed(ReasonInvalidFilter, invalidCESQL)))},
+		{Name: "CESQL that does not compile, of a Trigger with a queue", Ctx: in(declared(all)), Key: key, Objects: ltesting.Objects(brokerObject(), trigger(cesql, status(all))),
+			WantStatusUpdates: wants(cesql, status(all, unsubscribed(ReasonInvalidFilter, invalidCESQL)))},
+		{Name: "delivery that is no duration", Ctx: in(declared(all)), Key: key, Objects: ltesting.Objects(brokerObject(), trigger(delay("soon"), status(all))),
+			WantStatusUpdates: wants(delay("soon"), status(all, unsubscribed(ReasonInvalidDelivery, delayProblem)))},
+		{Name: "as many Triggers as a namespace may have", Ctx: in(), Key: key, Objects: append(ltesting.Objects(brokerObject(), trigger()), crowd(maxTriggers)...),
+			WantStatusUpdates: wants(status(unassigned,
+				unsubscribed(ReasonTooManyTriggers, "Namespace team has 500 Triggers with queues, and may have no more: delete some.")))},
+		{Name: "one of as many Triggers as a namespace may have", Ctx: in(declared(all)), Key: key,
+			Objects: append(ltesting.Objects(brokerObject(), ready), crowd(maxTriggers)...)},
+		{Name: "one less", Ctx: in(), Key: key, Objects: append(ltesting.Objects(brokerObject(), trigger()), crowd(maxTriggers-1)...), WantStatusUpdates: wants(status(all))},
 		{Name: "RabbitMQ is away", Ctx: in(away), Key: key, Objects: ltesting.Objects(brokerObject(), trigger(status(all))),
 			WantStatusUpdates: wants(status(all, unsubscribed(ReasonUnavailable, "connection refused")))},
 		{Name: "RabbitMQ has not been tried", Ctx: in(func(r *row) { r.unchecked = true }), Key: key, Objects: ltesting.Objects(brokerObject(), trigger(status(all)))},

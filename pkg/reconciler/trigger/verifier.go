@@ -91,7 +91,7 @@ func (v *verifier) verify(ctx context.Context, key types.NamespacedName) error {
 	if !ok {
 		return nil
 	}
-	connection := v.queues.connections.Get(has.Connection)
+	connection := v.queues.on(has.Connection)
 	if connection == nil || connection.Err() != nil {
 		return nil // its return enqueues the Trigger
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -173,11 +174,15 @@ func TestParallelism_MovesToAnotherQueue(t *testing.T) {
 	w.bound(map[string][]string{ordered: {keyAll}})
 	w.isReady(true)
 
-	w.edit(parallel("2")) // and back
+	w.edit(parallel("2")) // and back, to the queue that was just deleted
 	w.pass()
-	w.pass()
-	w.clock.SetTime(w.clock.Now().Add(drainDelay))
-	w.pass()
+	if writes := w.pass(); writes != nil {
+		t.Errorf("changed at once: %v", writes)
+	}
+	for range 2 {
+		w.clock.SetTime(w.clock.Now().Add(drainDelay))
+		w.pass()
+	}
 	w.bound(map[string][]string{name: {keyAll}})
 }
 
@@ -186,8 +191,88 @@ func TestRabbitMQ_LosesEverything(t *testing.T) {
 	w := newWorld(t, newRow(), brokerObject(), trigger())
 	w.pass()
 	w.topology.Lose()
+	for _, at := range []time.Duration{0, redeclareDelay - 1} { // dispatchers stop consuming first
+		w.clock.SetTime(w.clock.Now().Add(at))
+		if writes := w.pass(); writes != nil || !assignment.Of(w.stored()).Undeclared || w.delayed != redeclareDelay {
+			t.Errorf("changed: %v; the status is %v, again after %s", writes, w.stored().Status.Annotations, w.delayed)
+		}
+		w.isReady(false)
+	}
+	w.clock.SetTime(w.clock.Now().Add(1))
 	if diff := cmp.Diff([]string{"declare " + name, "bind " + keyAll + " " + name}, w.pass()); diff != "" {
 		t.Error("(-want, +got):", diff)
+	}
+	if assignment.Of(w.stored()).Undeclared {
+		t.Error("the status does not say that the queue is declared")
+	}
+	w.isReady(true)
+}
+
+// TestRedeclare_Waits: RabbitMQ may close the connection of a client that declares a queue
+// at the moment in which it was deleted.
+func TestRedeclare_Waits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, newRow(), brokerObject(), trigger())
+	w.pass()
+	w.Put(brokerObject(class("MTChannelBasedBroker")))
+	if diff := cmp.Diff([]string{"delete " + name}, w.pass()); diff != "" {
+		t.Error("(-want, +got):", diff)
+	}
+	w.Put(brokerObject())
+	if writes := w.pass(); writes != nil {
+		t.Errorf("changed: %v", writes)
+	}
+	w.isReady(false)
+	w.clock.SetTime(w.clock.Now().Add(redeclareDelay))
+	if diff := cmp.Diff([]string{"declare " + name, "bind " + keyAll + " " + name}, w.pass()); diff != "" {
+		t.Error("(-want, +got):", diff)
+	}
+	w.isReady(true)
+}
+
+// TestUndeclared_WhenDeclareFails: a queue whose declaration has not been confirmed must not
+// be consumed.
+func TestUndeclared_WhenDeclareFails(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, newRow(), brokerObject(), trigger())
+	w.topology.Fail(errors.New("no answer in time"))
+	if _, err := w.Try(key); err == nil {
+		t.Error("no error, so that it is not tried again")
+	}
+	if a := assignment.Of(w.stored()); a.Queue != name || !a.Undeclared {
+		t.Errorf("assignment %+v, want a queue that is not declared", a)
+	}
+	w.topology.Fail(nil)
+	w.pass()
+	if a := assignment.Of(w.stored()); a.Undeclared {
+		t.Errorf("assignment %+v, want a queue that is declared", a)
+	}
+	w.isReady(true)
+}
+
+// TestConnection_OfStatusIsNotTrusted: the author of a Trigger may write its status.
+func TestConnection_OfStatusIsNotTrusted(t *testing.T) {
+	t.Parallel()
+	lie := func(o *eventingv1.Trigger) { o.Status.Annotations[lambda.ConnectionAnnotationKey] = "nope" }
+	for name, away := range map[string]bool{"RabbitMQ is there": false, "RabbitMQ is away": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, newRow(), brokerObject(), trigger())
+			w.pass()
+			w.edit(lie)
+			w.pass()
+			w.isReady(true)
+			w.edit(lie)
+			if away {
+				w.topology.Fail(errors.New("connection refused"))
+			}
+			w.end()
+			w.topology.Fail(nil)
+			if err := w.reconciler.tombstones.clean(t.Context()); err != nil || len(w.tombstones()) != 0 {
+				t.Errorf("clean() = %v, %d tombstones, want none", err, len(w.tombstones()))
+			}
+			w.bound(map[string][]string{})
+		})
 	}
 }
 
