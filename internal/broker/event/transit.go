@@ -18,6 +18,7 @@ const (
 	triggerHeader     = Reserved + "trigger"
 	queueHeader       = Reserved + "queue"
 	phaseHeader       = Reserved + "phase"
+	hopsHeader        = Reserved + "hops"
 	arrivalHeader     = Reserved + "arrival"
 	traceparentHeader = Reserved + "traceparent"
 	tracestateHeader  = Reserved + "tracestate"
@@ -39,6 +40,9 @@ type Transit struct {
 	Queue string
 	// Phase of the delivery; empty while the subscriber is tried.
 	Phase string
+	// Hops is how many Brokers the event has come through, as far as deliveries led from
+	// one to the next.
+	Hops int32
 	// Arrival at the ingress.
 	Arrival time.Time
 	// Traceparent and Tracestate are the W3C trace context of the last sender.
@@ -55,8 +59,10 @@ func EncodeTransit(m *queue.Message, t Transit) *queue.Message {
 	maps.DeleteFunc(headers, func(name string, _ any) bool {
 		return strings.HasPrefix(name, Reserved) && name != typesHeader && name != base64Header
 	})
-	if t.Attempts != 0 {
-		headers[attemptsHeader] = t.Attempts
+	for name, value := range map[string]int32{attemptsHeader: t.Attempts, hopsHeader: t.Hops} {
+		if value != 0 {
+			headers[name] = value
+		}
 	}
 	for name, value := range map[string]time.Time{dueHeader: t.Due, arrivalHeader: t.Arrival} {
 		if !value.IsZero() {
@@ -84,6 +90,7 @@ func TransitOf(m *queue.Message) Transit {
 		Trigger:     types.UID(text(m.Headers[triggerHeader])),
 		Queue:       text(m.Headers[queueHeader]),
 		Phase:       text(m.Headers[phaseHeader]),
+		Hops:        clampInt32(number(m.Headers[hopsHeader])),
 		Arrival:     moment(m.Headers[arrivalHeader]),
 		Traceparent: text(m.Headers[traceparentHeader]),
 		Tracestate:  text(m.Headers[tracestateHeader]),

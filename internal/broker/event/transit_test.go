@@ -22,7 +22,7 @@ func TestTransit(t *testing.T) {
 	before := maps.Clone(m.Headers)
 	now := time.UnixMilli(1_790_000_000_123)
 	want := Transit{
-		Attempts: 3, Due: now.Add(time.Hour), Trigger: "uid", Queue: "lambda.t.a.b.uid", Phase: "sink", Arrival: now,
+		Attempts: 3, Due: now.Add(time.Hour), Trigger: "uid", Queue: "lambda.t.a.b.uid", Phase: "sink", Hops: 3, Arrival: now,
 		Traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", Tracestate: "a=b",
 	}
 	moved := EncodeTransit(m, want)
