@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/binding"
@@ -29,6 +30,9 @@ import (
 const (
 	// NoAnswer stands for the status of a subscriber that did not answer.
 	NoAnswer = -1
+	// HopsHeader says how many Brokers an event has come through. Unlike an attribute it
+	// leaves the event as it is for subscribers that are no Brokers.
+	HopsHeader = "Lambda-Hops"
 	// maxErrorData bounds how much of a failure's body is kept, in bytes. Its base64 form
 	// has 1,024 bytes, the limit of knativeerrordata.
 	maxErrorData = 768
@@ -89,6 +93,8 @@ type Request struct {
 	Timeout        time.Duration
 	// Reply asks for a reply event.
 	Reply bool
+	// Hops is how many Brokers the event has come through.
+	Hops int32
 }
 
 // Result of a Request.
@@ -178,6 +184,9 @@ func (c *Client) request(ctx context.Context, r *Request) (*http.Request, error)
 		return nil, fmt.Errorf("cannot write the event into a request: %w", err)
 	}
 	request.Header.Set(eventingapis.KnNamespaceHeader, r.Namespace)
+	if r.Hops > 0 {
+		request.Header.Set(HopsHeader, strconv.Itoa(int(r.Hops)))
+	}
 	if r.Reply {
 		request.Header.Set("Prefer", "reply")
 	}
