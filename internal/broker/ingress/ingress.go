@@ -131,7 +131,11 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request) error {
 	if err := h.stamp(e); err != nil {
 		return err
 	}
-	if err := h.store(r.Context(), broker, e); err != nil {
+	hops, err := hopsOf(r.Header)
+	if err != nil {
+		return err
+	}
+	if err := h.store(r.Context(), broker, e, hops); err != nil {
 		return err
 	}
 	if h.Accepted != nil {

@@ -110,6 +110,18 @@ func TestStatus(t *testing.T) {
 			request: sends(path, "{}", "Ce-Knativebrokerttl", "x"),
 			status:  400, reason: "ttl", message: "attribute knativebrokerttl is no integer",
 		},
+		"through too many Brokers": {
+			request: sends(path, "{}", "Lambda-Hops", "10"),
+			status:  400, reason: "ttl", message: "the event has come through 10 Brokers, the most that are allowed",
+		},
+		"hops are text": {
+			request: sends(path, "{}", "Lambda-Hops", "x"),
+			status:  400, reason: "ttl", message: "header Lambda-Hops is no number",
+		},
+		"hops below zero": {
+			request: sends(path, "{}", "Lambda-Hops", "-2147483648"),
+			status:  400, reason: "ttl", message: "header Lambda-Hops is no number",
+		},
 		"long attributes": {
 			request: sendsStructured(`{"specversion":"1.0","id":"1","source":"/s","type":"t","big":"` + strings.Repeat("x", 200<<10) + `"}`),
 			status:  400, reason: "attributes", message: "attribute big: the attributes have",

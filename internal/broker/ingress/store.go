@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
@@ -12,9 +13,11 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	eventingbroker "knative.dev/eventing/pkg/broker"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/delivery"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/event"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/routing"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 )
 
 // stamp what a Broker adds to an event: its time of arrival, and its TTL if it has none.
@@ -38,8 +41,27 @@ func (h *Handler) stamp(e *cloudevents.Event) error {
 	return nil
 }
 
+// hopsOf an event that a Trigger delivers to this Broker, with this one. The TTL does not
+// end a loop of such Triggers: subscribers get no TTL, and two Triggers in a loop would
+// double the event with each round.
+func hopsOf(header http.Header) (int32, error) {
+	text := header.Get(delivery.HopsHeader)
+	if text == "" {
+		return 1, nil
+	}
+	hops, err := strconv.ParseInt(text, 10, 32)
+	if err != nil || hops < 0 {
+		return 0, refusef(http.StatusBadRequest, "ttl", "header %s is no number: %s", delivery.HopsHeader, clip(text))
+	}
+	if hops >= events.MaxHops {
+		return 0, refusef(http.StatusBadRequest, "ttl",
+			"the event has come through %d Brokers, the most that are allowed: check whether Triggers deliver to each other's Brokers in a loop", hops)
+	}
+	return int32(hops) + 1, nil
+}
+
 // store an event for the Triggers of a Broker.
-func (h *Handler) store(ctx context.Context, b Broker, e *cloudevents.Event) error {
+func (h *Handler) store(ctx context.Context, b Broker, e *cloudevents.Event, hops int32) error {
 	ctx, span := h.Telemetry.span(ctx, b, e)
 	defer span.End()
 	m, err := event.Encode(e)
@@ -49,7 +71,7 @@ func (h *Handler) store(ctx context.Context, b Broker, e *cloudevents.Event) err
 	if err != nil {
 		return refusef(http.StatusBadRequest, "attributes", "%v", err)
 	}
-	transit := event.Transit{Arrival: h.Clock.Now()}
+	transit := event.Transit{Arrival: h.Clock.Now(), Hops: hops}
 	transit.InjectTrace(ctx)
 	started := h.Clock.Now()
 	err = h.publish(ctx, b, e, event.EncodeTransit(m, transit))
