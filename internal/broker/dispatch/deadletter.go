@@ -71,6 +71,7 @@ func (l *lane) offer(it *item, s *subscription) (done bool) {
 	}
 	result := l.exchange(it, s, &delivery.Request{
 		Namespace: s.namespace, To: *s.sink, Event: it.event, Format: s.format, ServiceAccount: s.serviceAccount, Timeout: timeout,
+		Hops: it.transit.Hops,
 	})
 	switch {
 	case l.abandoned(it):
