@@ -152,6 +152,11 @@ func Queues(t *eventingv1.Trigger) []string {
 	return []string{name, name + orderedSuffix}
 }
 
+// OwnerOf a queue of a Trigger, by its name; false if that does not say it.
+func OwnerOf(queue string) (routing.Owner, bool) {
+	return routing.OwnerOf(strings.TrimSuffix(queue, orderedSuffix))
+}
+
 func list(text string) []string {
 	if text == "" {
 		return nil

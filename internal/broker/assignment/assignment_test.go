@@ -1,10 +1,12 @@
 package assignment_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/assignment"
@@ -24,6 +26,7 @@ func TestRecord_ReadsBackWhatItWrote(t *testing.T) {
 		{},
 		{Queue: q, Kind: queue.Quorum, Keys: []string{"a"}},
 		{Queue: q, Kind: queue.Classic, Keys: []string{"a", "b"}, Draining: []string{q + ".1"}, Connection: "team/rabbit"},
+		{Queue: q, Kind: queue.Quorum, Keys: []string{"a"}, Undeclared: true},
 	} {
 		o := trigger(nil)
 		o.Status.Annotations = map[string]string{"other": "kept", lambda.DrainingAnnotationKey: "old"}
@@ -33,6 +36,25 @@ func TestRecord_ReadsBackWhatItWrote(t *testing.T) {
 		}
 		if o.Status.Annotations["other"] != "kept" {
 			t.Error("an annotation of another controller is missing")
+		}
+	}
+}
+
+func TestOwnerOf(t *testing.T) {
+	t.Parallel()
+	uid := types.UID("0b8b0c5e-6d2c-4a55-9f2f-3a1c8d9e0f11")
+	for _, name := range []string{"orders", "a.b.c", "x.1", strings.Repeat("n", 253)} {
+		o := &eventingv1.Trigger{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: name, UID: uid}}
+		for _, q := range assignment.Queues(o) {
+			got, ok := assignment.OwnerOf(q)
+			if !ok || got.Namespace != "team" || got.UID != uid || !strings.HasPrefix(name, got.Name) || got.Cut != (got.Name != name) {
+				t.Errorf("OwnerOf(%q) = %+v, %t", q, got, ok)
+			}
+		}
+	}
+	for _, other := range []string{"", "lambda.t.", "lambda.t.hash", "lambda.t.team.uid", "lambda.t.team..uid", "lambda.t.team.a.", "lambda.dlq.team.orders", "lambda.delay.10s", "orders"} {
+		if got, ok := assignment.OwnerOf(other); ok {
+			t.Errorf("OwnerOf(%q) = %+v", other, got)
 		}
 	}
 }

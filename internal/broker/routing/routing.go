@@ -143,6 +143,26 @@ func Queue(t *eventingv1.Trigger) string {
 	return name
 }
 
+// Owner of a Trigger's queue.
+type Owner struct {
+	// Name of the Trigger, or the start of it if Cut.
+	Namespace, Name string
+	UID             types.UID
+	Cut             bool
+}
+
+// OwnerOf a queue by a name that Queue returned; false if the name does not say it.
+func OwnerOf(queue string) (o Owner, ok bool) {
+	rest, ok := strings.CutPrefix(queue, queuePrefix)
+	first, last := strings.Index(rest, "."), strings.LastIndex(rest, ".")
+	if !ok || first <= 0 || last <= first+1 || last == len(rest)-1 {
+		return Owner{}, false
+	}
+	o = Owner{Namespace: rest[:first], Name: rest[first+1 : last], UID: types.UID(rest[last+1:])}
+	o.Cut = len(o.Name) >= maxName-utf8.UTFMax
+	return o, true
+}
+
 func cut(name string) string {
 	if len(name) <= maxName {
 		return name
