@@ -97,6 +97,13 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	})
 	go waiter.Run(ctx)
 	go v.run(ctx)
+	go (&sweeper{
+		list: plane.Queues, triggers: triggers.Lister(), client: eventingclient.Get(ctx), queues: queues,
+		filled: func() bool { return eventinginformers.Filled(triggers.Informer()) },
+		leads: func() bool {
+			return guarded.IsLeaderFor(types.NamespacedName{Namespace: system.Namespace(), Name: sweepKey})
+		},
+	}).run(ctx)
 	shared.Start(ctx)
 	return impl
 }
