@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -250,6 +252,31 @@ func TestRun_NamesTheManagementAPI(t *testing.T) {
 		if got := string(s.Data[management.KeyURL]); got != want {
 			t.Errorf("Secret of %s: management %q, want %q", role, got, want)
 		}
+	}
+}
+
+// TestRun_TopologyListsQueues: with its Secret the controller finds queues that have no
+// Trigger.
+func TestRun_TopologyListsQueues(t *testing.T) {
+	t.Parallel()
+	r := newRabbit(t)
+	const name = "lambda.t.team.orders.u"
+	if err := r.as("topology", declare(name)); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for key, value := range r.secret("topology") {
+		if err := os.WriteFile(filepath.Join(dir, key), value, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	client, virtualHost, err := management.Read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := client.Queues(t.Context(), virtualHost)
+	if err != nil || !slices.Equal(names, []string{name}) {
+		t.Errorf("Queues() = %v, %v; want %s", names, err, name)
 	}
 }
 
