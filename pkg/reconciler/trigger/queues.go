@@ -76,18 +76,7 @@ func (q *queues) lock(uid types.UID) func() {
 // what it got before. It returns what the Trigger has then. Of the keys only the first
 // is bound: others come from the Trigger's status, which its author may write.
 func (q *queues) settle(ctx context.Context, topology queue.Topology, a assignment.Assignment, served bool) (assignment.Assignment, error) {
-	_, err := topology.Inspect(ctx, a.Queue)
-	missing := errors.Is(err, queue.ErrNoQueue)
-	switch {
-	case missing && !q.mayDeclare(a):
-		a.Undeclared = true
-		return a, errDeleted
-	case missing:
-		err = topology.Declare(ctx, queue.Declaration{Name: a.Queue, Kind: a.Kind, Ordered: assignment.Ordered(a.Queue)})
-	}
-	if err == nil {
-		a.Undeclared = false
-	}
+	a, missing, err := q.ensure(ctx, topology, a)
 	// Without served a new queue is bound because no replica consumes it with an old
 	// filter, unless another queue has the bindings as yet.
 	if err != nil || (!served && (!missing || len(a.Draining) > 0)) {
@@ -106,6 +95,23 @@ func (q *queues) settle(ctx context.Context, topology queue.Topology, a assignme
 		a.Keys = a.Keys[:1]
 	}
 	return a, err
+}
+
+// ensure that the queue is declared, and say whether it was missing.
+func (q *queues) ensure(ctx context.Context, topology queue.Topology, a assignment.Assignment) (after assignment.Assignment, missing bool, err error) {
+	_, err = topology.Inspect(ctx, a.Queue)
+	missing = errors.Is(err, queue.ErrNoQueue)
+	switch {
+	case missing && !q.mayDeclare(a):
+		a.Undeclared = true
+		return a, missing, errDeleted
+	case missing:
+		err = topology.Declare(ctx, queue.Declaration{Name: a.Queue, Kind: a.Kind, Ordered: assignment.Ordered(a.Queue)})
+	}
+	if err == nil {
+		a.Undeclared = false
+	}
+	return a, missing, err
 }
 
 // mayDeclare says whether a queue that is missing may be declared. One that was declared is
