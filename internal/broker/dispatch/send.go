@@ -85,7 +85,9 @@ func (l *lane) reply(it *item, s *subscription, delivered *delivery.Result) *del
 	if err != nil {
 		return undelivered(http.StatusBadGateway, fmt.Errorf("the reply cannot be stored: %w", err))
 	}
-	m = event.EncodeTransit(m, event.Transit{Arrival: now, Hops: it.transit.Hops, Traceparent: it.transit.Traceparent, Tracestate: it.transit.Tracestate})
+	m = event.EncodeTransit(m, event.Transit{
+		Arrival: now, Hops: it.transit.Hops, Traceparent: it.transit.Traceparent, Tracestate: it.transit.Tracestate,
+	})
 	keys := routing.Keys(s.brokerUID, reply.Type(), reply.Source())
 	err = l.store(it, func(ctx context.Context) error { return l.w.d.options.Publisher.Publish(ctx, keys, m) })
 	switch {
