@@ -11,6 +11,8 @@ import (
 	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+
+	"github.com/brunovlucena/knative-lambda-operator/internal/ceio"
 )
 
 // EventError is why a request's event was refused.
@@ -31,8 +33,12 @@ func ReadEvent(w http.ResponseWriter, r *http.Request, limit int64, budget *Budg
 	}
 	body := budget.Body(key, http.MaxBytesReader(w, r.Body, limit))
 	r.Body = body
+	defer func() {
+		if e == nil { // after a panic, too
+			body.Release()
+		}
+	}()
 	if e, err = readEvent(r, limit); err != nil {
-		body.Release()
 		return nil, nil, err
 	}
 	return e, body.Release, nil
@@ -47,10 +53,7 @@ func readEvent(r *http.Request, limit int64) (*event.Event, error) {
 	if encoding := message.ReadEncoding(); encoding == binding.EncodingUnknown || encoding == binding.EncodingBatch {
 		return nil, &EventError{http.StatusUnsupportedMediaType, "expected one CloudEvent, in the binary or the structured mode"}
 	}
-	e, err := binding.ToEvent(r.Context(), message)
-	if err == nil {
-		err = e.Validate()
-	}
+	e, err := ceio.Read(r.Context(), message)
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):

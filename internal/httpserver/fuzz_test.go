@@ -16,6 +16,7 @@ import (
 func FuzzReadEvent(f *testing.F) {
 	f.Add("application/cloudevents+json", "", []byte(`{"specversion":"1.0","id":"1","type":"t","source":"/s","data":{}}`))
 	f.Add("application/cloudevents+json", "", []byte(`{"specversion":"0.3","id":"1","type":"t","source":"/s","data_base64":"AA=="}`))
+	f.Add("application/cloudevents+json", "", []byte(`{"specversion":"1.0","id":"1","type":"x","source":"/s","data_base64":5}`))
 	f.Add("application/cloudevents+json; charset=utf-16", "", bytes.Repeat([]byte(`{"a":[`), 20_000))
 	f.Add("text/plain", "a%0Ab", []byte("x"))
 	f.Add("application/json", "1", []byte{0xff, 0})

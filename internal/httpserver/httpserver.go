@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -85,7 +86,7 @@ func New(o Options, inner net.Listener) (*http.Server, net.Listener) {
 		listener = tls.NewListener(listener, o.TLS)
 	}
 	return &http.Server{
-		Handler:           withoutReadDeadline(o.Handler),
+		Handler:           loggingPanics(o.Name, withoutReadDeadline(o.Handler)),
 		ReadHeaderTimeout: o.HeaderTimeout,
 		ReadTimeout:       o.ReadTimeout,
 		IdleTimeout:       o.IdleTimeout,
@@ -139,6 +140,24 @@ func ListenAndServe(ctx context.Context, endpoints ...Endpoint) error {
 		group.Go(func() error { return Serve(running, e.Options, listener) })
 	}
 	return group.Wait()
+}
+
+// loggingPanics logs a panic of a handler as the error that it is: the log of net/http
+// has peers that break off, too. The connection is closed as after any panic.
+func loggingPanics(name string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			p := recover()
+			if p == nil {
+				return
+			}
+			if p != http.ErrAbortHandler { //nolint:errorlint // net/http compares it, too
+				slog.ErrorContext(r.Context(), "A request panicked", "server", name, "method", r.Method, "panic", p, "stack", string(debug.Stack()))
+			}
+			panic(http.ErrAbortHandler)
+		}()
+		next.ServeHTTP(w, r)
+	})
 }
 
 // withoutReadDeadline ends the deadline of reading a request once its body has been

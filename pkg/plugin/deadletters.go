@@ -14,12 +14,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/util/duration"
 	"k8s.io/cli-runtime/pkg/printers"
 	"sigs.k8s.io/yaml"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/ceio"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/api"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
@@ -176,8 +176,8 @@ func (o *options) describe(s *api.Shown) error {
 	field("Died", s.DeadTime)
 	data := s.Raw
 	if len(s.Event) > 0 {
-		var e event.Event
-		if err := json.Unmarshal(s.Event, &e); err != nil {
+		e, err := ceio.Unmarshal(s.Event)
+		if err != nil {
 			return err
 		}
 		field("Content type", e.DataContentType())

@@ -124,6 +124,7 @@ func TestRefusedRequests(t *testing.T) {
 		{"no type", `{}`, []string{"Ce-Specversion", "1.0", "Ce-Id", "1", "Ce-Source", "/s"}, 400, "not a valid CloudEvent: type: MUST be a non-empty string"},
 		{"unknown specversion", `{}`, event("Ce-Specversion", "9.9"), 400, "not a valid CloudEvent: "},
 		{"structured, not JSON", `{`, []string{"Content-Type", "application/cloudevents+json"}, 400, "not a valid CloudEvent: "},
+		{"structured, the SDK panics", `{"specversion":"1.0","id":"1","type":"x","source":"/s","data_base64":5}`, []string{"Content-Type", "application/cloudevents+json"}, 400, "not a valid CloudEvent: "},
 		{"hops not a number", `{}`, event("Ce-Lambdahops", "many"), 400, `lambdahops: expected a whole number, got "many"`},
 		{"too many hops", `{}`, event("Ce-Lambdahops", "11"), 422, "lambdahops is 11, more than 10: functions answer each other's events in a circle"},
 	} {

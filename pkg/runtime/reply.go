@@ -16,6 +16,7 @@ import (
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 	"github.com/google/uuid"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/ceio"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 )
 
@@ -150,8 +151,8 @@ func (s *Server) returned(req *request, result *Result) (*event.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	var e event.Event
-	if err := json.Unmarshal(text, &e); err != nil {
+	e, err := ceio.Unmarshal(text)
+	if err != nil {
 		return nil, err
 	}
 	if len(result.Body) > 0 {
@@ -160,5 +161,5 @@ func (s *Server) returned(req *request, result *Result) (*event.Event, error) {
 		}
 		e.DataEncoded = result.Body
 	}
-	return &e, e.Validate()
+	return e, e.Validate()
 }

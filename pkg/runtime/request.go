@@ -12,10 +12,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/ceio"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 )
 
@@ -83,10 +83,7 @@ func readRequest(w http.ResponseWriter, r *http.Request, maxBody int) (*request,
 }
 
 func (r *request) readEvent(in *http.Request) *problem {
-	e, err := binding.ToEvent(in.Context(), cehttp.NewMessageFromHttpRequest(in))
-	if err == nil {
-		err = e.Validate()
-	}
+	e, err := ceio.Read(in.Context(), cehttp.NewMessageFromHttpRequest(in))
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
 		return bodyProblem(err)

@@ -143,6 +143,19 @@ func TestMakersHaveNoClock(t *testing.T) {
 	}
 }
 
+// TestEventsAreReadByCeio: the CloudEvents SDK panics on some malformed events.
+func TestEventsAreReadByCeio(t *testing.T) {
+	for _, top := range []string{"cmd", "internal", "pkg"} {
+		for _, dir := range packagesBelow(t, top) {
+			for name, call := range callsOf(t, dir, "binding") {
+				if call == "ToEvent" && dir != "internal/ceio" {
+					t.Errorf("%s calls binding.ToEvent: use internal/ceio", name)
+				}
+			}
+		}
+	}
+}
+
 // callsOf are what the package's files take from another, by position.
 func callsOf(t *testing.T, dir, from string) map[string]string {
 	t.Helper()

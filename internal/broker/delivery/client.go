@@ -24,6 +24,7 @@ import (
 	"knative.dev/eventing/pkg/kncloudevents"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/ceio"
 	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
 )
 
@@ -246,10 +247,7 @@ func (c *Client) reply(ctx context.Context, response *http.Response) (*event.Eve
 	if message.ReadEncoding() == binding.EncodingBatch {
 		return nil, errors.New("the reply is a batch, expected one event")
 	}
-	reply, err := binding.ToEvent(ctx, message)
-	if err == nil {
-		err = reply.Validate()
-	}
+	reply, err := ceio.Read(ctx, message)
 	if err != nil {
 		return nil, fmt.Errorf("the reply is not a valid CloudEvent: %w", err)
 	}

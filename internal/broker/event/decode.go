@@ -12,6 +12,7 @@ import (
 	cetypes "github.com/cloudevents/sdk-go/v2/types"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
+	"github.com/brunovlucena/knative-lambda-operator/internal/ceio"
 )
 
 // structured is the media type of a message whose body is a whole event.
@@ -54,11 +55,11 @@ func decodeStructured(m *queue.Message, mediaType string) (*cloudevents.Event, e
 	if !strings.HasPrefix(mediaType, structured) {
 		return nil, errors.New("the message has no header specversion")
 	}
-	e := cloudevents.New()
-	if err := e.UnmarshalJSON(m.Body); err != nil {
+	e, err := ceio.Unmarshal(m.Body)
+	if err != nil {
 		return nil, fmt.Errorf("the message is no CloudEvent in JSON: %w", oneLine(err))
 	}
-	return &e, validate(&e)
+	return e, nil
 }
 
 func validate(e *cloudevents.Event) error {

@@ -264,13 +264,14 @@ func TestDecode_WhenNoEvent(t *testing.T) {
 		headers map[string]any
 		body    string
 	}{
-		"empty":               {nil, ""},
-		"no specversion":      {map[string]any{"id": "1"}, "x"},
-		"another version":     {map[string]any{"specversion": "9"}, ""},
-		"no id":               {map[string]any{"specversion": "1.0", "source": "/s", "type": "t"}, ""},
-		"source is no URI":    {map[string]any{"specversion": "1.0", "id": "1", "source": "%zz", "type": "t"}, ""},
-		"structured, no JSON": {map[string]any{"content-type": "application/cloudevents+json"}, "{"},
-		"structured, invalid": {map[string]any{"content-type": "application/cloudevents+json"}, `{"specversion":"1.0"}`},
+		"empty":                      {nil, ""},
+		"no specversion":             {map[string]any{"id": "1"}, "x"},
+		"another version":            {map[string]any{"specversion": "9"}, ""},
+		"no id":                      {map[string]any{"specversion": "1.0", "source": "/s", "type": "t"}, ""},
+		"source is no URI":           {map[string]any{"specversion": "1.0", "id": "1", "source": "%zz", "type": "t"}, ""},
+		"structured, no JSON":        {map[string]any{"content-type": "application/cloudevents+json"}, "{"},
+		"structured, the SDK panics": {map[string]any{"content-type": "application/cloudevents+json"}, `{"specversion":"1.0","id":"1","type":"x","source":"/s","data_base64":5}`},
+		"structured, invalid":        {map[string]any{"content-type": "application/cloudevents+json"}, `{"specversion":"1.0"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

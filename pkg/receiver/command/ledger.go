@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/util/retry"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/ceio"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 )
 
@@ -76,8 +77,7 @@ func (l *ledger) find(key string) (*event.Event, error) {
 	if i < 0 {
 		return nil, nil
 	}
-	e := event.New()
-	return &e, json.Unmarshal(all[i].Answer, &e)
+	return ceio.Unmarshal(all[i].Answer)
 }
 
 // record remembers what a command was answered.

@@ -14,6 +14,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/ceio"
 	"github.com/brunovlucena/knative-lambda-operator/internal/receiverpath"
 )
 
@@ -62,7 +63,7 @@ func (s Sender) send(ctx context.Context, t target, e event.Event) (int, error) 
 	if t.replies == "" || message.ReadEncoding() == binding.EncodingUnknown {
 		return response.StatusCode, nil
 	}
-	reply, err := binding.ToEvent(ctx, message)
+	reply, err := ceio.Read(ctx, message)
 	if err != nil {
 		return response.StatusCode, fmt.Errorf("the reply is not a valid CloudEvent: %w", err)
 	}

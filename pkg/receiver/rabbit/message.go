@@ -11,6 +11,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
+	"github.com/brunovlucena/knative-lambda-operator/internal/ceio"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
 )
@@ -76,10 +77,10 @@ func letter(d *amqp.Delivery) *deadletter.Letter {
 }
 
 func read(d *amqp.Delivery) (*event.Event, error) {
-	e := event.New()
 	if strings.HasPrefix(d.ContentType, typeStructured) {
-		return &e, e.UnmarshalJSON(d.Body)
+		return ceio.Unmarshal(d.Body)
 	}
+	e := event.New()
 	attributes := map[string]string{}
 	for name, value := range d.Headers {
 		for _, p := range prefixes {
