@@ -124,6 +124,40 @@ func TestReplayWhoseReplyIsNotTaken(t *testing.T) {
 	}
 }
 
+// TestReplay_MalformedReply: a function answers what the CloudEvents SDK panics on. The
+// dead letter stays, and the receiver goes on.
+func TestReplay_MalformedReply(t *testing.T) {
+	t.Parallel()
+	function := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/cloudevents+json")
+		_, _ = io.WriteString(w, `{"specversion":"1.0","id":"1","type":"x","source":"/s","data_base64":5}`)
+	}))
+	t.Cleanup(function.Close)
+	s, store := service(t, (&recipient{}).function(), 1, to{"greeter.team.svc.cluster.local": function.Listener.Addr().String()}.client())
+	var result deadletter.Result
+	err := s.Replay(t.Context(), deadletter.Function(key), deadletter.Selection{ID: "0"}, func(one deadletter.Result) { result = one })
+	if err != nil || !strings.Contains(result.Error, "the reply is not a valid CloudEvent") || len(store.IDs(queue)) != 1 {
+		t.Errorf("Replay() = %v, result = %+v, dead letters %v; want it to stay", err, result, store.IDs(queue))
+	}
+}
+
+// panicking is a transport that panics.
+type panicking struct{}
+
+func (panicking) RoundTrip(*http.Request) (*http.Response, error) { panic("broken") }
+
+// TestReplay_WhenItPanics_Stays: a fault of the receiver is the result of one dead
+// letter.
+func TestReplay_WhenItPanics_Stays(t *testing.T) {
+	t.Parallel()
+	s, store := service(t, (&recipient{}).function(), 2, &http.Client{Transport: panicking{}})
+	var results []deadletter.Result
+	err := s.Replay(t.Context(), deadletter.Function(key), deadletter.Selection{All: true}, func(one deadletter.Result) { results = append(results, one) })
+	if err != nil || len(results) != 2 || !strings.Contains(results[0].Error, "inside the receiver") || len(store.IDs(queue)) != 2 {
+		t.Errorf("Replay() = %v, results = %+v, dead letters %v; want both to stay", err, results, store.IDs(queue))
+	}
+}
+
 func TestReplayToAFunctionThatIsNotThere(t *testing.T) {
 	s, _ := service(t, &v1alpha1.LambdaFunction{}, 1, http.DefaultClient)
 	err := s.Replay(t.Context(), deadletter.Function(key), deadletter.Selection{All: true}, func(deadletter.Result) { t.Error("something was sent") })

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"runtime/debug"
 	"sort"
 	"sync"
 	"time"
@@ -148,8 +150,14 @@ func (s *Service) Replay(ctx context.Context, owner Owner, which Selection, tell
 	return err
 }
 
-func (s *Service) replay(ctx context.Context, targets func(*Letter) (target, error), session Session, l *Letter) Result {
-	r := Result{DeadLetter: l.Describe()}
+func (s *Service) replay(ctx context.Context, targets func(*Letter) (target, error), session Session, l *Letter) (r Result) {
+	r = Result{DeadLetter: l.Describe()}
+	defer func() {
+		if p := recover(); p != nil { // one answer must not stop the receiver
+			slog.ErrorContext(ctx, "A replay panicked", "id", r.ID, "source", r.Source, "panic", p, "stack", string(debug.Stack()))
+			r.Error = "the replay failed inside the receiver; its log has the reason"
+		}
+	}()
 	if l.Malformed != nil {
 		r.Error = "it is not a CloudEvent and cannot be sent again; purge it"
 		return r
