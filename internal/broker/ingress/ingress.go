@@ -123,6 +123,9 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer done()
+	if err := httpserver.CheckAttributes(e); err != nil {
+		return refusef(http.StatusBadRequest, "invalid", "%s", err)
+	}
 	if h.Authorizer != nil {
 		if err := h.Authorizer.Authorize(r.Context(), r, broker, e); err != nil {
 			return err
@@ -174,10 +177,7 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request, b Broker) (e *clo
 	}
 	e, done, err = httpserver.ReadEvent(w, r, h.MaxBody, h.Budget.Bodies(), b.Namespace)
 	if err == nil {
-		if err = httpserver.CheckAttributes(e); err == nil {
-			return e, done, nil
-		}
-		done()
+		return e, done, nil
 	}
 	var refused *httpserver.EventError
 	if !errors.As(err, &refused) {
