@@ -72,8 +72,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, to route) {
 		o.end(ctx, res, f)
 		return
 	}
-	f := s.forward(ctx, w, q, o, res)
-	s.budget.settle(reserved, cost(q, res, f))
+	f := s.charged(ctx, w, q, o, res, reserved)
 	o.end(ctx, res, f)
 	if f == nil || res.committed {
 		return
@@ -88,6 +87,12 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, to route) {
 		return
 	}
 	writeError(w, q.ollama, f.status, f.kind, f.message)
+}
+
+// charged forwards a call and settles what was reserved for it, even after a panic.
+func (s *Server) charged(ctx context.Context, w http.ResponseWriter, q *call, o *observation, res *result, r *reservation) (f *failure) {
+	defer func() { s.budget.settle(r, cost(q, res, f)) }()
+	return s.forward(ctx, w, q, o, res)
 }
 
 // cost of a call in tokens: as the provider says, or by estimate.
