@@ -80,7 +80,7 @@ func newWorld(t *testing.T, objects ...runtime.Object) *world {
 		review.Status.Allowed = review.Spec.ResourceAttributes.Namespace == "team"
 		return true, review, nil
 	})
-	letters := &deadletter.Service{Store: w.store, Functions: rtesting.Functions{{Namespace: "team", Name: "greeter"}: w.function}, Agents: rtesting.Agents{}, Sender: deadletter.NewSender(clientTo(called)), Retries: func() int { return 5 }}
+	letters := &deadletter.Service{Serving: rtesting.Serving{}, Store: w.store, Functions: rtesting.Functions{{Namespace: "team", Name: "greeter"}: w.function}, Agents: rtesting.Agents{}, Sender: deadletter.NewSender(clientTo(called)), Retries: func() int { return 5 }}
 	reviewer := access.NewReviewer(kube)
 	people := http.NewServeMux()
 	people.Handle("/", api.New(letters, reviewer, func(context.Context, string, string, deadletter.Owner) {}))

@@ -115,7 +115,7 @@ func serve(t *testing.T, ca *authority) *served {
 	if err := s.store.Publish(t.Context(), queue, &e); err != nil {
 		t.Fatal(err)
 	}
-	letters := &deadletter.Service{Store: s.store, Functions: rtesting.Functions{}, Agents: rtesting.Agents{}}
+	letters := &deadletter.Service{Serving: rtesting.Serving{}, Store: s.store, Functions: rtesting.Functions{}, Agents: rtesting.Agents{}}
 	s.Server = httptest.NewUnstartedServer(New(letters, access.NewReviewer(cluster(ca)), func(_ context.Context, user, action string, _ deadletter.Owner) {
 		s.audits = append(s.audits, user+" "+action)
 	}))

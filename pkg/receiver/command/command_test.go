@@ -73,7 +73,7 @@ func newWorld(t *testing.T, optIn map[string]string, objects ...runtime.Object) 
 	w.lambda.PrependReactor("patch", "lambdafunctions", w.apply)
 	w.serving = fakeserving.NewSimpleClientset()
 	w.Handler = NewHandler(Handler{
-		Kube: w.kube, Access: access.NewReviewer(w.kube), Letters: &deadletter.Service{Store: w.store, Functions: rtesting.Functions{}},
+		Kube: w.kube, Access: access.NewReviewer(w.kube), Letters: &deadletter.Service{Serving: rtesting.Serving{}, Store: w.store, Functions: rtesting.Functions{}},
 		Clients: func(namespace string) (lambdaclientset.Interface, servingclientset.Interface, error) {
 			if namespace != "team" {
 				t.Errorf("clients of namespace %s", namespace)

@@ -35,7 +35,7 @@ func TestAgents(t *testing.T) {
 	if len(store.IDs(queue)) != 0 || len(store.IDs(agent.Queue())) != 1 {
 		t.Errorf("the function has %v, the agent %v", store.IDs(queue), store.IDs(agent.Queue()))
 	}
-	s := &deadletter.Service{Store: store, Functions: rtesting.Functions{key: {}}, Agents: rtesting.Agents{key: a}}
+	s := &deadletter.Service{Serving: rtesting.Serving{}, Store: store, Functions: rtesting.Functions{key: {}}, Agents: rtesting.Agents{key: a}}
 	if listed, err := s.List(t.Context(), agent, 10); err != nil || len(listed) != 1 || listed[0].Attempts != 2 {
 		t.Errorf("List() = %+v, %v; want one with 2 attempts", listed, err)
 	}
@@ -54,7 +54,7 @@ func TestLettersOfAnAgentThatHasGone(t *testing.T) {
 	if w := post(t, ingest, http.MethodPost, path, header, "{}"); w.Code != http.StatusAccepted {
 		t.Fatalf("answer = %d %s", w.Code, w.Body)
 	}
-	s := &deadletter.Service{Store: store, Agents: rtesting.Agents{key: {}}}
+	s := &deadletter.Service{Serving: rtesting.Serving{}, Store: store, Agents: rtesting.Agents{key: {}}}
 	listed, err := s.List(t.Context(), agent, 10)
 	if err != nil || len(listed) != 1 {
 		t.Fatalf("List() = %+v, %v; want one", listed, err)
@@ -95,7 +95,7 @@ func TestReplayOfAgents(t *testing.T) {
 		trigger("Service", "operator", "receiver", &apis.URL{Path: approvals.Path(theKeys)}), trigger("Service", "operator", "receiver", &apis.URL{Path: others.Path(theKeys)}),
 		trigger("Service", "team", "another", nil),
 	}}
-	s := &deadletter.Service{Store: store, Agents: triggers, Keys: keyring.Static(theKeys),
+	s := &deadletter.Service{Serving: rtesting.Serving{}, Store: store, Agents: triggers, Keys: keyring.Static(theKeys),
 		Receiver: func() types.NamespacedName { return types.NamespacedName{Namespace: "operator", Name: "receiver"} },
 		Sender: deadletter.NewSender(to{"greeter.team.svc.cluster.local": self.Listener.Addr().String(), "shop-broker-ingress.data.svc.cluster.local": peer.Listener.Addr().String(),
 			"receiver.operator.svc.cluster.local": receiver.Listener.Addr().String()}.client())}
@@ -158,7 +158,7 @@ func TestRetries_Configured(t *testing.T) {
 					if w := post(t, ingest, http.MethodPost, pathOf(owner.Kind, key.Namespace, key.Name), header, "{}"); w.Code != http.StatusAccepted {
 						t.Fatalf("answer = %d %s", w.Code, w.Body)
 					}
-					s := &deadletter.Service{Store: store, Functions: functions, Agents: agents}
+					s := &deadletter.Service{Serving: rtesting.Serving{}, Store: store, Functions: functions, Agents: agents}
 					if !arrives {
 						s.Retries = tt.retries
 					}

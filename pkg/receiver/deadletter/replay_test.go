@@ -80,7 +80,7 @@ func service(t *testing.T, f *v1alpha1.LambdaFunction, n int, client *http.Clien
 			t.Fatal(err)
 		}
 	}
-	return &deadletter.Service{Store: store, Functions: rtesting.Functions{key: f}, Sender: deadletter.NewSender(client)}, store
+	return &deadletter.Service{Serving: rtesting.Serving{}, Store: store, Functions: rtesting.Functions{key: f}, Sender: deadletter.NewSender(client)}, store
 }
 
 func TestReplay(t *testing.T) {

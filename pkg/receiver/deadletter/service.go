@@ -30,6 +30,8 @@ type Service struct {
 	Functions Functions
 	Agents    Agents
 	Sender    Sender
+	// Serving verifies the addresses of functions and agents before a replay.
+	Serving Serving
 	// Keys sign what is sent to the receiver itself; nil sends nothing there.
 	Keys *keyring.Store[keyring.Keyring]
 	// Receiver returns the receiver's own Service.

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -41,13 +42,24 @@ func (s *Service) targets(ctx context.Context, o Owner) (func(*Letter) (target, 
 		if err != nil {
 			return nil, err
 		}
-		return s.targetsOfAgent(ctx, o, a)
+		find, err := s.targetsOfAgent(ctx, o, a)
+		owned := sync.OnceValue(func() error { return s.Serving.Owned(ctx, o, a.UID) })
+		return func(l *Letter) (target, error) {
+			t, err := find(l)
+			if err == nil && t.tell { // the agent itself
+				err = owned()
+			}
+			return t, err
+		}, err
 	}
 	f, err := s.Functions.Get(o.NamespacedName)
 	if err != nil {
 		return nil, err
 	}
 	t, err := targetOf(o, f)
+	if err == nil {
+		err = s.Serving.Owned(ctx, o, f.UID)
+	}
 	return func(*Letter) (target, error) { return t, nil }, err
 }
 

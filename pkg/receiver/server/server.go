@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	topologyclientset "knative.dev/eventing-rabbitmq/third_party/pkg/client/clientset/versioned"
@@ -65,6 +66,10 @@ func Run(ctx context.Context, cfg *rest.Config, o Options) error {
 	if err != nil {
 		return err
 	}
+	objects, err := metadata.NewForConfig(cfg)
+	if err != nil {
+		return err
+	}
 	keys, err := keyring.Open(ctx, kube, o.Namespace, nil)
 	if err != nil {
 		return err
@@ -86,7 +91,7 @@ func Run(ctx context.Context, cfg *rest.Config, o Options) error {
 	}
 	client := egress.Client(egress.Deliveries, 0) // each call has a deadline of its own
 	letters := &deadletter.Service{Store: broker, Functions: functions, Agents: known, Sender: deadletter.NewSender(client), Keys: keys,
-		Receiver: settings.receiver, Retries: settings.retries}
+		Serving: deadletter.NewServing(objects), Receiver: settings.receiver, Retries: settings.retries}
 	reviewer := access.NewReviewer(kube)
 	audits := newAudits(client, settings.newestEvents, functions, known)
 	go audits.run(ctx)
