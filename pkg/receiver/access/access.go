@@ -16,6 +16,7 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
@@ -60,6 +61,26 @@ type ForbiddenError struct {
 
 func (e *ForbiddenError) Error() string {
 	return strings.TrimSuffix(fmt.Sprintf("user %q may not %s %s of %s/%s: %s", e.User, e.Verb, e.Resource, e.Namespace, e.Name, e.Why), ": ")
+}
+
+// InvalidNameError says that a path names no namespace, function or agent. RBAC must not
+// be asked about such a name: a function "agents.x" would have the dead letters of the
+// agent x.
+type InvalidNameError struct{ Field, Value string }
+
+func (e *InvalidNameError) Error() string {
+	return fmt.Sprintf("%s: expected a DNS label, got %q", e.Field, e.Value)
+}
+
+// checkNames returns an *InvalidNameError unless both are DNS labels.
+func checkNames(namespace, name string) error {
+	if len(validation.IsDNS1123Label(namespace)) > 0 {
+		return &InvalidNameError{"namespace", namespace}
+	}
+	if len(validation.IsDNS1123Label(name)) > 0 {
+		return &InvalidNameError{"name", name}
+	}
+	return nil
 }
 
 // Reviewer asks the API server.
@@ -115,8 +136,12 @@ func (r *Reviewer) Token(ctx context.Context, token string, audiences ...string)
 }
 
 // Allowed asks whether a user may do something with what a function or an agent of
-// that name has. nil says yes.
+// that name has. nil says yes. It is an *InvalidNameError where no object can have the
+// names.
 func (r *Reviewer) Allowed(ctx context.Context, user *authenticationv1.UserInfo, resource Resource, verb, namespace, name string) error {
+	if err := checkNames(namespace, name); err != nil {
+		return err
+	}
 	extra := map[string]authorizationv1.ExtraValue{}
 	for k, v := range user.Extra {
 		extra[k] = authorizationv1.ExtraValue(v)

@@ -79,10 +79,13 @@ func apiStatusOf(err error) int {
 	var unauthenticated *access.UnauthenticatedError
 	var forbidden *access.ForbiddenError
 	var decided *approval.DecidedError
+	var invalid *access.InvalidNameError
 	var r *refusal
 	switch {
 	case errors.As(err, &r):
 		return r.status
+	case errors.As(err, &invalid):
+		return http.StatusBadRequest
 	case errors.As(err, &unauthenticated):
 		return http.StatusUnauthorized
 	case errors.As(err, &forbidden):

@@ -126,6 +126,7 @@ func statusOf(err error) int {
 	var forbidden *access.ForbiddenError
 	var notReady *deadletter.NotReadyError
 	var request *requestError
+	var invalid *access.InvalidNameError
 	switch {
 	case errors.As(err, &unauthenticated):
 		return http.StatusUnauthorized
@@ -135,7 +136,7 @@ func statusOf(err error) int {
 		return http.StatusNotFound
 	case errors.Is(err, deadletter.ErrBusy), errors.As(err, &notReady):
 		return http.StatusConflict
-	case errors.As(err, &request), errors.Is(err, deadletter.ErrSelection):
+	case errors.As(err, &request), errors.As(err, &invalid), errors.Is(err, deadletter.ErrSelection):
 		return http.StatusBadRequest
 	case errors.Is(err, deadletter.ErrUnavailable):
 		return http.StatusServiceUnavailable

@@ -33,11 +33,14 @@ func refusalOf(err error) *refusal {
 	var forbidden *access.ForbiddenError
 	var notReady *deadletter.NotReadyError
 	var event *httpserver.EventError
+	var invalid *access.InvalidNameError
 	switch {
 	case errors.As(err, &r):
 		return r
 	case errors.As(err, &event):
 		err = refuse(event.Status, "InvalidRequest", "%v", err)
+	case errors.As(err, &invalid):
+		err = refuse(http.StatusBadRequest, "InvalidData", "%v", err)
 	case errors.As(err, &forbidden):
 		err = refuse(http.StatusForbidden, "Forbidden", "%v", err)
 	case errors.Is(err, deadletter.ErrNoQueue):
