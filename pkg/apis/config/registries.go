@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 
@@ -23,7 +22,7 @@ func (b *Build) parseAlias(text string) error {
 			return fmt.Errorf("%q: %w", text, err)
 		}
 	}
-	from, to = canonical(from), canonical(to)
+	from, to = CanonicalRegistry(from), CanonicalRegistry(to)
 	if known, twice := b.RegistryAliases[from]; twice {
 		return fmt.Errorf("%q: %s is already an alias of %s", text, from, known)
 	}
@@ -41,7 +40,7 @@ func (b *Build) checkAliases() error {
 		if _, chained := b.RegistryAliases[to]; chained {
 			return fmt.Errorf("%s=%s: expected a registry that is not an alias itself", from, to)
 		}
-		if b.Registry != "" && from == canonical(b.Registry) {
+		if b.Registry != "" && from == CanonicalRegistry(b.Registry) {
 			return fmt.Errorf("%s=%s: %s is the registry of this configuration and cannot be an alias", from, to, from)
 		}
 	}
@@ -51,7 +50,7 @@ func (b *Build) checkAliases() error {
 // RegistryOf is what the cluster calls the registry that a function names: host[:port] in
 // lower case, aliases resolved.
 func (b *Build) RegistryOf(registry string) string {
-	registry = canonical(registry)
+	registry = CanonicalRegistry(registry)
 	if to, ok := b.RegistryAliases[registry]; ok {
 		registry = to
 	}
@@ -63,41 +62,24 @@ func (b *Build) RegistryOf(registry string) string {
 	return registry
 }
 
-// Names reports whether the configuration says anything of the registry.
+// Names reports whether the configuration says anything of the registry. One of plain
+// HTTP may be named with its port, 80, or without.
 func (b *Build) Names(registry string) bool {
-	if sameRegistry(registry, b.Registry) {
-		return true
-	}
+	named := append(sets.List(b.InsecureRegistries), b.Registry)
 	for _, to := range b.RegistryAliases {
-		if sameRegistry(registry, to) {
-			return true
-		}
+		named = append(named, to)
 	}
-	return slices.ContainsFunc(sets.List(b.InsecureRegistries), func(named string) bool { return sameRegistry(registry, named) })
+	return slices.ContainsFunc(named, func(n string) bool { return sameRegistry(withoutPort80(registry), withoutPort80(n)) })
 }
 
-// canonical spells a registry in one way: host names do not depend on case or on the dot
-// at their end, and 443 is the port of HTTPS.
-func canonical(registry string) string {
-	registry = strings.ToLower(registry)
-	host, port, err := net.SplitHostPort(registry)
-	if err != nil {
-		return strings.TrimSuffix(registry, ".")
-	}
-	host = strings.TrimSuffix(host, ".")
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
-	}
-	if port == "443" {
-		return host
-	}
-	return host + ":" + port
+func withoutPort80(registry string) string {
+	return strings.TrimSuffix(CanonicalRegistry(registry), ":80")
 }
 
 // sameRegistry reports whether two names are one registry: a Service of the cluster has
 // several.
 func sameRegistry(a, b string) bool {
-	return a != "" && serviceName(canonical(a)) == serviceName(canonical(b))
+	return a != "" && serviceName(CanonicalRegistry(a)) == serviceName(CanonicalRegistry(b))
 }
 
 // serviceName cuts from a Service's host name what follows its namespace.

@@ -74,6 +74,7 @@ func (b *BuildSpec) registry() (host, path string) {
 // manifest: plain HTTP, a loopback address, or the name of a container or of a host
 // without a domain.
 func (b *BuildSpec) local(registry string) bool {
+	registry = config.CanonicalRegistry(registry)
 	host, _, err := net.SplitHostPort(registry)
 	if err != nil {
 		host = strings.Trim(registry, "[]")

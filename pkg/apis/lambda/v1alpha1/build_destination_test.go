@@ -14,7 +14,7 @@ import (
 
 func clusterBuild(repositories string) *config.Build {
 	return &config.Build{
-		Registry: "registry.lambda.svc.cluster.local:5000", InsecureRegistries: sets.New("registry.lambda.svc.cluster.local:5000", "Plain.test:5000"),
+		Registry: "registry.lambda.svc.cluster.local:5000", InsecureRegistries: sets.New("registry.lambda.svc.cluster.local:5000", "Plain.test:5000", "10.241.0.1:5000", "10.241.0.2"),
 		RegistryAliases:    config.Aliases{"localhost:5009": "mirror.test"},
 		RepositoryTemplate: template.Must(template.New("").Parse(repositories)),
 	}
@@ -38,6 +38,7 @@ func TestDestination(t *testing.T) {
 		"a loopback address":                      {"{registry: '127.0.0.1:5000'}", Destination{cluster, "team/python", "127.0.0.1:5000"}},
 		"a loopback address of IPv6":              {"{registry: '[::1]:5000'}", Destination{cluster, "team/python", "[::1]:5000"}},
 		"the type local without a registry":       {"{registryType: local, insecure: true}", Destination{cluster, "team/python", ""}},
+		"a loopback address in one part":          {"{registry: '0x7f000001:5000'}", Destination{cluster, "team/python", "0x7f000001:5000"}},
 		"an alias":                                {"{registry: 'LOCALHOST:5009', insecure: true}", Destination{"mirror.test", "team/python", ""}},
 		"what the configuration says holds":       {"{registry: 'plain.test:5000', insecure: false}", Destination{"Plain.test:5000", "team/python", ""}},
 		"the Service of the registry by its name": {"{registry: 'registry.lambda:5000'}", Destination{cluster, "team/python", ""}},
@@ -65,6 +66,16 @@ func TestRepositoryOfOthers(t *testing.T) {
 		"one that begins like the namespace":  {standard, "{repository: team-b/python}", "team"},
 		"the registry by its name":            {standard, "{registry: 'registry.lambda.svc:5000', repository: other/python}", "team"},
 		"the registry by another spelling":    {standard, "{registry: 'REGISTRY.lambda.svc.cluster.local.:5000', repository: other/python}", "team"},
+		"an address with zeros in its port":   {standard, "{registry: '10.241.0.1:05000', repository: other/python}", "team"},
+		"an address in hexadecimal":           {standard, "{registry: '0x0A.0xF1.0.1:5000', repository: other/python}", "team"},
+		"an address in octal":                 {standard, "{registry: '012.0361.0.1:5000', repository: other/python}", "team"},
+		"an address in three parts":           {standard, "{registry: '10.241.1:5000', repository: other/python}", "team"},
+		"an address in one part":              {standard, "{registry: '183566337:5000', repository: other/python}", "team"},
+		"an address in IPv6":                  {standard, "{registry: '[::ffff:10.241.0.1]:5000', repository: other/python}", "team"},
+		"an address in the digits of IPv6":    {standard, "{registry: '[0:0:0:0:0:FFFF:0AF1:0001]:5000', repository: other/python}", "team"},
+		"an address with the port of HTTP":    {standard, "{registry: '10.241.0.2:080', repository: other/python}", "team"},
+		"a registry with zeros in its port":   {standard, "{registry: 'registry.lambda:05000', repository: other/python}", "team"},
+		"another port of the address":         {standard, "{registry: '10.241.0.1:5001', repository: other/python}", ""},
 		"a registry of plain HTTP":            {standard, "{registry: 'plain.test:5000', repository: other/python}", "team"},
 		"the target of an alias":              {standard, "{registry: mirror.test, repository: other/python}", "team"},
 		"an alias":                            {standard, "{registry: 'localhost:5009', repository: other/python}", "team"},
