@@ -23,7 +23,7 @@ type reviewer interface {
 type quantities struct{ reviewer }
 
 // BoundQuantities has an admission controller refuse objects with quantities that would
-// take it forever to decode. It panics if impl is no stateless admission controller.
+// take it forever to decode, and explain why an object cannot be decoded. It panics if impl is no stateless admission controller.
 func BoundQuantities(impl *controller.Impl) *controller.Impl {
 	impl.Reconciler = quantities{impl.Reconciler.(reviewer)} //nolint:forcetypeassert // documented
 	return impl
@@ -34,5 +34,11 @@ func (q quantities) Admit(ctx context.Context, request *admissionv1.AdmissionReq
 	if err := quantity.Check(request.Object.Raw); err != nil {
 		return webhook.MakeErrorStatus("%v", err)
 	}
-	return q.reviewer.Admit(ctx, request)
+	response := q.reviewer.Admit(ctx, request)
+	if !response.Allowed {
+		if err := explain(request.Kind.Kind, request.Object.Raw); err != nil {
+			return webhook.MakeErrorStatus("%v", err)
+		}
+	}
+	return response
 }
