@@ -96,10 +96,13 @@ func validateDelivery(ctx context.Context, d *eventingduckv1.DeliverySpec) (errs
 }
 
 // validateDestination: a reference, or an absolute URL. Credentials in a URL would be in
-// the status and in Triggers as well.
+// the status and in Triggers as well. A query is the sink's own; a fragment is never sent.
 func validateDestination(ctx context.Context, d *duckv1.Destination) *apis.FieldError {
 	if d.URI != nil && d.URI.User != nil {
 		return apis.ErrInvalidValue(config.WithoutUserInfo(d.URI.String()), "uri", config.ErrUserInfo.Error())
+	}
+	if d.URI != nil && strings.Contains(d.URI.String(), "#") {
+		return apis.ErrInvalidValue(d.URI.String(), "uri", "expected a URL without fragment (#…): HTTP does not send it")
 	}
 	if d.Ref == nil && d.URI != nil && (!d.URI.URL().IsAbs() || d.URI.Host == "") {
 		return apis.ErrInvalidValue(d.URI.String(), "uri", "expected a URL that begins with http:// or https://, or a ref")

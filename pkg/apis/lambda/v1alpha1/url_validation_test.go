@@ -45,6 +45,15 @@ func TestDestination_RefusesUserInfo(t *testing.T) {
 			t.Errorf("%s: error = %v, want user info refused in %s", text, err, field)
 		}
 	}
+	for _, text := range []string{
+		`{eventing: {enabled: true, sink: {uri: "https://sink.test/x?y=1#z"}}}`,
+		`{eventing: {enabled: true, sink: {uri: "/x#z", ref: {apiVersion: v1, kind: Service, name: s}}}}`,
+		`{triggers: [{broker: shop, delivery: {deadLetterSink: {uri: "http://sink.test/#z"}}}]}`,
+	} {
+		if err := eventful(t, text).Validate(context.Background()); err == nil || !strings.Contains(err.Error(), "uri\nexpected a URL without fragment") {
+			t.Errorf("%s: error = %v, want the fragment refused", text, err)
+		}
+	}
 	if err := eventful(t, `{eventing: {enabled: true, sink: {uri: "https://sink.test/x?y=1"}}}`).Validate(context.Background()); err != nil {
 		t.Errorf("a URL with a query: %v", err)
 	}
