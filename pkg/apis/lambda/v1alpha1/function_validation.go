@@ -90,6 +90,7 @@ func (i *InlineSource) validate() (errs *apis.FieldError) {
 			errs = errs.Also(apis.ErrInvalidKeyName(name, "files", err.Error()))
 		}
 	}
+	errs = errs.Also(checkFolders(i.Files))
 	if size > MaxInlineBytes {
 		errs = errs.Also(apis.ErrGeneric(fmt.Sprintf("%d bytes of inline source; at most %d fit: use a bucket or a git repository for more", size, MaxInlineBytes), apis.CurrentField))
 	}

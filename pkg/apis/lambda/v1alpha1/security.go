@@ -81,6 +81,8 @@ func validateSeccomp(p *corev1.SeccompProfile) *apis.FieldError {
 		return apis.ErrInvalidValue(p.Type, "type", "expected RuntimeDefault or Localhost")
 	case (p.Type == corev1.SeccompProfileTypeLocalhost) != (p.LocalhostProfile != nil && *p.LocalhostProfile != ""):
 		return apis.ErrGeneric("goes with type Localhost, and that with it", "localhostProfile")
+	case p.LocalhostProfile != nil && checkLocalPath(*p.LocalhostProfile) != "":
+		return apis.ErrInvalidValue(*p.LocalhostProfile, "localhostProfile", checkLocalPath(*p.LocalhostProfile)+": profiles are below the kubelet's folder for them")
 	}
 	return nil
 }

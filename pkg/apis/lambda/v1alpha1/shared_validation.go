@@ -278,13 +278,12 @@ func (p *FunctionPod) validatePod() *apis.FieldError {
 			errs = errs.Also(apis.ErrGeneric("expected exactly one of", "configMap", "secret", "projected").ViaFieldIndex("volumes", i))
 		}
 		errs = errs.Also(p.validateProjection(v.Projected).ViaFieldIndex("volumes", i))
+		errs = errs.Also(validateFiles(&v.VolumeSource).ViaFieldIndex("volumes", i))
 	}
 	for i, m := range p.VolumeMounts {
+		errs = errs.Also(validateMount(&m).ViaFieldIndex("volumeMounts", i))
 		if !names[m.Name] {
 			errs = errs.Also(apis.ErrInvalidValue(m.Name, "name", "expected the name of one of volumes").ViaFieldIndex("volumeMounts", i))
-		}
-		if m.MountPath == "/lambda" || strings.HasPrefix(m.MountPath, "/lambda/") {
-			errs = errs.Also(apis.ErrInvalidValue(m.MountPath, "mountPath", "/lambda is the platform's: choose another path").ViaFieldIndex("volumeMounts", i))
 		}
 	}
 	return errs
