@@ -95,12 +95,21 @@ func Parse(path string) (t Target, code string, ok bool) {
 
 var codePattern = regexp.MustCompile(`^[0-9a-v]{26}$`)
 
-// Redact returns the text of a URL without the code, and anything else unchanged. URLs
+// signatureQuery is the query parameter with the signature of a Trigger's subscriber.
+const signatureQuery = "lambdasignature"
+
+// Redact returns the text of a URL without the code and without the signature of a
+// Trigger's subscriber, and anything else unchanged. URLs
 // that leave the owner's namespace, that are logged, or that people read are redacted.
 func Redact(text string) string {
 	u, err := url.Parse(text)
 	if err != nil {
 		return text
+	}
+	if query := u.Query(); query.Has(signatureQuery) {
+		query.Del(signatureQuery)
+		u.RawQuery = query.Encode()
+		text = u.String()
 	}
 	_, code, ok := Parse(u.Path)
 	if !ok || !codePattern.MatchString(code) {

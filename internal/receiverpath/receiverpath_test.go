@@ -73,6 +73,10 @@ func TestRedact(t *testing.T) {
 			}
 		}
 	}
+	const signed = "http://greeter.team.svc/?lambdapermanent=retry&lambdasignature=secret"
+	if got := Redact(signed); got != "http://greeter.team.svc/?lambdapermanent=retry" {
+		t.Errorf("Redact(%s) = %s, want it without the signature", signed, got)
+	}
 	for _, other := range []string{"", "http://greeter.team.svc/?lambdapermanent=retry", "http://[", "http://receiver.test/dead-letters/team/greeter", "not a URL"} {
 		if got := Redact(other); got != other {
 			t.Errorf("Redact(%q) = %q, want it unchanged", other, got)
