@@ -50,7 +50,7 @@ const (
 	AdvicePullDenied          = "The registry refused to give the base image: check spec.build.imagePullSecret."
 	AdviceBaseImageNotFound   = "A base image does not exist: check config-runtimes."
 	AdviceRegistryUnreachable = "A registry cannot be reached."
-	AdviceRegistryForbidden   = "The registry must not be dialled: where that is right, an administrator has to list its network in config-build, registry-allowed-networks."
+	AdviceRegistryForbidden   = "The registry must not be dialled:"
 )
 
 // Steps of a build.

@@ -248,7 +248,7 @@ func TestFailures(t *testing.T) {
 		"nobody to push to": {change: func(_ *world, r *Request) { r.Reference = nobody + "/team/python:1" },
 			want: build.Outcome{Step: build.StepPush, Reason: build.ReasonRegistryUnreachable, Fault: build.InfrastructureFault}, says: []string{nobody, "cannot be reached"}},
 		"a registry that must not be dialled": {change: func(_ *world, r *Request) { r.Reference = forbidden + "/team/python:1" },
-			want: build.Outcome{Step: build.StepPush, Reason: build.ReasonRegistryForbidden, Fault: build.ConfigurationFault}, says: []string{forbidden, "registry-allowed-networks"}},
+			want: build.Outcome{Step: build.StepPush, Reason: build.ReasonRegistryForbidden, Fault: build.ConfigurationFault}, says: []string{forbidden, "not on the public Internet"}},
 		"nothing of the runtime": {change: func(_ *world, r *Request) { r.Recipe.Copies[1].From = "/var/run/ko/ruby" },
 			want: build.Outcome{Step: build.StepBuild, Reason: build.ReasonBaseImageNotFound, Fault: build.ConfigurationFault}, says: []string{"runtime:1 has no /var/run/ko/ruby"}},
 		"no platform of both": {world: func(w *world) { w.push("base:1", base(w.t, "s390x")) },

@@ -175,7 +175,7 @@ func TestAgentThatRoutesLeadToGoes(t *testing.T) {
 		if !strings.Contains(l.Origin, "shop-broker-ingress."+away) || l.ErrorReason == "" {
 			t.Errorf("letter = %+v, want for whom it was, and why it is there", l)
 		}
-		if l.ErrorReason == "agent "+away+"/shop has gone" {
+		if l.ErrorReason == "agent "+away+"/shop was deleted" {
 			waited++
 		}
 	}

@@ -101,13 +101,13 @@ func Annotate(e *event.Event, retries int, now time.Time) {
 	}
 }
 
-// Gone says on an event that it was for an agent that has gone, by its namespace/name, and
+// Gone says on an event that it was for an agent that was deleted, by its namespace/name, and
 // where its broker was.
 func Gone(e *event.Event, agent string) {
 	var key types.NamespacedName
 	key.Namespace, key.Name, _ = strings.Cut(agent, "/")
 	e.SetExtension(events.ErrorCodeExtension, strconv.Itoa(noAnswer))
-	e.SetExtension(events.ErrorReasonExtension, "agent "+printable(agent)+" has gone")
+	e.SetExtension(events.ErrorReasonExtension, "agent "+printable(agent)+" was deleted")
 	e.SetExtension(events.OriginExtension, v1alpha1.AgentBrokerURL(key).String())
 }
 

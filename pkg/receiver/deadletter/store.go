@@ -15,7 +15,7 @@ var (
 	// ErrFull says that a queue takes no more.
 	ErrFull = errors.New("the dead letter queue is full and refuses more")
 	// ErrBusy says that another session has the queue.
-	ErrBusy = errors.New("somebody else is working on the dead letter queue")
+	ErrBusy = errors.New("the dead letter queue is in use by another request; try again later")
 )
 
 // Store is where dead letters are kept.

@@ -60,7 +60,7 @@ func TestMessageThatRabbitMQDeadLettered(t *testing.T) {
 func TestMessageForAnAgentThatHasGone(t *testing.T) {
 	died := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	headers := amqp.Table{"specversion": "1.0", "id": "1", "type": "t", "source": "/s", "x-death": []any{amqp.Table{"time": died, "reason": "maxlen"}}}
-	want := events.DeadLetter{ID: "1", Source: "/s", Type: "t", ErrorCode: -1, ErrorReason: "agent data/shop has gone", Origin: "http://shop-broker-ingress.data.svc.cluster.local", DeadTime: "2026-01-02T03:04:05Z"}
+	want := events.DeadLetter{ID: "1", Source: "/s", Type: "t", ErrorCode: -1, ErrorReason: "agent data/shop was deleted", Origin: "http://shop-broker-ingress.data.svc.cluster.local", DeadTime: "2026-01-02T03:04:05Z"}
 	for key, want := range map[string]events.DeadLetter{
 		"lambda.knative.io/gone:data/shop":   want,
 		"":                                   {ID: "1", Source: "/s", Type: "t", DeadTime: want.DeadTime},

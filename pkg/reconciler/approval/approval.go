@@ -118,7 +118,7 @@ func (d *decider) expire(ctx context.Context, r *v1alpha1.ApprovalRequest) error
 	if r.Spec.TimeoutAction == v1alpha1.ApprovalTimeoutApprove {
 		decision = v1alpha1.ApprovalGranted
 	}
-	approval.Decide(r, decision, approval.ByTimeout, "nobody decided in time", d.clock.Now())
+	approval.Decide(r, decision, approval.ByTimeout, "no decision before the timeout", d.clock.Now())
 	_, err := d.write(ctx, r)
 	return err
 }

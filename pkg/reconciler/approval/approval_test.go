@@ -277,7 +277,7 @@ func TestRetry(t *testing.T) {
 	}
 }
 
-// TestTimeout: what nobody decided in time is decided as the spec says.
+// TestTimeout: a request without a decision is decided as the spec says.
 func TestTimeout(t *testing.T) {
 	for action, want := range map[string]v1alpha1.ApprovalDecision{"deny": "denied", "approve": "granted"} {
 		w := newWorld(t, func(s *v1alpha1.ApprovalSpec) { s.TimeoutAction = action })

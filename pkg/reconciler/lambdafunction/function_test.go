@@ -240,7 +240,7 @@ func TestReconcileBuild(t *testing.T) {
 		WantStatusUpdates: status(function(version("3.8"), func(f *v1alpha1.LambdaFunction) {
 			f.Status.InitializeConditions()
 			f.Status.ObservedGeneration = 1
-			f.Status.MarkSourceFailed(v1alpha1.ReasonVersionNotOffered, `config-runtimes does not offer version "3.8" of python. Set spec.runtime.version to one of 3.11, or add the version to config-runtimes.`)
+			f.Status.MarkSourceFailed(v1alpha1.ReasonVersionNotOffered, `config-runtimes does not offer version "3.8" of python. Set spec.runtime.version to 3.11, or add the version to config-runtimes.`)
 			f.Status.MarkBuildPending(v1alpha1.ReasonWaitingForSource, "The source is not resolved.")
 			noImage(f)
 		})),

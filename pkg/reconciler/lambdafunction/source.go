@@ -57,11 +57,19 @@ func (p *pass) notOffered(err error) {
 	var unknown *config.UnknownError
 	if errors.As(err, &unknown) && unknown.Field == "version" && len(unknown.Known) > 0 {
 		p.Status.MarkSourceFailed(v1alpha1.ReasonVersionNotOffered, fmt.Sprintf(
-			"%s does not offer version %q of %s. Set spec.runtime.version to one of %s, or add the version to %s.",
-			config.RuntimesConfigName, unknown.Value, p.Spec.Runtime.Language, strings.Join(unknown.Known, ", "), config.RuntimesConfigName))
+			"%s does not offer version %q of %s. Set spec.runtime.version to %s, or add the version to %s.",
+			config.RuntimesConfigName, unknown.Value, p.Spec.Runtime.Language, oneOf(unknown.Known), config.RuntimesConfigName))
 		return
 	}
 	p.Status.MarkSourceFailed(v1alpha1.ReasonUnknownLanguage, config.RuntimesConfigName+": "+err.Error())
+}
+
+// oneOf names the values that a field may have.
+func oneOf(values []string) string {
+	if len(values) == 1 {
+		return values[0]
+	}
+	return "one of " + strings.Join(values, ", ")
 }
 
 // resolveSource tells what a source that lives elsewhere is by now, or was when

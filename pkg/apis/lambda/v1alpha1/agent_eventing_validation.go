@@ -13,7 +13,7 @@ import (
 )
 
 // onlyExact is why some filters are refused.
-const onlyExact = "an agent's broker tells exact attributes only, and its image has no runtime of this project that could tell the rest"
+const onlyExact = "an agent's broker filters by exact attributes only"
 
 func (s *LambdaAgentSpec) validateEventing(ctx context.Context) (errs *apis.FieldError) {
 	e := s.Eventing

@@ -64,7 +64,7 @@ func (a *AISpec) validateFallback(i int) (errs *apis.FieldError) {
 	}
 	if hosted[f.Provider] && f.APIKeySecretRef == nil && (f.Provider != a.Provider || f.Endpoint != a.Endpoint) {
 		errs = errs.Also(&apis.FieldError{Message: "missing field(s)", Paths: []string{"apiKeySecretRef"},
-			Details: fmt.Sprintf("provider %s answers nobody without a key", f.Provider)})
+			Details: fmt.Sprintf("apiKeySecretRef is required for provider %s", f.Provider)})
 	}
 	return errs
 }

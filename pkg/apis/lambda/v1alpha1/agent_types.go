@@ -164,10 +164,10 @@ const (
 
 // AISpec is an agent's model.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.provider) || !(self.provider in ['openai', 'anthropic', 'azure-openai', 'google', 'bedrock']) || has(self.apiKeySecretRef)",message="a hosted provider answers nobody without a key",fieldPath=".apiKeySecretRef",reason=FieldValueRequired
+// +kubebuilder:validation:XValidation:rule="!has(self.provider) || !(self.provider in ['openai', 'anthropic', 'azure-openai', 'google', 'bedrock']) || has(self.apiKeySecretRef)",message="apiKeySecretRef is required for hosted providers",fieldPath=".apiKeySecretRef",reason=FieldValueRequired
 // +kubebuilder:validation:XValidation:rule="!(has(self.fallbacks) && size(self.fallbacks) > 0 || has(self.budget) || has(self.proxy) && self.proxy == 'enabled') || has(self.provider) && self.provider != 'none' && (!has(self.proxy) || self.proxy != 'disabled')",message="fallbacks, budget and proxy go with a model and its proxy"
 // +kubebuilder:validation:XValidation:rule="!has(self.fallbacks) || self.fallbacks.all(f, has(f.provider) && f.provider != 'none')",message="fallbacks: name the provider of each"
-// +kubebuilder:validation:XValidation:rule="!has(self.fallbacks) || self.fallbacks.all(f, !has(f.provider) || !(f.provider in ['openai', 'anthropic', 'azure-openai', 'google', 'bedrock']) || has(f.apiKeySecretRef) || has(self.provider) && f.provider == self.provider && has(f.endpoint) == has(self.endpoint) && (!has(f.endpoint) || f.endpoint == self.endpoint))",message="fallbacks: a hosted provider answers nobody without a key; set apiKeySecretRef"
+// +kubebuilder:validation:XValidation:rule="!has(self.fallbacks) || self.fallbacks.all(f, !has(f.provider) || !(f.provider in ['openai', 'anthropic', 'azure-openai', 'google', 'bedrock']) || has(f.apiKeySecretRef) || has(self.provider) && f.provider == self.provider && has(f.endpoint) == has(self.endpoint) && (!has(f.endpoint) || f.endpoint == self.endpoint))",message="fallbacks: apiKeySecretRef is required for hosted providers"
 // +kubebuilder:validation:XValidation:rule="!has(self.systemPrompt) || !has(self.systemPromptFrom)",message="expected at most one of systemPrompt, systemPromptFrom"
 type AISpec struct {
 	ModelSpec `json:",inline"`

@@ -102,7 +102,7 @@ func (a *AISpec) validate(*config.Config) (errs *apis.FieldError) {
 	errs = errs.Also(a.ModelSpec.validate())
 	if hosted[a.Provider] && a.APIKeySecretRef == nil {
 		errs = errs.Also(&apis.FieldError{Message: "missing field(s)", Paths: []string{"apiKeySecretRef"},
-			Details: fmt.Sprintf("provider %s answers nobody without a key", a.Provider)})
+			Details: fmt.Sprintf("apiKeySecretRef is required for provider %s", a.Provider)})
 	}
 	if r := a.APIKeySecretRef; r != nil {
 		errs = errs.Also(checkKeyOf(r.Name, r.Key).ViaField("apiKeySecretRef"))

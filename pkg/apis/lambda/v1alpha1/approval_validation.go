@@ -15,7 +15,7 @@ const (
 	maxApprovalTimeout     = 720 * time.Hour
 )
 
-// What is done with a request that nobody decided in time.
+// What is done with a request without a decision before the timeout.
 const (
 	ApprovalTimeoutDeny    = "deny"
 	ApprovalTimeoutApprove = "approve"
