@@ -3,8 +3,11 @@ package plugin
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	apierrs "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -330,4 +333,16 @@ func TestBuildLogs(t *testing.T) {
 	failed := v1alpha1.BuildStatus{JobName: "job", CompletionTime: &now, Failure: &v1alpha1.BuildFailure{Step: "build", Reason: "BuildStepFailed", Message: "pip failed", Log: "no such package"}}
 	build(failed).says("no such package\n", "build", "logs", "greeter")
 	build(v1alpha1.BuildStatus{JobName: "job", CompletionTime: &now, Image: "r/i@sha"}).says("is done, and its pod is gone", "build", "logs", "greeter")
+}
+
+// TestUnreachable_NamesTheRights that a user lacks, and the page.
+func TestUnreachable_NamesTheRights(t *testing.T) {
+	t.Parallel()
+	forbidden := apierrs.NewForbidden(schema.GroupResource{Resource: "pods"}, "", errors.New("no"))
+	o := &options{operator: "knative-lambda"}
+	for err, want := range map[error]bool{forbidden: true, errors.New("refused"): false} {
+		if got := o.unreachable(err).Error(); strings.Contains(got, "create of pods/portforward in namespace knative-lambda (docs/dead-letters.md") != want {
+			t.Errorf("unreachable(%v) = %s", err, got)
+		}
+	}
 }

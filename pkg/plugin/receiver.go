@@ -9,7 +9,9 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 
+	apierrs "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/api"
@@ -31,11 +33,11 @@ type receiver struct {
 func (o *options) receiver(ctx context.Context) (*receiver, error) {
 	pod, err := o.readyPod(ctx, o.operator, receiverSelector)
 	if err != nil {
-		return nil, fmt.Errorf("the operator's receiver cannot be reached: %w", err)
+		return nil, o.unreachable(err)
 	}
 	address, stop, err := o.forward(ctx, o.operator, pod, receiverPort)
 	if err != nil {
-		return nil, fmt.Errorf("the operator's receiver cannot be reached: %w", err)
+		return nil, o.unreachable(err)
 	}
 	client, err := receiverClient(o.config, "https://"+address)
 	if err != nil {
@@ -43,6 +45,15 @@ func (o *options) receiver(ctx context.Context) (*receiver, error) {
 		return nil, err
 	}
 	return &receiver{client, "https://" + address, stop}, nil
+}
+
+// unreachable names the rights that the way to the receiver needs.
+func (o *options) unreachable(err error) error {
+	if apierrs.IsForbidden(err) || strings.Contains(err.Error(), "pods/portforward") || strings.Contains(strings.ToLower(err.Error()), "forbidden") {
+		return fmt.Errorf("the operator's receiver cannot be reached: it needs get and list of pods and create of pods/portforward in namespace %s "+
+			"(docs/dead-letters.md, Who may); without these rights use commands (docs/commands.md): %w", o.operator, err)
+	}
+	return fmt.Errorf("the operator's receiver cannot be reached: %w", err)
 }
 
 // receiverClient shows the receiver who the user is, by the certificate or token
