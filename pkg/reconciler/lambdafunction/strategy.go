@@ -112,7 +112,7 @@ func (l *layered) fetch(namespace string, ref *corev1.LocalObjectReference, from
 		if ref != nil {
 			secret, err := secretReader(l.kube)(ctx, namespace, ref.Name)
 			if apierrs.IsNotFound(err) {
-				return &source.InvalidError{Reason: source.ReasonSecretNotFound, Message: fmt.Sprintf("the Secret %q is not there", ref.Name)}
+				return &source.InvalidError{Reason: source.ReasonSecretNotFound, Message: fmt.Sprintf("Secret %s/%s does not exist; create it, or change secretRef in spec.source", namespace, ref.Name)}
 			} else if err != nil {
 				return err
 			}

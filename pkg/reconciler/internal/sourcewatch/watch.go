@@ -140,7 +140,7 @@ func (w *Watcher) ask(ctx context.Context, q Query) (*source.Resolved, error) {
 		secret, err := w.Secret(ctx, q.Namespace, q.Secret)
 		switch {
 		case apierrs.IsNotFound(err):
-			return nil, &source.InvalidError{Reason: source.ReasonSecretNotFound, Message: fmt.Sprintf("there is no Secret %q in namespace %q", q.Secret, q.Namespace)}
+			return nil, &source.InvalidError{Reason: source.ReasonSecretNotFound, Message: fmt.Sprintf("Secret %s/%s does not exist; create it, or change secretRef in spec.source", q.Namespace, q.Secret)}
 		case err != nil:
 			return nil, fmt.Errorf("the Secret %q cannot be read: %w", q.Secret, err)
 		}
