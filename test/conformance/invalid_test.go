@@ -176,7 +176,7 @@ var invalidAgents = []struct {
 	want        []string
 }{
 	{"unknown provider", "provider", both, "oracle", []string{"spec.ai.provider", "oracle", "ollama"}},
-	{"hosted provider without a key", "provider", both, "openai", []string{"spec.ai.apiKeySecretRef", "without a key"}},
+	{"hosted provider without a key", "provider", both, "openai", []string{"spec.ai.apiKeySecretRef", "is required for"}},
 	{"no endpoint", "endpoint", both, nil, []string{"spec.ai.endpoint", "no endpoint of its own"}},
 	{"endpoint that is no URL", "endpoint", both, "ollama:11434", []string{"spec.ai.endpoint", "http://"}},
 	{"endpoint with user info", "endpoint", both, "https://u:p@a.example/v1", []string{"spec.ai.endpoint", "without user info"}},
@@ -193,7 +193,7 @@ var invalidAgents = []struct {
 	{"memory that lasts no time", "", both, map[string]any{"shortTerm": map[string]any{"ttlSeconds": int64(0)}}, []string{"spec.memory.shortTerm.ttlSeconds", "1"}},
 	{"budget of less than a token for each replica", "budget", both, map[string]any{"tokens": int64(1), "window": "1h"}, []string{"ai.budget", "scaling.maxReplicas"}},
 	{"fallback without a provider", "fallbacks", both, []any{map[string]any{"model": "m"}}, []string{"fallbacks", "provider"}},
-	{"hosted fallback without a key", "fallbacks", both, []any{map[string]any{"provider": "openai", "model": "m"}}, []string{"fallbacks", "apiKeySecretRef", "without a key"}},
+	{"hosted fallback without a key", "fallbacks", both, []any{map[string]any{"provider": "openai", "model": "m"}}, []string{"fallbacks", "apiKeySecretRef", "is required for"}},
 	{"unknown proxy", "proxy", both, "maybe", []string{"ai.proxy", "enabled", "disabled"}},
 }
 

@@ -88,7 +88,7 @@ func (s *LambdaAgentSpec) Validate(ctx context.Context) *apis.FieldError {
 	return errs
 }
 
-// hosted providers answer nobody without a key.
+// hosted providers require a key.
 var hosted = map[Provider]bool{
 	ProviderOpenAI: true, ProviderAnthropic: true, ProviderAzureOpenAI: true, ProviderGoogle: true, ProviderBedrock: true,
 }
