@@ -87,7 +87,7 @@ var _ queuetest.Limiter = limited{}
 
 // Limit implements queuetest.Limiter.
 func (l limited) Limit(_ context.Context, queue string, messages int) error {
-	return l.r.VirtualHost.Limit(queue, messages)
+	return l.r.Limit(queue, messages)
 }
 
 func TestConformance(t *testing.T) {

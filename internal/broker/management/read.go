@@ -5,10 +5,12 @@ import (
 	"crypto/x509"
 	"errors"
 	"io/fs"
-	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
 )
 
 // KeyURL is the key of a Secret with the URL of the management API.
@@ -35,7 +37,8 @@ func Read(dir string) (c *Client, virtualHost string, err error) {
 	if virtualHost == "" {
 		virtualHost = "/"
 	}
-	transport := &http.Transport{}
+	anywhere := func(string, netip.Addr) error { return nil }                                  // an administrator names the address
+	client, transport := egress.Client(anywhere, 0), egress.Transport(egress.Dialer(anywhere)) // each request has a deadline
 	if ca := values["ca.crt"]; ca != "" {
 		transport.TLSClientConfig = &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
 		if !transport.TLSClientConfig.RootCAs.AppendCertsFromPEM([]byte(ca)) {
@@ -43,6 +46,6 @@ func Read(dir string) (c *Client, virtualHost string, err error) {
 		}
 	}
 	transport.DisableKeepAlives = true // bounds are set seldom
-	client := &Client{URL: values[KeyURL], Username: values["username"], Password: values["password"], HTTP: &http.Client{Transport: transport}}
-	return client, virtualHost, nil
+	client.Transport = transport
+	return &Client{URL: values[KeyURL], Username: values["username"], Password: values["password"], HTTP: client}, virtualHost, nil
 }

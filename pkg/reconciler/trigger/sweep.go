@@ -71,7 +71,7 @@ func (s *sweeper) round(ctx context.Context) error {
 	connection := s.queues.connections.Get("")
 	if connection == nil || connection.Err() != nil || !s.leads() || !s.filled() {
 		s.seen = nil
-		return nil
+		return nil //nolint:nilerr // the connection is checked, and reported, elsewhere
 	}
 	names, err := s.list(ctx)
 	if err != nil {

@@ -130,7 +130,7 @@ func (r *Reconciler) deadLetterSink(ctx context.Context, b *eventingv1.Broker, t
 			return
 		}
 		t.Status.DeliveryStatus = eventingduckv1.NewDeliveryStatusFromAddressable(address)
-	case of != nil && !b.Status.DeliveryStatus.IsSet():
+	case of != nil && !b.Status.IsSet():
 		t.Status.MarkDeadLetterSinkResolvedFailed(ReasonSinkNotResolved, "The dead letter sink of Broker %q is not resolved.", b.Name)
 		return
 	case of != nil:
