@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/delay"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
 )
 
@@ -52,12 +53,16 @@ func (t *Topology) Set(name string, s queue.State) {
 	t.queues[name].state = s
 }
 
-// Bindings are the keys of each queue, in order.
+// Bindings are the keys of each queue, in order, without the delay queues, which have none.
 func (t *Topology) Bindings() map[string][]string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	all := map[string][]string{}
+	shared := delay.Queues()
 	for name, q := range t.queues {
+		if slices.Contains(shared, name) {
+			continue
+		}
 		all[name] = slices.Sorted(maps.Keys(q.keys))
 	}
 	return all

@@ -3,16 +3,18 @@ package plane
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/delay"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
 )
 
 const (
-	// checkInterval is how often a connection is checked, and its exchange declared.
+	// checkInterval is how often a connection is checked, and what Triggers share declared.
 	checkInterval = time.Minute
 	// downInterval is how often while it does not work.
 	downInterval = 2 * time.Second
@@ -118,15 +120,28 @@ func (c *Connections) report(name string) {
 	}
 }
 
-// Check declares the exchange, without which nothing can be published.
+// Check declares what all Triggers share: the exchange, without which nothing can be
+// published, and the queues of events that wait for a retry.
 func (c *Connection) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	err := c.Topology.DeclareExchange(ctx)
+	err := declareShared(ctx, c.Topology)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.err = err
 	return err
+}
+
+func declareShared(ctx context.Context, topology queue.Topology) error {
+	if err := topology.DeclareExchange(ctx); err != nil {
+		return err
+	}
+	for _, name := range delay.Queues() {
+		if err := topology.Declare(ctx, queue.Declaration{Name: name}); err != nil {
+			return fmt.Errorf("failed to declare queue %s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // Err is nil if the connection worked when it was last checked.
