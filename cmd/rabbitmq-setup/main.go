@@ -5,18 +5,12 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"k8s.io/client-go/kubernetes"
@@ -24,6 +18,7 @@ import (
 	"knative.dev/pkg/system"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/management"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/secret"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/setup"
 )
 
@@ -65,28 +60,19 @@ func run(ctx context.Context, args []string) error {
 
 // administrator of the folder.
 func administrator(o *setup.Options, dir, api string) error {
-	values := map[string]string{}
-	for _, key := range []string{"host", "port", "username", "password", "ca.crt"} {
-		text, err := os.ReadFile(filepath.Join(dir, key))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		values[key] = strings.TrimSpace(string(text))
+	values, err := secret.Read(dir, "host", "port", "username", "password", secret.CA)
+	if err != nil {
+		return err
 	}
 	for _, key := range []string{"host", "username", "password"} {
 		if values[key] == "" {
 			return fmt.Errorf("%s: missing: expected the Secret of an administrator with host, username and password", filepath.Join(dir, key))
 		}
 	}
-	o.Host, o.Port, o.CA = values["host"], values["port"], []byte(values["ca.crt"])
+	o.Host, o.Port, o.CA = values["host"], values["port"], []byte(values[secret.CA])
 	scheme, port, amqpPort := "http", "15672", "5672"
-	transport := &http.Transport{}
 	if len(o.CA) > 0 {
 		scheme, port, amqpPort = "https", "15671", "5671"
-		transport.TLSClientConfig = &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
-		if !transport.TLSClientConfig.RootCAs.AppendCertsFromPEM(o.CA) {
-			return errors.New("ca.crt: expected certificates in PEM")
-		}
 	}
 	if o.Port == "" {
 		o.Port = amqpPort
@@ -94,6 +80,6 @@ func administrator(o *setup.Options, dir, api string) error {
 	if api == "" {
 		api = scheme + "://" + net.JoinHostPort(o.Host, port)
 	}
-	o.Management = &management.Client{URL: api, Username: values["username"], Password: values["password"], HTTP: &http.Client{Transport: transport}}
-	return nil
+	o.Management, err = management.New(api, values["username"], values["password"], values[secret.CA])
+	return err
 }

@@ -40,8 +40,13 @@ func Transport(dial Dial) *http.Transport {
 // redirect as the response instead of following it. timeout bounds each exchange, the
 // response body included.
 func Client(permit Permit, timeout time.Duration) *http.Client {
+	return ClientOver(Transport(Dialer(permit)), timeout)
+}
+
+// ClientOver is Client over a transport of this package.
+func ClientOver(t *http.Transport, timeout time.Duration) *http.Client {
 	return &http.Client{
-		Transport:     Transport(Dialer(permit)),
+		Transport:     t,
 		Timeout:       timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}

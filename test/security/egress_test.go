@@ -24,13 +24,14 @@ var mayDial = map[string]string{
 	"pkg/runtime/sink.go":       "runs in the function's own pod; the operator imports its configuration",
 }
 
-// TestOneEgress: what is linked into the controller, the receiver, the webhook and the
-// builder connects to nothing but through internal/egress, so that no address is dialled
-// unchecked. The model proxy, the runtime and kubectl-lambda run with the rights and on
-// the network of their users, and are not covered.
+// TestOneEgress: what is linked into the controller, the event plane, the receiver, the
+// webhook, the builder and the setup of RabbitMQ connects to nothing but through
+// internal/egress, so that no address is dialled unchecked. The model proxy, the runtime
+// and kubectl-lambda run with the rights and on the network of their users, and are not
+// covered.
 func TestOneEgress(t *testing.T) {
 	seen, used := map[string]bool{}, map[string]bool{}
-	for _, program := range []string{"cmd/broker", "cmd/controller", "cmd/receiver", "cmd/webhook", "cmd/builder"} {
+	for _, program := range []string{"cmd/broker", "cmd/controller", "cmd/receiver", "cmd/webhook", "cmd/builder", "cmd/rabbitmq-setup"} {
 		visit(t, program, seen, used)
 	}
 	if len(seen) < 20 {

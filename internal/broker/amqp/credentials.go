@@ -2,17 +2,15 @@ package amqp
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/secret"
 )
 
 const (
@@ -29,13 +27,12 @@ const (
 	keyUsername         = "username"
 	keyPassword         = "password"
 	keyVirtualHost      = "vhost"
-	keyCA               = "ca.crt"
 )
 
 // ErrNotConfigured is returned if the Secret is missing or names no host.
 var ErrNotConfigured = errors.New("no RabbitMQ is configured: the Secret needs connection_string, or host, port, username and password")
 
-var allKeys = []string{keyConnectionString, keyHost, keyPort, keyUsername, keyPassword, keyVirtualHost, keyCA}
+var allKeys = []string{keyConnectionString, keyHost, keyPort, keyUsername, keyPassword, keyVirtualHost, secret.CA}
 
 // Credentials say where RabbitMQ is and how to log in.
 type Credentials struct {
@@ -46,15 +43,8 @@ type Credentials struct {
 // port, username and password; vhost; ca.crt. A connection uses TLS if the connection
 // string says amqps, if there is a ca.crt, or if the port is 5671.
 func ReadCredentials(dir string) (Credentials, error) {
-	c := Credentials{values: map[string]string{}}
-	for _, key := range allKeys {
-		text, err := os.ReadFile(filepath.Join(dir, key))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return Credentials{}, err
-		}
-		c.values[key] = strings.TrimSpace(string(text))
-	}
-	return c, nil
+	values, err := secret.Read(dir, allKeys...)
+	return Credentials{values: values}, err
 }
 
 // fingerprint is equal for equal credentials only.
@@ -93,7 +83,7 @@ func (c Credentials) compose() (string, error) {
 		return "", ErrNotConfigured
 	}
 	u := url.URL{Scheme: "amqp", Path: "/"}
-	if c.values[keyCA] != "" || port == tlsPort {
+	if c.values[secret.CA] != "" || port == tlsPort {
 		u.Scheme = "amqps"
 	}
 	if port == "" {
@@ -113,10 +103,10 @@ func (c Credentials) tls(uri *amqp.URI) (*tls.Config, error) {
 		return nil, nil
 	}
 	out := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: uri.Host}
-	if ca := c.values[keyCA]; ca != "" {
-		out.RootCAs = x509.NewCertPool()
-		if !out.RootCAs.AppendCertsFromPEM([]byte(ca)) {
-			return nil, errors.New(keyCA + ": expected certificates in PEM")
+	if ca := c.values[secret.CA]; ca != "" {
+		var err error
+		if out.RootCAs, err = secret.Authorities(ca); err != nil {
+			return nil, err
 		}
 	}
 	return out, nil

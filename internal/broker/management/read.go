@@ -2,14 +2,10 @@ package management
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"io/fs"
 	"net/netip"
-	"os"
-	"path/filepath"
-	"strings"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/secret"
 	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
 )
 
@@ -22,13 +18,9 @@ var ErrNotConfigured = errors.New("the Secret has no URL of RabbitMQ's managemen
 // Read a client from the files of a mounted Secret: management, username, password and,
 // where there is one, ca.crt. It returns the virtual host that the Secret names, too.
 func Read(dir string) (c *Client, virtualHost string, err error) {
-	values := map[string]string{}
-	for _, key := range []string{KeyURL, "username", "password", "vhost", "ca.crt"} {
-		text, err := os.ReadFile(filepath.Join(dir, key))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, "", err
-		}
-		values[key] = strings.TrimSpace(string(text))
+	values, err := secret.Read(dir, KeyURL, "username", "password", "vhost", secret.CA)
+	if err != nil {
+		return nil, "", err
 	}
 	if values[KeyURL] == "" {
 		return nil, "", ErrNotConfigured
@@ -37,15 +29,22 @@ func Read(dir string) (c *Client, virtualHost string, err error) {
 	if virtualHost == "" {
 		virtualHost = "/"
 	}
-	anywhere := func(string, netip.Addr) error { return nil }                                  // an administrator names the address
-	client, transport := egress.Client(anywhere, 0), egress.Transport(egress.Dialer(anywhere)) // each request has a deadline
-	if ca := values["ca.crt"]; ca != "" {
-		transport.TLSClientConfig = &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
-		if !transport.TLSClientConfig.RootCAs.AppendCertsFromPEM([]byte(ca)) {
-			return nil, "", errors.New("ca.crt: expected certificates in PEM")
+	c, err = New(values[KeyURL], values["username"], values["password"], values[secret.CA])
+	return c, virtualHost, err
+}
+
+// New returns a client that trusts the certificates in ca or, if it is empty, those of the
+// system. An administrator names the URL, which may be at any address.
+func New(url, username, password, ca string) (*Client, error) {
+	transport := egress.Transport(egress.Dialer(func(string, netip.Addr) error { return nil }))
+	transport.DisableKeepAlives = true // requests are seldom
+	if ca != "" {
+		authorities, err := secret.Authorities(ca)
+		if err != nil {
+			return nil, err
 		}
+		transport.TLSClientConfig = &tls.Config{RootCAs: authorities, MinVersion: tls.VersionTLS12}
 	}
-	transport.DisableKeepAlives = true // bounds are set seldom
-	client.Transport = transport
-	return &Client{URL: values[KeyURL], Username: values["username"], Password: values["password"], HTTP: client}, virtualHost, nil
+	// Each request has a deadline.
+	return &Client{URL: url, Username: username, Password: password, HTTP: egress.ClientOver(transport, 0)}, nil
 }
