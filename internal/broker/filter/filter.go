@@ -101,14 +101,26 @@ func compile(f *eventingv1.SubscriptionsAPIFilter, field string) (made eventfilt
 	return made, nil
 }
 
-// all passes unless one fails.
-type all []eventfilter.Filter
+// list passes or fails with the first filter whose result is decisive; otherwise the last
+// decides.
+type list struct {
+	filters  []eventfilter.Filter
+	decisive eventfilter.FilterResult
+}
+
+func all(filters []eventfilter.Filter) eventfilter.Filter {
+	return list{filters, eventfilter.FailFilter}
+}
+
+func anyOf(filters []eventfilter.Filter) eventfilter.Filter {
+	return list{filters, eventfilter.PassFilter}
+}
 
 // Filter implements eventfilter.Filter.
-func (f all) Filter(ctx context.Context, e event.Event) eventfilter.FilterResult {
+func (l list) Filter(ctx context.Context, e event.Event) eventfilter.FilterResult {
 	result := eventfilter.NoFilter
-	for _, one := range f {
-		if result = one.Filter(ctx, e); result == eventfilter.FailFilter {
+	for _, one := range l.filters {
+		if result = one.Filter(ctx, e); result == l.decisive {
 			break
 		}
 	}
@@ -116,21 +128,4 @@ func (f all) Filter(ctx context.Context, e event.Event) eventfilter.FilterResult
 }
 
 // Cleanup implements eventfilter.Filter.
-func (all) Cleanup() {}
-
-// anyOf passes if one does; otherwise the last decides.
-type anyOf []eventfilter.Filter
-
-// Filter implements eventfilter.Filter.
-func (f anyOf) Filter(ctx context.Context, e event.Event) eventfilter.FilterResult {
-	result := eventfilter.NoFilter
-	for _, one := range f {
-		if result = one.Filter(ctx, e); result == eventfilter.PassFilter {
-			break
-		}
-	}
-	return result
-}
-
-// Cleanup implements eventfilter.Filter.
-func (anyOf) Cleanup() {}
+func (list) Cleanup() {}
