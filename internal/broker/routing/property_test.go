@@ -113,7 +113,7 @@ func TestBinding_WhenFilterPasses_KeyMatches(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 1))
-	passed, selective := 0, 0
+	passed, selected := 0, 0
 	for range 5_000 {
 		spec := &eventingv1.TriggerSpec{}
 		if r.IntN(4) > 0 {
@@ -130,8 +130,8 @@ func TestBinding_WhenFilterPasses_KeyMatches(t *testing.T) {
 				continue
 			}
 			passed++
-			if Selective(trigger) {
-				selective++
+			if selective(trigger) {
+				selected++
 			}
 			if !slices.Contains(Keys(broker, e.Type(), e.Source()), binding) {
 				t.Fatalf("seed %d: event %s passes %+v, but has not its key", seed, e, spec)
@@ -139,7 +139,7 @@ func TestBinding_WhenFilterPasses_KeyMatches(t *testing.T) {
 		}
 		cleanup(filter)
 	}
-	if passed < 10_000 || selective < 500 {
-		t.Errorf("seed %d: %d events passed, %d a selective filter: the test proves little", seed, passed, selective)
+	if passed < 10_000 || selected < 500 {
+		t.Errorf("seed %d: %d events passed, %d a selective filter: the test proves little", seed, passed, selected)
 	}
 }

@@ -12,8 +12,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
-
-	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 )
 
 // The kinds of keys, by what they select of a Broker's events.
@@ -67,12 +65,6 @@ func Binding(broker types.UID, t *eventingv1.Trigger) string {
 		return key(bySource, broker, r.source)
 	}
 	return key(all, broker)
-}
-
-// Selective says whether the Trigger's filter asks for an exact type or source. The
-// queue of one that does not gets every event of its Broker.
-func Selective(t *eventingv1.Trigger) bool {
-	return requirementOf(&t.Spec) != requirement{}
 }
 
 // requirement is what an event must equal to pass a filter; empty is anything.
@@ -172,14 +164,4 @@ func cut(name string) string {
 		name = name[:len(name)-1]
 	}
 	return strings.TrimRight(name, ".")
-}
-
-// DeadLetterQueue of a function.
-func DeadLetterQueue(namespace, function string) string {
-	return events.DeadLetterQueue(namespace, function)
-}
-
-// AgentDeadLetterQueue is the dead letter queue of an agent.
-func AgentDeadLetterQueue(namespace, agent string) string {
-	return events.AgentDeadLetterQueue(namespace, agent)
 }

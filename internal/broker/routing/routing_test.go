@@ -102,8 +102,8 @@ func TestBinding(t *testing.T) {
 			if got := Binding(broker, trigger); got != tc.want {
 				t.Errorf("Binding() = %s, want %s of %s", got, tc.want, keys)
 			}
-			if got, want := Selective(trigger), tc.want != everything; got != want {
-				t.Errorf("Selective() = %t, want %t", got, want)
+			if got, want := selective(trigger), tc.want != everything; got != want {
+				t.Errorf("selective() = %t, want %t", got, want)
 			}
 		})
 	}
@@ -133,12 +133,5 @@ func TestQueue(t *testing.T) {
 	}
 }
 
-func TestDeadLetterQueue(t *testing.T) {
-	t.Parallel()
-	if got, want := DeadLetterQueue("team", "greeter"), "lambda.dlq.team.greeter"; got != want {
-		t.Errorf("DeadLetterQueue() = %s, want %s", got, want)
-	}
-	if got, want := AgentDeadLetterQueue("team", "bruno"), "lambda.dlq.team.agents.bruno"; got != want {
-		t.Errorf("AgentDeadLetterQueue() = %s, want %s", got, want)
-	}
-}
+// selective says whether the Trigger's filter asks for an exact type or source.
+func selective(t *eventingv1.Trigger) bool { return requirementOf(&t.Spec) != requirement{} }

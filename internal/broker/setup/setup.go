@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -197,14 +196,4 @@ func numberOf(prefix, username string) (int, bool) {
 	text, ok := strings.CutPrefix(username, prefix)
 	n, err := strconv.Atoi(text)
 	return n, ok && err == nil && n > 0
-}
-
-// Secrets that Run writes, in order.
-func Secrets() []string {
-	names := make([]string, 0, len(roles))
-	for _, r := range roles {
-		names = append(names, SecretPrefix+r.name)
-	}
-	slices.Sort(names)
-	return names
 }
