@@ -79,6 +79,11 @@ func Wanted(broker types.UID, t *eventingv1.Trigger, kind queue.Kind) (Assignmen
 // Ordered says whether a queue of this name delivers one event after the other.
 func Ordered(queue string) bool { return strings.HasSuffix(queue, orderedSuffix) }
 
+// Serves says whether the event plane serves a Broker: it is of this project's class.
+func Serves(b *eventingv1.Broker) bool {
+	return b.Annotations[eventingv1.BrokerClassAnnotationKey] == lambda.BrokerClass
+}
+
 // Of a Trigger, as its status has it. The zero value says that it has none yet. Users
 // who may edit Triggers may also write their status: queues of other Triggers are ignored.
 func Of(t *eventingv1.Trigger) Assignment {

@@ -13,7 +13,7 @@ import (
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	informers "knative.dev/eventing/pkg/client/informers/externalversions/eventing/v1"
 
-	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/assignment"
 )
 
 // Watch applies the Triggers of this project's Brokers to the dispatcher, now and at
@@ -60,7 +60,7 @@ func (w *watch) broker(object any) {
 		object = deleted.Obj
 	}
 	broker, ok := object.(*eventingv1.Broker)
-	if !ok || !served(broker) {
+	if !ok || !assignment.Serves(broker) {
 		return
 	}
 	triggers, err := w.triggers.Lister().Triggers(broker.Namespace).List(labels.Everything())
@@ -72,10 +72,6 @@ func (w *watch) broker(object any) {
 			w.trigger(t)
 		}
 	}
-}
-
-func served(b *eventingv1.Broker) bool {
-	return b.Annotations[eventingv1.BrokerClassAnnotationKey] == lambda.BrokerClass
 }
 
 // trigger applies the newest state of a Trigger if its Broker is of this project's
@@ -114,7 +110,7 @@ func (w *watch) apply(compiledOf *eventingv1.Trigger, c compiled) (applied bool)
 		if _, known := w.d.Queue(t.UID); known {
 			w.d.apply(t, nil, c)
 		}
-	case err == nil && served(broker):
+	case err == nil && assignment.Serves(broker):
 		w.d.apply(t, broker, c)
 	}
 	return true

@@ -8,12 +8,11 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilcache "k8s.io/apimachinery/pkg/util/cache"
-	"knative.dev/eventing/pkg/apis/eventing"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	eventingclient "knative.dev/eventing/pkg/client/clientset/versioned/typed/eventing/v1"
 	eventinglisters "knative.dev/eventing/pkg/client/listers/eventing/v1"
 
-	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/assignment"
 )
 
 const (
@@ -70,7 +69,7 @@ func (l *ListedBrokers) Refresh(ctx context.Context, namespace, name string) (Br
 
 // brokerOf an object; false if it is of another class.
 func brokerOf(b *eventingv1.Broker) (Broker, bool) {
-	if b.Annotations[eventing.BrokerClassKey] != lambda.BrokerClass {
+	if !assignment.Serves(b) {
 		return Broker{}, false
 	}
 	known := Broker{Namespace: b.Namespace, Name: b.Name, UID: b.UID, Policies: b.Status.Policies}

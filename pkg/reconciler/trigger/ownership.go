@@ -8,6 +8,7 @@ import (
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	eventinglisters "knative.dev/eventing/pkg/client/listers/eventing/v1"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/assignment"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 )
 
@@ -58,7 +59,7 @@ func (o *owners) of(t *eventingv1.Trigger) ownership {
 			return owned
 		}
 		return foreign
-	case b.Annotations[eventingv1.BrokerClassAnnotationKey] == lambda.BrokerClass:
+	case assignment.Serves(b):
 		return owned
 	case !finalized:
 		return foreign

@@ -13,7 +13,6 @@ import (
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/assignment"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 )
 
 const (
@@ -113,7 +112,7 @@ func (v *verifier) verify(ctx context.Context, key types.NamespacedName) error {
 func (v *verifier) settled(t *eventingv1.Trigger) (has, wanted assignment.Assignment, ok bool) {
 	b, err := v.owners.broker(t)
 	if err != nil || b == nil || b.DeletionTimestamp != nil || t.DeletionTimestamp != nil || !subscribed(t) ||
-		b.Annotations[eventingv1.BrokerClassAnnotationKey] != lambda.BrokerClass || t.Status.ObservedGeneration != t.Generation {
+		!assignment.Serves(b) || t.Status.ObservedGeneration != t.Generation {
 		return has, wanted, false
 	}
 	has = assignment.Of(t)
