@@ -147,7 +147,7 @@ func (p *Poller[K, Q, R]) Retain(key Key, ids ...K) {
 	p.retain(key, ids...)
 }
 
-// Forget the key. A call that nobody wants any more is not made, and its result dropped.
+// Forget the key. A call without keys is not made, and the result of one under way is dropped.
 func (p *Poller[K, Q, R]) Forget(key Key) { p.Retain(key) }
 
 func (p *Poller[K, Q, R]) retain(key Key, ids ...K) {

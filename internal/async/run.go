@@ -44,8 +44,8 @@ func (p *Poller[K, Q, R]) enter(id K) {
 	}
 }
 
-// join the line on account of the namespace that has least in it: whoever else wants
-// the same call does not make it later.
+// join the line on account of the namespace that has least in it: others that want
+// the same call do not delay it.
 func (p *Poller[K, Q, R]) join(id K, e *entry[Q, R]) {
 	first := true
 	for key := range e.queries {

@@ -26,8 +26,8 @@ const (
 
 	payloadType types.MediaType = "application/vnd.dev.cosign.simplesigning.v1+json"
 
-	// maxSignatures of one image are kept, of whoever: cosign refuses more than 1000, and
-	// in a registry without authentication anybody can add some. The oldest are dropped.
+	// maxSignatures of one image are kept, of any signer: cosign refuses more than 1000,
+	// and in a registry without authentication every client can add some. The oldest are dropped.
 	maxSignatures = 256
 )
 

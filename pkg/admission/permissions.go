@@ -66,7 +66,7 @@ func (m *Mutation) agent(ctx context.Context, c *change) error {
 	}
 	if !signed {
 		c.write(lambda.VerifiedAnnotationKey, "")
-		c.warnings = append(c.warnings, fmt.Sprintf("spec.permissions: user %q does not hold the permissions %s, and nobody who holds them has written the agent: the agent gains none of them", c.request.UserInfo.Username, strings.Join(missing, ", ")))
+		c.warnings = append(c.warnings, fmt.Sprintf("spec.permissions: user %q does not hold the permissions %s, and no user who holds them has written the agent: the agent gains none of them", c.request.UserInfo.Username, strings.Join(missing, ", ")))
 		return nil
 	}
 	m.prove(c, old, now, proof, proven)

@@ -82,7 +82,7 @@ func (m *Mutation) restore(old, now *v1alpha1.LambdaAgent) (after string, restor
 	w, err := old.Withdrawals()
 	switch {
 	case err == nil:
-	case len(permissions) == len(v1alpha1.Permissions): // nobody can read it, so all were withdrawn
+	case len(permissions) == len(v1alpha1.Permissions): // it cannot be read, so all were withdrawn
 		w = &v1alpha1.Withdrawals{}
 	default:
 		return "", nil, fmt.Errorf("metadata.annotations[%s]: expected *: the record in %s cannot be read: %w", lambda.RestoreAnnotationKey, lambda.WithdrawnAnnotationKey, err)

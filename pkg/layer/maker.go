@@ -183,7 +183,7 @@ func (w *work) run(ctx context.Context) (v1.Hash, bool, error) {
 	var answered *transport.Error
 	switch d, err := w.puller.Head(ctx, ref); {
 	case err == nil:
-		// A tag alone proves nothing: somebody else may have pushed it.
+		// A tag alone proves nothing: another client may have pushed it.
 		if signed, err := w.signed(ctx, ref, d.Digest); signed || err != nil {
 			return d.Digest, signed, in(build.StepPush, err)
 		}

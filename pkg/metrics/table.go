@@ -3,10 +3,10 @@ package metrics
 // maxNamespaces that are told apart.
 const maxNamespaces = 500
 
-// maxBrokers that are told apart.
+// maxBrokers that have series of their own.
 const maxBrokers = 1000
 
-// maxTriggers that are told apart.
+// maxTriggers that have series of their own.
 const maxTriggers = 2000
 
 // answers are the HTTP statuses of the receiver, as words.

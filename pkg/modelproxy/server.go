@@ -166,7 +166,7 @@ func (s *Server) passOn(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		f := broken(ctx, u, err)
-		slog.WarnContext(ctx, "a provider did not tell about itself", "provider", u.Provider, "reason", f.why(u), "error_type", f.kind)
+		slog.WarnContext(ctx, "cannot get the models of a provider", "provider", u.Provider, "reason", f.why(u), "error_type", f.kind)
 		writeError(w, true, f.status, f.kind, f.message)
 		return
 	}

@@ -111,7 +111,7 @@ func pending(t *testing.T, err error) {
 	}
 }
 
-// TestAskedOnce: whoever asks meanwhile waits for the same answer, and it is good for
+// TestAskedOnce: others that ask meanwhile wait for the same answer, and it is good for
 // some time.
 func TestAskedOnce(t *testing.T) {
 	a := &asker{}

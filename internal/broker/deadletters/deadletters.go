@@ -68,8 +68,8 @@ type Options struct {
 	Clock  clock.PassiveClock
 }
 
-// Queues of dead letters. What RabbitMQ has been told is kept in memory, so that it is
-// told once.
+// Queues of dead letters. What was declared in RabbitMQ is kept in memory, so that it is
+// declared once.
 type Queues struct {
 	options Options
 	// locks are by the name of a queue: one operation at a time.
@@ -111,7 +111,7 @@ func (q *Queues) Observe(changed func(queue string)) {
 	q.observers = append(q.observers, changed)
 }
 
-// Reset forgets what RabbitMQ has been told. It is to be called when the connection is
+// Reset forgets what was declared. It is to be called when the connection is
 // new: RabbitMQ may be another one.
 func (q *Queues) Reset() {
 	q.mu.Lock()

@@ -158,7 +158,7 @@ func (h *Handler) apply(ctx context.Context, agent *v1alpha1.LambdaAgent, e *eve
 	w.Signature = "" // admission signs
 	annotations := map[string]any{lambda.WithdrawnAnnotationKey: w.Text()}
 	if _, restored := agent.Annotations[lambda.RestoreAnnotationKey]; restored && c.Action == events.PermissionWithdraw {
-		annotations[lambda.RestoreAnnotationKey] = nil // a user can restore anew by the same value
+		annotations[lambda.RestoreAnnotationKey] = nil // a user can restore again by the same value
 	}
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
 		"resourceVersion": agent.ResourceVersion, "uid": agent.UID, "annotations": annotations,

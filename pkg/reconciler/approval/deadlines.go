@@ -59,7 +59,7 @@ func (d *deadlines) run(ctx context.Context) {
 	workers.Wait()
 }
 
-// decide a request, if this replica is responsible for it and nobody else has.
+// decide a request, if this replica is responsible for it and it is not decided yet.
 func (d *deadlines) decide(ctx context.Context, key types.NamespacedName) {
 	if !d.decider.IsLeaderFor(key) {
 		return // promotion adds it again

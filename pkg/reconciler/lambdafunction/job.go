@@ -111,8 +111,8 @@ func (r *kaniko) markBuilding(p *pass, job *batchv1.Job, pod *corev1.Pod) error 
 	return nil
 }
 
-// outcome of a Job: its pod's, or its own where the pod is gone. Whoever may write Jobs
-// and pods in the namespace can make some that look like a build's.
+// outcome of a Job: its pod's, or its own where the pod was deleted. A user who may write
+// Jobs and pods in the namespace can make some that look like a build's.
 func (r *kaniko) outcome(p *pass, b *resources.Build, job *batchv1.Job, pod *corev1.Pod) (build.Outcome, bool) {
 	if pod != nil {
 		if o, ended := build.Read(pod); ended {

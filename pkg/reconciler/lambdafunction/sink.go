@@ -34,8 +34,8 @@ type destinationResolver interface {
 	Allowed(ctx context.Context, ref *duckv1.KReference, parent any) ([]string, error)
 }
 
-// sinkError says why a destination cannot be used. It does not tell a missing object of
-// another namespace from one that does not allow this one.
+// sinkError says why a destination cannot be used. It does not distinguish a missing object
+// of another namespace from one that does not allow this one.
 type sinkError struct {
 	message string
 	// cause is an error that may pass; nil if only a change helps.

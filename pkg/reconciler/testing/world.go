@@ -90,7 +90,7 @@ func (w *World) Try(key string) (writes []clientgotesting.Action, err error) {
 	return writes, err
 }
 
-// Remove objects from the caches, as somebody else's deletions.
+// Remove objects from the caches, as another client deletes them.
 func (w *World) Remove(t *testing.T, objects ...runtime.Object) {
 	t.Helper()
 	for _, o := range objects {

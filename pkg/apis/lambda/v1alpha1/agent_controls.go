@@ -55,7 +55,7 @@ func (c *Controls) Disables(eventType string) bool { return slices.Contains(c.di
 // Enables reports whether events of the type restore permissions whatever their data.
 func (c *Controls) Enables(eventType string) bool { return slices.Contains(c.enable, eventType) }
 
-// matchesSource tells whether a source is as the pattern says, where * stands for
+// matchesSource reports whether a source is as the pattern says, where * stands for
 // any run of characters.
 func matchesSource(pattern, source string) bool {
 	parts := strings.Split(pattern, "*")

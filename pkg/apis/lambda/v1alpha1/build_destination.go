@@ -70,8 +70,8 @@ func (b *BuildSpec) registry() (host, path string) {
 	return host, path
 }
 
-// local reports whether a registry is one beside the machine of whoever wrote the
-// manifest: plain HTTP, a loopback address, or the name of a container or of a host
+// local reports whether a registry is one on or beside the machine of the
+// manifest's author: plain HTTP, a loopback address, or the name of a container or of a host
 // without a domain.
 func (b *BuildSpec) local(registry string) bool {
 	registry = config.CanonicalRegistry(registry)

@@ -86,7 +86,7 @@ type BuildSpec struct {
 	// +kubebuilder:validation:MaxLength=1024
 	Dockerfile string `json:"dockerfile,omitempty"`
 
-	// Cache tells whether layers are cached in the registry; default from
+	// Cache says whether layers are cached in the registry; default from
 	// config-build. It takes a Secret to push with: pushSecretRef or the cluster's.
 	// +optional
 	Cache *bool `json:"cache,omitempty"`

@@ -11,8 +11,8 @@ import (
 )
 
 // sinkKinds are the kinds that a sink may refer to. The operator and Knative read objects
-// of other kinds, Secrets among them, with their own rights, and their errors would tell
-// users what exists. The schemas of eventing.sink and triggers[].delivery have the same
+// of other kinds, Secrets among them, with their own rights, and their errors would disclose
+// what exists. The schemas of eventing.sink and triggers[].delivery have the same
 // list.
 var sinkKinds = []schema.GroupVersionKind{
 	{Version: "v1", Kind: "Service"},

@@ -11,7 +11,7 @@ import (
 )
 
 // Strip is a cache.TransformFunc: managedFields are 25 to 30 % of an object
-// and nobody here reads them; of a Pod only metadata and the status matter,
+// and nothing here reads them; of a Pod only metadata and the status matter,
 // and of a Job's Pod what its containers run; of a ConfigMap its data never does; of what is only
 // referred to, who and which version it is.
 func Strip(obj any) (any, error) {
