@@ -329,7 +329,7 @@ func TestSourceFaults(t *testing.T) {
 		f := from(namespace, "later", object("later.py", &corev1.LocalObjectReference{Name: "later"}))
 		f.Spec.Runtime.Handler = "later.handler"
 		f = failed(ctx, t, create(ctx, t, f), v1alpha1.FunctionConditionSourceResolved, source.ReasonSecretNotFound)
-		test.Contains(t, "SourceResolved", f.Status.GetCondition(v1alpha1.FunctionConditionSourceResolved).Message, `"later"`, namespace)
+		test.Contains(t, "SourceResolved", f.Status.GetCondition(v1alpha1.FunctionConditionSourceResolved).Message, "Secret "+namespace+"/later does not exist", "create it")
 		b.secret(ctx, namespace, "later")
 		answers(ctx, t, ready(ctx, t, f), greetingBody("later in "+namespace))
 	})
