@@ -222,6 +222,9 @@ func TestVerify(t *testing.T) {
 		t.Fatal(err)
 	}
 	exists(t, r, true)
+	if got, want := r.took(), "declare, bound, declare, bound"; got != want {
+		t.Errorf("sent %q, want %q", got, want)
+	}
 }
 
 func TestEnsure_Conflict(t *testing.T) {

@@ -148,8 +148,7 @@ func (q *Queues) lose(name string) {
 	unlock := q.lock(name)
 	s, epoch := q.load(name)
 	lost := s.declared && !s.doomed
-	s.declared = false
-	q.store(name, s, epoch)
+	q.store(name, s.forgotten(), epoch) // its bounds may be lost, too
 	unlock()
 	if lost {
 		q.report(name)

@@ -9,22 +9,27 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 )
 
 // EventingConfigName is the ConfigMap that says how functions and agents get and
 // answer events.
 const EventingConfigName = "config-eventing"
 
-// RabbitMQBrokerClass is the class of brokers on RabbitMQ: those that this
-// project makes.
+// RabbitMQBrokerClass is the class of Knative's own Brokers on RabbitMQ, for
+// installations that run eventing-rabbitmq.
 const RabbitMQBrokerClass = "RabbitMQBroker"
 
 // Eventing says how functions and agents get and answer events.
 type Eventing struct {
 	// DefaultBroker is the broker of triggers and functions that name none.
 	DefaultBroker string
-	// RabbitMQCluster is the RabbitmqCluster that brokers and dead letter queues
-	// are on; its zero value says that there is none.
+	// BrokerClass of the Brokers that this project makes: LambdaBroker, which the event
+	// plane serves, or RabbitMQBroker.
+	BrokerClass string
+	// RabbitMQCluster is the RabbitmqCluster that Brokers of class
+	// RabbitMQBroker are on; its zero value says that there is none.
 	RabbitMQCluster types.NamespacedName
 	// ConnectionSecret names a Secret of the function's namespace with uri,
 	// username, password and port, instead of RabbitMQCluster.
@@ -33,16 +38,10 @@ type Eventing struct {
 	QueueType string
 	// Parallelism is how many events of a trigger are in delivery at once.
 	Parallelism int
-	// BrokerPodResources of each pod that Knative's broker on RabbitMQ makes: CPU and
-	// memory. What is left out is the broker's to say.
-	BrokerPodResources corev1.ResourceRequirements
 	// Delivery of functions that say nothing of it.
 	Delivery Delivery
 	// DeadLetters of functions that say nothing of them.
 	DeadLetters DeadLetters
-	// TriggerOverlap is how long a trigger that another one replaces stays
-	// beside it, so that what is in its queue is still delivered.
-	TriggerOverlap time.Duration
 	// DeliveryGateways are the Services of Knative Serving's ingress, to which names of
 	// Knative Services lead.
 	DeliveryGateways []types.NamespacedName
@@ -84,6 +83,7 @@ type DeadLetters struct {
 func defaultEventing() *Eventing {
 	return &Eventing{
 		DefaultBroker: "default",
+		BrokerClass:   lambda.BrokerClass,
 		QueueType:     "quorum",
 		Parallelism:   10,
 		Delivery:      Delivery{Retry: 5, BackoffPolicy: "exponential", BackoffDelay: time.Second, Timeout: 30 * time.Second},
@@ -91,7 +91,6 @@ func defaultEventing() *Eventing {
 			Enabled: true, MessageTTL: 7 * 24 * time.Hour, MaxLength: 10000, OverflowPolicy: "drop-head",
 			Receiver: types.NamespacedName{Namespace: "knative-lambda", Name: "knative-lambda-receiver"},
 		},
-		TriggerOverlap: 30 * time.Second,
 		DeliveryGateways: []types.NamespacedName{
 			{Namespace: "kourier-system", Name: "kourier-internal"}, {Namespace: "kourier-system", Name: "kourier"},
 			{Namespace: "istio-system", Name: "knative-local-gateway"}, {Namespace: "istio-system", Name: "istio-ingressgateway"},
@@ -109,18 +108,11 @@ func NewEventingFromConfigMap(cm *corev1.ConfigMap) (*Eventing, error) {
 	}
 	p := newParser(EventingConfigName, cm.Data)
 	p.text("default-broker", &e.DefaultBroker, objectName)
+	p.text("broker-class", &e.BrokerClass, oneOf(lambda.BrokerClass, RabbitMQBrokerClass))
 	p.namespacedName("rabbitmq-cluster", &e.RabbitMQCluster)
 	p.text("rabbitmq-connection-secret", &e.ConnectionSecret, secretName)
 	p.text("queue-type", &e.QueueType, oneOf("quorum", "classic"))
 	p.integer("parallelism", &e.Parallelism, 1, 1000)
-	p.yaml("broker-pod-resources", &e.BrokerPodResources)
-	for _, list := range []corev1.ResourceList{e.BrokerPodResources.Requests, e.BrokerPodResources.Limits} {
-		for name := range list {
-			if name != corev1.ResourceCPU && name != corev1.ResourceMemory {
-				p.fail("broker-pod-resources", fmt.Errorf("expected requests and limits of cpu and memory, got %s", name))
-			}
-		}
-	}
 	p.integer("delivery-retry", &e.Delivery.Retry, 0, 100)
 	p.text("delivery-backoff-policy", &e.Delivery.BackoffPolicy, oneOf("linear", "exponential"))
 	p.duration("delivery-backoff-delay", &e.Delivery.BackoffDelay, 100*time.Millisecond, time.Hour)
@@ -130,7 +122,6 @@ func NewEventingFromConfigMap(cm *corev1.ConfigMap) (*Eventing, error) {
 	p.duration("dead-letter-ttl", &e.DeadLetters.MessageTTL, time.Second, 365*24*time.Hour)
 	p.integer("dead-letter-max-length", &e.DeadLetters.MaxLength, 1, 10_000_000)
 	p.text("dead-letter-overflow-policy", &e.DeadLetters.OverflowPolicy, oneOf("drop-head", "reject-publish"))
-	p.duration("trigger-overlap", &e.TriggerOverlap, 0, time.Hour)
 	p.namespacedNames("delivery-gateways", &e.DeliveryGateways)
 	p.networks("delivery-allowed-networks", &e.DeliveryAllowedNetworks)
 	p.text("response-sink", &e.ResponseSink, httpURL)
@@ -140,7 +131,7 @@ func NewEventingFromConfigMap(cm *corev1.ConfigMap) (*Eventing, error) {
 	return e, p.done()
 }
 
-// HasRabbitMQ tells whether the platform has a RabbitMQ.
+// HasRabbitMQ tells whether there is a RabbitMQ for Brokers of class RabbitMQBroker.
 func (e *Eventing) HasRabbitMQ() bool {
 	return e.ConnectionSecret != "" || e.RabbitMQCluster.Name != ""
 }

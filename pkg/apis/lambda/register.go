@@ -65,11 +65,6 @@ const (
 	// revision.
 	ReferencesAnnotationKey = GroupName + "/references"
 
-	// RetiredAnnotationKey is on a Trigger to an agent that has gone: since when. What
-	// is in its queue becomes dead letters. On the policy by which RabbitMQ makes them it
-	// names the Trigger.
-	RetiredAnnotationKey = GroupName + "/retired"
-
 	// ToldAnnotationKey holds what the lifecycle sink was last told of an object.
 	ToldAnnotationKey = GroupName + "/told"
 
@@ -103,6 +98,9 @@ const (
 
 	// BrokerClass is the class of the Brokers that the event plane serves.
 	BrokerClass = "LambdaBroker"
+
+	// BrokerService is the Service of the event plane in the operator's namespace.
+	BrokerService = "knative-lambda-broker"
 
 	// TriggerFinalizer is on each Trigger of the event plane: its queues are deleted
 	// before it is.

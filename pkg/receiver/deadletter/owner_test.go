@@ -59,7 +59,7 @@ func TestLettersOfAnAgentThatHasGone(t *testing.T) {
 	if err != nil || len(listed) != 1 {
 		t.Fatalf("List() = %+v, %v; want one", listed, err)
 	}
-	if l := listed[0]; l.ErrorReason != "agent data/shop was deleted" || l.ErrorCode != -1 || l.Origin != "http://shop-broker-ingress.data.svc.cluster.local" || l.DeadTime == "" {
+	if l := listed[0]; l.ErrorReason != "agent data/shop was deleted" || l.ErrorCode != -1 || l.Origin != v1alpha1.AgentBrokerURL(types.NamespacedName{Namespace: "data", Name: "shop"}).String() || l.DeadTime == "" {
 		t.Errorf("letter = %+v", l)
 	}
 }

@@ -77,13 +77,14 @@ func expect(o Owner, field string, found *apis.URL, expected ...string) error {
 	return &NotReadyError{o.Kind, o.Name, fmt.Sprintf("cannot be sent its dead letters: %s is %q, expected %s; events are sent to no other address", field, receiverpath.Redact(found.String()), strings.Join(expected, " or "))}
 }
 
-// brokerURLs are the ingresses that a broker of that name may have, by its class:
-// RabbitMQ, MTChannelBasedBroker, and Kafka.
+// brokerURLs are the ingresses that a Broker of that name may have, by its class:
+// LambdaBroker, RabbitMQBroker, MTChannelBasedBroker, and Kafka.
 func brokerURLs(namespace, broker string) []string {
 	shared := func(service string) string {
 		return apis.HTTP(network.GetServiceHostname(service, knativeEventing)).String() + "/" + namespace + "/" + broker
 	}
-	return []string{v1alpha1.AgentBrokerURL(types.NamespacedName{Namespace: namespace, Name: broker}).String(), shared("broker-ingress"), shared("kafka-broker-ingress")}
+	key := types.NamespacedName{Namespace: namespace, Name: broker}
+	return []string{v1alpha1.AgentBrokerURL(key).String(), v1alpha1.RabbitMQBrokerURL(key).String(), shared("broker-ingress"), shared("kafka-broker-ingress")}
 }
 
 // targetOf is where a function's dead letters are sent, and its replies: to its broker,
@@ -123,15 +124,22 @@ func (s *Service) targetsOfAgent(ctx context.Context, o Owner, a *v1alpha1.Lambd
 	if err != nil {
 		return nil, fmt.Errorf("listing the Triggers of agent %s: %w", o.Name, err)
 	}
-	replies := v1alpha1.AgentBrokerURL(o.NamespacedName).String()
-	if b := a.Status.Broker; b == nil || b.URL == nil {
-		replies = ""
+	replies := ""
+	if b := a.Status.Broker; b != nil && b.URL != nil {
+		replies = v1alpha1.AgentBrokerURL(o.NamespacedName).String()
+		if other := v1alpha1.RabbitMQBrokerURL(o.NamespacedName).String(); b.URL.String() == other {
+			replies = other
+		}
 	}
 	leads := map[string]target{}
 	for i := range triggers {
 		if t, ok := s.subscriber(o, &triggers[i]); ok {
 			t.replies, t.timeout = replies, defaultTimeout+coldStart
 			leads[place(t.url)] = t
+			if ref := triggers[i].Spec.Subscriber.Ref; ref.Kind == "Broker" { // of which class, only the event says
+				t.url = v1alpha1.RabbitMQBrokerURL(types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}).String()
+				leads[place(t.url)] = t
+			}
 		}
 	}
 	return func(l *Letter) (target, error) {

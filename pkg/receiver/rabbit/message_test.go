@@ -9,7 +9,9 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/google/go-cmp/cmp"
 	amqp "github.com/rabbitmq/amqp091-go"
+	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
 )
@@ -60,7 +62,7 @@ func TestMessageThatRabbitMQDeadLettered(t *testing.T) {
 func TestMessageForAnAgentThatHasGone(t *testing.T) {
 	died := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	headers := amqp.Table{"specversion": "1.0", "id": "1", "type": "t", "source": "/s", "x-death": []any{amqp.Table{"time": died, "reason": "maxlen"}}}
-	want := events.DeadLetter{ID: "1", Source: "/s", Type: "t", ErrorCode: -1, ErrorReason: "agent data/shop was deleted", Origin: "http://shop-broker-ingress.data.svc.cluster.local", DeadTime: "2026-01-02T03:04:05Z"}
+	want := events.DeadLetter{ID: "1", Source: "/s", Type: "t", ErrorCode: -1, ErrorReason: "agent data/shop was deleted", Origin: v1alpha1.AgentBrokerURL(types.NamespacedName{Namespace: "data", Name: "shop"}).String(), DeadTime: "2026-01-02T03:04:05Z"}
 	for key, want := range map[string]events.DeadLetter{
 		"lambda.knative.io/gone:data/shop":   want,
 		"":                                   {ID: "1", Source: "/s", Type: "t", DeadTime: want.DeadTime},

@@ -9,11 +9,13 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	rbaclisters "k8s.io/client-go/listers/rbac/v1"
 	"k8s.io/utils/clock"
 	"knative.dev/pkg/controller"
+	"knative.dev/pkg/logging"
 	pkgreconciler "knative.dev/pkg/reconciler"
 	"knative.dev/pkg/tracker"
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
@@ -25,6 +27,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	lambdaclientset "github.com/brunovlucena/knative-lambda-operator/pkg/client/clientset/versioned"
 	agentreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdaagent"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/child"
 	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/kservice"
@@ -49,6 +52,11 @@ type Reconciler struct {
 
 	// kinds are what a cluster may not have.
 	kinds *shared.Kinds
+	// queues of dead letters.
+	queues shared.Queues
+	// inspect the queue of a Trigger, and drains of those that are to be deleted.
+	inspect inspector
+	drains  drains
 	// index of all agents, and whether it has them all.
 	index   *routing.Index
 	indexed func() bool
@@ -64,7 +72,10 @@ type Reconciler struct {
 	Keys *keyring.Store[keyring.Keyring]
 }
 
-var _ agentreconciler.Interface = (*Reconciler)(nil)
+var (
+	_ agentreconciler.Interface         = (*Reconciler)(nil)
+	_ pkgreconciler.OnDeletionInterface = (*Reconciler)(nil)
+)
 
 // ReconcileKind implements agentreconciler.Interface.
 func (r *Reconciler) ReconcileKind(ctx context.Context, agent *v1alpha1.LambdaAgent) pkgreconciler.Event {
@@ -102,7 +113,11 @@ func (r *Reconciler) reconcileService(ctx context.Context, a *v1alpha1.LambdaAge
 	desired := resources.MakeService(a, file.Name, defaults)
 	resources.AddApprovals(desired, a, r.Keys.Newest(), config.FromContextOrDefaults(ctx).Eventing)
 	if a.Spec.ActiveEventing() != nil {
-		subscribers(a, r.Keys.Newest()).AddKey(desired)
+		class, err := brokerClass(r.kinds.Knative(), a, config.FromContextOrDefaults(ctx).Eventing)
+		if err != nil {
+			return err
+		}
+		resources.SetBroker(desired, a, class)
 	}
 	if err := resources.AddModelProxy(desired, a, defaults); err != nil {
 		a.Status.MarkServiceFailed(v1alpha1.ReasonNoModelProxy, err.Error())
@@ -146,4 +161,13 @@ func (r *Reconciler) failed(a *v1alpha1.LambdaAgent, err error) pkgreconciler.Ev
 		return err
 	}
 	return controller.NewPermanentError(err)
+}
+
+// ObserveDeletion implements pkgreconciler.OnDeletionInterface. If RabbitMQ is away, the
+// queue is deleted when that returns.
+func (r *Reconciler) ObserveDeletion(ctx context.Context, agent types.NamespacedName) error {
+	if err := r.queues.Delete(ctx, events.AgentDeadLetterQueue(agent.Namespace, agent.Name)); err != nil {
+		logging.FromContext(ctx).Infow("The dead letter queue of a deleted agent cannot be deleted yet", "error", err)
+	}
+	return nil
 }

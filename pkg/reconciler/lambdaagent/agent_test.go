@@ -93,9 +93,6 @@ func service(t *testing.T, a *v1alpha1.LambdaAgent, change ...func(*servingv1.Se
 	t.Helper()
 	s := resources.MakeService(a, file(t, a).Name, testConfig().Defaults)
 	resources.AddApprovals(s, a, testKeys(), testConfig().Eventing)
-	if a.Spec.ActiveEventing() != nil {
-		subscribers(a, testKeys()).AddKey(s)
-	}
 	if err := resources.AddModelProxy(s, a, testConfig().Defaults); err != nil {
 		t.Fatal(err)
 	}

@@ -28,6 +28,7 @@ import (
 	servingclient "knative.dev/serving/pkg/client/injection/client"
 	serviceinformer "knative.dev/serving/pkg/client/injection/informers/serving/v1/service/filtered"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/deadletters"
 	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
 	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
@@ -40,6 +41,7 @@ import (
 	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/measure"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/modelprobe"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/plane"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent/resources"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent/routing"
 )
@@ -62,6 +64,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 			logging.FromContext(ctx).Warnw("A cache keeps what nobody reads", "error", err)
 		}
 	}
+	events := plane.Get(ctx)
 	r := &Reconciler{
 		kube:            kubeclient.Get(ctx),
 		serving:         servingclient.Get(ctx),
@@ -73,6 +76,8 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		roles:           roles.Lister(),
 		bindings:        bindings.Lister(),
 		kinds:           shared.Get(ctx),
+		queues:          events.DeadLetters,
+		inspect:         inspectOn(events.Selector.Connections),
 		index:           routing.NewIndex(),
 		clock:           clock.RealClock{},
 	}
@@ -136,6 +141,12 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		Configs: owned, Owned: owned,
 		Found: func() { impl.FilteredGlobalResync(hasBroker, agents.Informer()) },
 	})
+	events.DeadLetters.Observe(func(queue string) {
+		if o, ok := deadletters.OwnerOf(queue); ok && o.Agent {
+			impl.EnqueueKey(o.NamespacedName)
+		}
+	})
+	events.Selector.Connections.Observe(func(string) { impl.FilteredGlobalResync(hasBroker, agents.Informer()) })
 	r.referred = watchReferred(ctx, metadata.NewForConfigOrDie(injection.GetConfig(ctx)), impl.Tracker)
 	return impl
 }

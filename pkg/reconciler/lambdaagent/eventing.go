@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"time"
 
+	apierrs "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
-	duckv1 "knative.dev/pkg/apis/duck/v1"
 	pkgreconciler "knative.dev/pkg/reconciler"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
@@ -35,8 +37,14 @@ type eventing struct {
 	keys *keyring.Keyring
 	// made is the broker.
 	made *eventingv1.Broker
-	// letters is where those of its Triggers go; nil is nowhere.
-	letters *duckv1.Destination
+	// maker of the Triggers.
+	maker resources.Maker
+	// inspect the queue of a Trigger, and drains of those that are to be deleted.
+	inspect inspector
+	drains  *drains
+	clock   clock.PassiveClock
+	// ends are the Triggers of routes.
+	ends map[end]*eventingv1.Trigger
 	// routes are told in the status.
 	routes []v1alpha1.RouteStatus
 	// unsupported are the indexes of subscriptions that the broker cannot filter.
@@ -48,7 +56,7 @@ type eventing struct {
 // reconcileEventing makes the agent's broker, its dead letter queue, and the Triggers of
 // its subscriptions and routes, and takes away what the spec asks for no more.
 func (r *Reconciler) reconcileEventing(ctx context.Context, a *v1alpha1.LambdaAgent) pkgreconciler.Event {
-	knative, active := r.kinds.Knative(), a.Spec.ActiveEventing()
+	knative, active, had := r.kinds.Knative(), a.Spec.ActiveEventing(), hadBroker(&a.Status)
 	switch {
 	case active == nil:
 		a.Status.Broker, a.Status.Routes = nil, nil
@@ -67,10 +75,10 @@ func (r *Reconciler) reconcileEventing(ctx context.Context, a *v1alpha1.LambdaAg
 	}
 	e := &eventing{LambdaAgent: a, index: r.index, keys: r.Keys.Newest(), Pass: &shared.Pass{
 		Owner: a, Labels: labels.Set{lambda.AgentLabelKey: resources.Labels(a)[lambda.AgentLabelKey]},
-		Config: config.FromContextOrDefaults(ctx).Eventing, Clock: r.clock, Knative: knative, Rabbit: r.kinds.Rabbit(),
-	}}
+		Config: config.FromContextOrDefaults(ctx).Eventing, Knative: knative, Rabbit: r.kinds.Rabbit(), Queues: r.queues,
+	}, inspect: r.inspect, drains: &r.drains, clock: r.clock}
 	if active == nil {
-		return e.remove(ctx)
+		return e.remove(ctx, had)
 	}
 	err := e.reconcile(ctx)
 	if e.again > 0 {
@@ -111,56 +119,59 @@ func (e *eventing) reconcile(ctx context.Context) error {
 	return nil
 }
 
+// hadBroker tells whether the agent has had a Broker, so that it may have a dead letter
+// queue.
+func hadBroker(s *v1alpha1.LambdaAgentStatus) bool {
+	c := s.GetCondition(v1alpha1.AgentConditionBrokerReady)
+	return s.Broker != nil || c != nil && c.Reason != v1alpha1.ReasonNotRequested && (!c.IsUnknown() || c.Reason != "")
+}
+
 // reconcileRouting makes the Triggers and tells of each subscription and route.
 func (e *eventing) reconcileRouting(ctx context.Context) error {
+	e.maker = resources.Maker{Agent: e.LambdaAgent, Class: sharedresources.ClassOf(e.made), Dead: e.deadLetters(ctx), Config: e.Config}
+	existing, err := e.Triggers()
+	if err != nil {
+		return err
+	}
+	routes := e.index.Routes(types.NamespacedName{Namespace: e.Namespace, Name: e.Name})
+	others := append(e.maker.ReceiverTriggers(e.Controls(config.FromContextOrDefaults(ctx).Events), e.keys), e.routeTriggers(routes)...)
+	current, err := e.subscribe(ctx, existing, others)
+	if err != nil {
+		return err
+	}
+	if err := e.route(ctx, routes, others, current); err != nil {
+		return err
+	}
+	return e.removeTriggers(ctx, existing, current)
+}
+
+// deadLetters is where those of the agent's Triggers go; nil is nowhere.
+func (e *eventing) deadLetters(ctx context.Context) *sharedresources.Dead {
 	wanted, explicit := resources.WantsDeadLetters(e.LambdaAgent, e.Config)
-	kept, err := e.DeadLetters(ctx, wanted, explicit, resources.MakeDeadLetterQueue(e.LambdaAgent, e.Config), resources.MakeDeadLetterPolicy(e.LambdaAgent, e.Config))
-	if err != nil {
-		return err
+	queue := names.RabbitMQDeadLetterQueue(e)
+	switch {
+	case !wanted:
+		e.RemoveDeadLetters(ctx, queue)
+	case e.EnsureDeadLetters(ctx, explicit, queue, resources.DeadLetterBounds(e.LambdaAgent, e.Config)):
+		return &sharedresources.Dead{Queue: queue, Sink: resources.DeadLetterSink(e.LambdaAgent, e.keys, e.Config)}
 	}
-	if kept {
-		e.letters = resources.DeadLetterSink(e.LambdaAgent, e.keys, e.Config)
-	}
-	current, err := e.subscribe(ctx)
-	if err != nil {
-		return err
-	}
-	routes, err := e.route(ctx)
-	if err != nil {
-		return err
-	}
-	current = append(current, routes...)
-	for _, desired := range resources.MakeReceiverTriggers(e.LambdaAgent, e.Controls(config.FromContextOrDefaults(ctx).Events), e.letters, e.keys, e.Config) {
-		t, _, err := e.ensure(ctx, desired)
-		if err != nil {
-			return err
-		}
-		if t != nil {
-			current = append(current, t)
-		}
-	}
-	return e.removeTriggers(ctx, current)
+	return nil
 }
 
 // remove takes away what eventing has made, and nothing else: the broker last, so that
 // Triggers do not outlive it.
-func (e *eventing) remove(ctx context.Context) error {
+func (e *eventing) remove(ctx context.Context, had bool) error {
 	triggers, err := e.Triggers()
 	if err != nil {
 		return err
 	}
 	for _, t := range triggers {
-		if metav1.IsControlledBy(t, e.LambdaAgent) {
-			if err := e.TriggerSet().Delete(ctx, e.LambdaAgent, t.Name); err != nil {
-				return err
-			}
+		if err := e.TriggerSet().Delete(ctx, e.LambdaAgent, t.Name); err != nil {
+			return err
 		}
 	}
-	if err := e.Prune(ctx); err != nil {
-		return err
-	}
-	if _, err := e.DeadLetters(ctx, false, false, resources.MakeDeadLetterQueue(e.LambdaAgent, e.Config), resources.MakeDeadLetterPolicy(e.LambdaAgent, e.Config)); err != nil {
-		return err
+	if queue := names.RabbitMQDeadLetterQueue(e); had || e.Queues.Known(queue) {
+		e.RemoveDeadLetters(ctx, queue)
 	}
 	if err := e.BrokerSet().Delete(ctx, e.LambdaAgent, names.Broker(e)); err != nil {
 		return err
@@ -175,7 +186,7 @@ func (e *eventing) remove(ctx context.Context) error {
 func (e *eventing) tellBroker(troubles *shared.Troubles) {
 	e.Status.Broker = nil
 	if b := e.made; b != nil {
-		s := &v1alpha1.BrokerStatus{Name: b.Name, URL: resources.BrokerURL(e.LambdaAgent)}
+		s := &v1alpha1.BrokerStatus{Name: b.Name, URL: resources.BrokerURL(e.LambdaAgent, sharedresources.ClassOf(b))}
 		s.Ready = !troubles.Unready(v1alpha1.ReasonBrokerNotReady, fmt.Sprintf("Broker %q", b.Name), b.Generation, &b.Status.Status)
 		e.Status.Broker = s
 	}
@@ -191,25 +202,17 @@ func (e *eventing) tellBroker(troubles *shared.Troubles) {
 
 // ensureBroker makes the broker; where there can be none, troubles say why.
 func (e *eventing) ensureBroker(ctx context.Context, troubles *shared.Troubles) error {
-	spec := e.Spec.Eventing.RabbitMQ
-	switch {
-	case e.Rabbit == nil:
-		troubles.Tell(&shared.Trouble{Reason: v1alpha1.ReasonRabbitMQNotInstalled, Failed: true,
-			Message: "The cluster has no RabbitMQ brokers, of which each agent has one: install them, or set eventing.enabled to false."})
-		return nil
-	case !e.Config.HasRabbitMQ() && (spec == nil || (spec.ClusterName == "" && spec.ConnectionSecret == nil)):
-		troubles.Tell(&shared.Trouble{Reason: v1alpha1.ReasonRabbitMQNotConfigured, Failed: true,
-			Message: fmt.Sprintf("There is no RabbitMQ for the agent's broker: name it in eventing.rabbitmq or, for the cluster, as rabbitmq-cluster in %s.", config.EventingConfigName)})
-		return nil
-	}
-	wanted := resources.MakeBrokerConfig(e.LambdaAgent, e.Config)
-	has, err := e.ConfigSet().Ensure(ctx, e.LambdaAgent, wanted, nil)
+	class, err := brokerClass(e.Knative, e.LambdaAgent, e.Config)
 	if err != nil {
-		return troubles.Refused(err, v1alpha1.ReasonBrokerNotOwned, v1alpha1.ReasonBrokerRejected)
+		return err
 	}
-	if field := sharedresources.BrokerConfigDiffers(has, wanted, spec); field != "" {
+	if class == config.RabbitMQBrokerClass {
+		if able, err := e.configureRabbitMQ(ctx, troubles); !able || err != nil {
+			return err
+		}
+	} else if field := sharedresources.NotOnPlane(e.Namespace, e.Spec.Eventing.RabbitMQ, e.Config); field != "" {
 		troubles.Tell(&shared.Trouble{Reason: v1alpha1.ReasonBrokerDiffers, Failed: true,
-			Message: fmt.Sprintf("eventing.rabbitmq.%s: the agent's broker has another one, which cannot be changed: take the change back, or turn eventing.enabled off and on again, which drops the events that are on their way.", field)})
+			Message: fmt.Sprintf("eventing.rabbitmq.%s: Brokers of class %s are on the RabbitMQ of the installation, with the queue type of %s: remove it.", field, class, config.EventingConfigName)})
 	}
 	b, err := e.BrokerSet().Ensure(ctx, e.LambdaAgent, resources.MakeBroker(e.LambdaAgent, e.Config), nil)
 	if err != nil {
@@ -217,4 +220,45 @@ func (e *eventing) ensureBroker(ctx context.Context, troubles *shared.Troubles) 
 	}
 	e.made = b
 	return nil
+}
+
+// brokerClass of the agent's Broker, which never changes, or of the one to be made.
+func brokerClass(knative *shared.Knative, a *v1alpha1.LambdaAgent, cfg *config.Eventing) (string, error) {
+	if knative == nil {
+		return cfg.BrokerClass, nil
+	}
+	b, err := knative.Brokers.Brokers(a.Namespace).Get(names.Broker(a))
+	switch {
+	case err == nil && metav1.IsControlledBy(b, a):
+		return sharedresources.ClassOf(b), nil
+	case err != nil && !apierrs.IsNotFound(err):
+		return "", err
+	}
+	return cfg.BrokerClass, nil
+}
+
+// configureRabbitMQ makes the configuration of a Broker of class RabbitMQBroker, and tells
+// whether there can be such a Broker.
+func (e *eventing) configureRabbitMQ(ctx context.Context, troubles *shared.Troubles) (able bool, err error) {
+	spec := e.Spec.Eventing.RabbitMQ
+	switch {
+	case e.Rabbit == nil:
+		troubles.Tell(&shared.Trouble{Reason: v1alpha1.ReasonRabbitMQNotInstalled, Failed: true,
+			Message: fmt.Sprintf("The cluster has no Brokers of class %s, of which each agent has one: install eventing-rabbitmq, or set eventing.enabled to false.", config.RabbitMQBrokerClass)})
+		return false, nil
+	case !e.Config.HasRabbitMQ() && (spec == nil || (spec.ClusterName == "" && spec.ConnectionSecret == nil)):
+		troubles.Tell(&shared.Trouble{Reason: v1alpha1.ReasonRabbitMQNotConfigured, Failed: true,
+			Message: fmt.Sprintf("There is no RabbitMQ for the agent's broker: name it in eventing.rabbitmq or, for the cluster, as rabbitmq-cluster in %s.", config.EventingConfigName)})
+		return false, nil
+	}
+	wanted := resources.MakeBrokerConfig(e.LambdaAgent, e.Config)
+	has, err := e.ConfigSet().Ensure(ctx, e.LambdaAgent, wanted, nil)
+	if err != nil {
+		return false, troubles.Refused(err, v1alpha1.ReasonBrokerNotOwned, v1alpha1.ReasonBrokerRejected)
+	}
+	if field := sharedresources.BrokerConfigDiffers(has, wanted, spec); field != "" {
+		troubles.Tell(&shared.Trouble{Reason: v1alpha1.ReasonBrokerDiffers, Failed: true,
+			Message: fmt.Sprintf("eventing.rabbitmq.%s: the agent's broker has another one, which cannot be changed: take the change back, or turn eventing.enabled off and on again, which drops the events that are on their way.", field)})
+	}
+	return true, nil
 }

@@ -13,7 +13,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	clocktesting "k8s.io/utils/clock/testing"
 	rabbitclient "knative.dev/eventing-rabbitmq/pkg/client/injection/client"
-	topologyclient "knative.dev/eventing-rabbitmq/third_party/pkg/client/injection/client"
+	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	eventingclient "knative.dev/eventing/pkg/client/injection/client"
 	kubeclient "knative.dev/pkg/client/injection/kube/client"
 	"knative.dev/pkg/controller"
@@ -21,9 +21,10 @@ import (
 	rtesting "knative.dev/pkg/reconciler/testing"
 	servingclient "knative.dev/serving/pkg/client/injection/client"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
 	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	lambdaclient "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/client"
 	agentreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdaagent"
 	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
@@ -43,11 +44,10 @@ func testConfig() *config.Config {
 	return &config.Config{
 		Defaults: defaults,
 		Eventing: &config.Eventing{
-			DefaultBroker: "default", RabbitMQCluster: types.NamespacedName{Namespace: "rabbitmq", Name: "rabbitmq"}, QueueType: "quorum", Parallelism: 10,
+			DefaultBroker: "default", BrokerClass: lambda.BrokerClass, RabbitMQCluster: types.NamespacedName{Namespace: "rabbitmq", Name: "rabbitmq"}, QueueType: "quorum", Parallelism: 10,
 			Delivery: config.Delivery{Retry: 5, BackoffPolicy: "exponential", BackoffDelay: time.Second, Timeout: 30 * time.Second},
 			DeadLetters: config.DeadLetters{Enabled: true, MessageTTL: time.Hour, MaxLength: 100, OverflowPolicy: "drop-head",
 				Receiver: types.NamespacedName{Namespace: "knative-lambda", Name: "knative-lambda-receiver"}},
-			TriggerOverlap: 30 * time.Second,
 		},
 	}
 }
@@ -61,13 +61,16 @@ type row struct {
 	blind                             bool // nothing may be listed
 	config                            *config.Config
 	noEventing, noRabbitMQ, unindexed bool
+	queues                            *ltesting.DeadLetters
+	// inspect the queue of a Trigger.
+	inspect inspector
 	// enqueued is when the agent is to be looked at again.
 	enqueued *time.Duration
 }
 
 // in is the context of a row.
 func in(change ...func(*row)) context.Context {
-	r := &row{referred: map[string][]*metav1.PartialObjectMetadata{}, config: testConfig(), enqueued: new(time.Duration)}
+	r := &row{referred: map[string][]*metav1.PartialObjectMetadata{}, config: testConfig(), enqueued: new(time.Duration), queues: &ltesting.DeadLetters{}, inspect: emptyQueue}
 	for _, c := range change {
 		c(r)
 	}
@@ -110,7 +113,7 @@ func generated(ctx context.Context, ls *ltesting.Listers, r *Reconciler) control
 func reconcilerOf(ctx context.Context, ls *ltesting.Listers) *Reconciler {
 	s := rowOf(ctx)
 	knative := &shared.Knative{Client: eventingclient.Get(ctx), Brokers: ls.Brokers(), Triggers: ls.Triggers()}
-	rabbit := &shared.Rabbit{Client: rabbitclient.Get(ctx), Topology: topologyclient.Get(ctx), Configs: ls.BrokerConfigs(), Queues: ls.Queues(), Policies: ls.Policies(), Bindings: ls.Bindings()}
+	rabbit := &shared.Rabbit{Client: rabbitclient.Get(ctx), Configs: ls.BrokerConfigs()}
 	if s.noEventing {
 		knative = nil
 	}
@@ -123,6 +126,7 @@ func reconcilerOf(ctx context.Context, ls *ltesting.Listers) *Reconciler {
 		lambda: lambdaclient.Get(ctx), serviceAccounts: ls.ServiceAccounts(), roles: ls.Roles(), bindings: ls.RoleBindings(),
 		tracker: &rtesting.FakeTracker{}, referred: referredOf(ctx), models: modelsOf(ctx), Keys: keyring.Static(testKeys()),
 		kinds: shared.New(knative, rabbit), index: routing.NewIndex(), indexed: func() bool { return !s.unindexed },
+		queues: s.queues, inspect: s.inspect,
 		clock: clocktesting.NewFakePassiveClock(now), enqueueAfter: func(_ any, after time.Duration) { *s.enqueued = after },
 	}
 	all, err := ls.LambdaAgents().List(labels.Everything())
@@ -141,9 +145,7 @@ func (s configStore) ToContext(ctx context.Context) context.Context {
 	return config.ToContext(ctx, s.Config)
 }
 
-func passOf(a *v1alpha1.LambdaAgent) *shared.Pass {
-	return &shared.Pass{Owner: a, Config: testConfig().Eventing, Clock: clocktesting.NewFakePassiveClock(now)}
-}
+func emptyQueue(context.Context, *eventingv1.Trigger) (queue.State, error) { return queue.State{}, nil }
 
 func referredOf(ctx context.Context) map[string]referred {
 	all := map[string]referred{}

@@ -58,7 +58,7 @@ var places = ltesting.Places{
 		container + `securityContext\.capabilities\.drop\[\]`:           "names of capabilities, which are dropped",
 		container + `securityContext\.seccompProfile\.localhostProfile`: "a path that Kubernetes checks",
 		podSpec + `imagePullSecrets\[\]\.name`:                          "the name of a Secret, which Kubernetes looks up",
-		`triggers\.spec\.filter\.attributes\.source`:                    "what events are compared with",
+		`triggers\.spec\.(filter\.attributes\.source|filters\[\].*)`:    "what events are compared with",
 	},
 	Names: []string{
 		`rabbitmqbrokerconfigs\.spec\.rabbitmqClusterReference\.(name|namespace)`,
@@ -71,7 +71,9 @@ var places = ltesting.Places{
 // ends whole in the value of an environment variable, an argument, the agent's
 // configuration file, a filter or a name of what the agent refers to.
 func TestHostileText(t *testing.T) {
-	ctx := in(there(resources.KindSecret, "keys", "1"), there(resources.KindSecret, "s", "1"), there(resources.KindSecret, "r", "1"), there(resources.KindSecret, "p", "1"), there(resources.KindConfigMap, "prompts", "1"))
+	all := []func(*row){there(resources.KindSecret, "keys", "1"), there(resources.KindSecret, "s", "1"), there(resources.KindSecret, "r", "1"), there(resources.KindSecret, "p", "1"), there(resources.KindConfigMap, "prompts", "1")}
+	ctx := in(all...)
+	onRabbitMQ := in(append(all, func(r *row) { r.config.Eventing.BrokerClass = config.RabbitMQBrokerClass })...)
 	admitted := 0
 	for kind, spec := range everyField {
 		a := agent()
@@ -90,7 +92,9 @@ func TestHostileText(t *testing.T) {
 				return
 			}
 			admitted++
-			writes, _ := ltesting.NewWorld(ctx, t, newReconciler, a, peer(ltesting.Marker)).Try(a.Namespace + "/" + a.Name) // what waits is told by an error
+			writes, _ := ltesting.NewWorld(ctx, t, newReconciler, a.DeepCopy(), peer(ltesting.Marker)).Try(a.Namespace + "/" + a.Name) // what waits is told by an error
+			more, _ := ltesting.NewWorld(onRabbitMQ, t, newReconciler, a, peer(ltesting.Marker)).Try(a.Namespace + "/" + a.Name)
+			writes = append(writes, more...)
 			places.Check(t, kind+" "+path+" "+text, writes)
 			for _, w := range writes {
 				noCommand(t, path, w)

@@ -8,7 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	clientgotesting "k8s.io/client-go/testing"
-	topologyv1beta1 "knative.dev/eventing-rabbitmq/third_party/pkg/apis/rabbitmq.com/v1beta1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/pkg/apis"
 	"knative.dev/pkg/controller"
@@ -83,16 +82,7 @@ func (m *mesh) works(created []clientgotesting.Action) {
 			o.Generation, o.Status.Status = 1, *readyStatus.DeepCopy()
 			m.Put(o)
 		case *eventingv1.Trigger:
-			o.Generation, o.Status.Status, o.Status.DeadLetterSinkURI = 1, *readyStatus.DeepCopy(), apis.HTTP("receiver.test")
-			m.Put(o)
-		case *topologyv1beta1.Queue:
-			o.Generation, o.Status = 1, topologyv1beta1.QueueStatus{ObservedGeneration: 1, Conditions: topologyReady}
-			m.Put(o)
-		case *topologyv1beta1.Policy:
-			o.Generation, o.Status = 1, topologyv1beta1.PolicyStatus{ObservedGeneration: 1, Conditions: topologyReady}
-			m.Put(o)
-		case *topologyv1beta1.Binding:
-			o.Generation, o.Status = 1, topologyv1beta1.BindingStatus{ObservedGeneration: 1, Conditions: topologyReady}
+			o.Generation, o.Status.Status = 1, *readyStatus.DeepCopy()
 			m.Put(o)
 		case *servingv1.Service:
 			ltesting.WithRevision(o.Name+"-00001", o.Name+"-00001", apis.Condition{Status: corev1.ConditionTrue})(o)
@@ -110,19 +100,15 @@ func TestMesh(t *testing.T) {
 	m.works(m.pass(t))
 	t.Logf("the first pass over %d agents took %v", n, time.Since(began).Round(time.Millisecond))
 	want := map[string]int{
-		"create configmaps": n, "create services": n, "create brokers": n, "create rabbitmqbrokerconfigs": n, "create queues": n, "create policies": n,
+		"create configmaps": n, "create services": n, "create brokers": n,
 		"create triggers": n * (others + others), "update lambdaagents/status": n, // as many subscriptions as routes
 	}
 	if got := fmt.Sprint(m.writes); got != fmt.Sprint(want) {
 		t.Errorf("the first pass writes %v, want %v", got, want)
 	}
-	m.works(m.pass(t))
-	if got, want := fmt.Sprint(m.writes), fmt.Sprint(map[string]int{"create bindings": n * (others + others), "update lambdaagents/status": n}); got != want {
-		t.Errorf("once all that was made works, %s is written, want %s", got, want)
-	}
 	m.pass(t)
 	if got, want := fmt.Sprint(m.writes), fmt.Sprint(map[string]int{"update lambdaagents/status": n}); got != want {
-		t.Errorf("once all bindings are there, %s is written, want %s", got, want)
+		t.Errorf("once all that was made works, %s is written, want %s", got, want)
 	}
 	began = time.Now()
 	m.pass(t)
@@ -143,7 +129,7 @@ func (m *mesh) leaves(t *testing.T) {
 	m.agents = m.agents[1:]
 	m.pass(t)
 	n := len(m.agents)
-	if got, want := fmt.Sprint(m.writes), fmt.Sprint(map[string]int{"create policies": n, "update triggers": n, "update lambdaagents/status": n}); got != want {
+	if got, want := fmt.Sprint(m.writes), fmt.Sprint(map[string]int{"update triggers": n, "update lambdaagents/status": n}); got != want {
 		t.Errorf("when one goes, %s is written, want %s", got, want)
 	}
 	if len(m.reconciler.index.Routes(keyOf(gone))) > 0 {

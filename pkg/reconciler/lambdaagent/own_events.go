@@ -11,13 +11,20 @@ func (e *eventing) ownIntent(exact map[string]string) string {
 	return e.Spec.Eventing.OwnIntent(exact, e.EventSource())
 }
 
-// attributes of the Trigger that delivers what is asked for: those of the widest
-// subscription that includes it, without those that would deliver the agent's own events.
-func (e *eventing) attributes(exact map[string]string) map[string]string {
-	if wide := e.covering(exact); e.ownIntent(wide) == "" {
-		return wide
+// onlyOwn reports whether the selection has nothing but events that the agent emits.
+func (e *eventing) onlyOwn(s selection) bool {
+	return s.exact["source"] == e.EventSource() && e.ownIntent(s.exact) != ""
+}
+
+// mayBeOwn reports whether events that the agent emits may be selected, too.
+func (e *eventing) mayBeOwn(s selection) bool {
+	switch _, typed := s.exact["type"]; {
+	case s.exact["source"] != "":
+		return false // that of another, or onlyOwn
+	case typed:
+		return e.ownIntent(s.exact) != ""
 	}
-	return exact
+	return len(e.Spec.Eventing.Intents) > 0
 }
 
 // markOwnEvents says which subscription is not made, as it would deliver the agent's own
@@ -25,10 +32,10 @@ func (e *eventing) attributes(exact map[string]string) map[string]string {
 func (e *eventing) markOwnEvents() {
 	for i := range e.Spec.Eventing.Subscriptions {
 		s := &e.Spec.Eventing.Subscriptions[i]
-		exact, _ := s.Split()
-		if intent := e.ownIntent(exact); intent != "" {
+		if _, reason := e.subscriptionTrigger(s); reason == v1alpha1.ReasonOwnEvents {
+			exact, _ := s.Split()
 			e.Status.MarkRoutingReadyBut(v1alpha1.ReasonOwnEvents, fmt.Sprintf(
-				"eventing.subscriptions[%d] to %s delivers no events: the agent emits them itself (intent %q) and would get its own. Set its source.", i, s.EventType, intent))
+				"eventing.subscriptions[%d] to %s delivers no events: the agent emits them itself (intent %q) and would get its own. Set its source.", i, s.EventType, e.ownIntent(exact)))
 			return
 		}
 	}

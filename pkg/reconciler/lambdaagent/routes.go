@@ -35,6 +35,10 @@ func (e *eventing) markRoutes() {
 		reason = cmp.Or(reason, v1alpha1.ReasonWaitingForTarget)
 		sentences = append(sentences, waitingMessage(waiting))
 	}
+	if e.Unbound != "" {
+		reason = cmp.Or(reason, v1alpha1.ReasonDeadLetterBoundsNotSet)
+		sentences = append(sentences, e.Unbound)
+	}
 	if reason == "" {
 		e.Status.MarkRoutingReady()
 		return

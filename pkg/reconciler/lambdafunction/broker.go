@@ -34,28 +34,22 @@ func (e *eventing) reconcileBroker(ctx context.Context) error {
 
 func (e *eventing) useBroker(ctx context.Context, active *v1alpha1.FunctionEventing) error {
 	existing, err := e.broker(active.Broker)
+	class := e.Config.BrokerClass
 	switch {
 	case err == nil && !child.IsShared(existing):
 		return nil // somebody else's
-	case err != nil && !apierrs.IsNotFound(err):
+	case err == nil:
+		class = sharedresources.ClassOf(existing) // which never changes
+	case !apierrs.IsNotFound(err):
 		return err
-	case e.Rabbit == nil:
-		e.Tell(&shared.Trouble{Reason: v1alpha1.ReasonRabbitMQNotInstalled, Failed: true,
-			Message: fmt.Sprintf("There is no broker %q, and the cluster has no RabbitMQ brokers to make one: install them, or name a broker that is there in eventing.broker.", active.Broker)})
-		return nil
-	case !e.Config.HasRabbitMQ() && (active.RabbitMQ == nil || (active.RabbitMQ.ClusterName == "" && active.RabbitMQ.ConnectionSecret == nil)):
-		e.Tell(&shared.Trouble{Reason: v1alpha1.ReasonRabbitMQNotConfigured, Failed: true,
-			Message: fmt.Sprintf("There is no broker %q, and no RabbitMQ to make one on: name it in eventing.rabbitmq or, for the cluster, as rabbitmq-cluster in %s.", active.Broker, config.EventingConfigName)})
-		return nil
 	}
-	wanted := resources.MakeBrokerConfig(e.Namespace, active.Broker, active.RabbitMQ, e.Config)
-	has, err := e.ConfigSet().Join(ctx, e.LambdaFunction, wanted)
-	if err != nil {
-		return e.Refused(err, v1alpha1.ReasonBrokerRejected, v1alpha1.ReasonBrokerRejected)
-	}
-	if field := sharedresources.BrokerConfigDiffers(has, wanted, active.RabbitMQ); field != "" {
+	if class == config.RabbitMQBrokerClass {
+		if able, err := e.configureRabbitMQ(ctx, active); !able || err != nil {
+			return err
+		}
+	} else if field := sharedresources.NotOnPlane(e.Namespace, active.RabbitMQ, e.Config); field != "" {
 		e.Tell(&shared.Trouble{Reason: v1alpha1.ReasonBrokerDiffers, Failed: true,
-			Message: fmt.Sprintf("eventing.rabbitmq.%s: broker %q, which functions of this namespace share, has another one, which cannot be changed: leave it out, or name another broker in eventing.broker.", field, active.Broker)})
+			Message: fmt.Sprintf("eventing.rabbitmq.%s: Brokers of class %s are on the RabbitMQ of the installation, with the queue type of %s: remove it.", field, class, config.EventingConfigName)})
 	}
 	joined, err := e.BrokerSet().Join(ctx, e.LambdaFunction, resources.MakeBroker(e.Namespace, active.Broker, e.Config))
 	if err != nil {
@@ -63,6 +57,31 @@ func (e *eventing) useBroker(ctx context.Context, active *v1alpha1.FunctionEvent
 	}
 	e.made = joined
 	return nil
+}
+
+// configureRabbitMQ makes the configuration of a Broker of class RabbitMQBroker, and tells
+// whether there can be such a Broker.
+func (e *eventing) configureRabbitMQ(ctx context.Context, active *v1alpha1.FunctionEventing) (able bool, err error) {
+	switch {
+	case e.Rabbit == nil:
+		e.Tell(&shared.Trouble{Reason: v1alpha1.ReasonRabbitMQNotInstalled, Failed: true,
+			Message: fmt.Sprintf("Broker %q cannot be made: the cluster has no Brokers of class %s. Install eventing-rabbitmq, or name an existing Broker in eventing.broker.", active.Broker, config.RabbitMQBrokerClass)})
+		return false, nil
+	case !e.Config.HasRabbitMQ() && (active.RabbitMQ == nil || (active.RabbitMQ.ClusterName == "" && active.RabbitMQ.ConnectionSecret == nil)):
+		e.Tell(&shared.Trouble{Reason: v1alpha1.ReasonRabbitMQNotConfigured, Failed: true,
+			Message: fmt.Sprintf("There is no broker %q, and no RabbitMQ to make one on: name it in eventing.rabbitmq or, for the cluster, as rabbitmq-cluster in %s.", active.Broker, config.EventingConfigName)})
+		return false, nil
+	}
+	wanted := resources.MakeBrokerConfig(e.Namespace, active.Broker, active.RabbitMQ, e.Config)
+	has, err := e.ConfigSet().Join(ctx, e.LambdaFunction, wanted)
+	if err != nil {
+		return false, e.Refused(err, v1alpha1.ReasonBrokerRejected, v1alpha1.ReasonBrokerRejected)
+	}
+	if field := sharedresources.BrokerConfigDiffers(has, wanted, active.RabbitMQ); field != "" {
+		e.Tell(&shared.Trouble{Reason: v1alpha1.ReasonBrokerDiffers, Failed: true,
+			Message: fmt.Sprintf("eventing.rabbitmq.%s: broker %q, which functions of this namespace share, has another one, which cannot be changed: leave it out, or name another broker in eventing.broker.", field, active.Broker)})
+	}
+	return true, nil
 }
 
 // leaveBrokers leaves the brokers that the function no longer uses: the last one

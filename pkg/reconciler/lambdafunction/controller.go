@@ -38,6 +38,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/cachetransform"
 	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/measure"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/plane"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sourcewatch"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/registry"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
@@ -62,6 +63,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		}
 	}
 
+	events := plane.Get(ctx)
 	r := &Reconciler{
 		kube:       kubeclient.Get(ctx),
 		serving:    servingclient.Get(ctx),
@@ -70,6 +72,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		pods:       pods.Lister(),
 		configMaps: configMaps.Lister(),
 		kinds:      shared.Get(ctx),
+		queues:     events.DeadLetters,
 		refusals:   refusals.Lister(),
 		clock:      clock.RealClock{},
 	}
@@ -156,6 +159,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		Owned:   owned,
 		Found:   func() { impl.FilteredGlobalResync(concerns(config.EventingConfigName), functions.Informer()) },
 	})
+	watchDeadLetters(ctx, events, impl, functions.Informer())
 	return impl
 }
 

@@ -5,21 +5,22 @@ import (
 
 	"k8s.io/apimachinery/pkg/labels"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
-	duckv1 "knative.dev/pkg/apis/duck/v1"
-	"knative.dev/pkg/controller"
 	pkgreconciler "knative.dev/pkg/reconciler"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
+	sharedresources "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing/resources"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources/names"
 )
 
-// reconcileEventing makes the broker, the dead letter queue and the triggers that
-// the spec asks for, and takes away those that it asks for no more. All of them
-// are brought up to date; the condition tells the first that does not work.
+// reconcileEventing makes the Broker, the dead letter queue and the Triggers that the spec
+// asks for, and deletes those that it no longer asks for. All of them are brought up to
+// date; the condition says which is the first that does not work.
 func (r *Reconciler) reconcileEventing(ctx context.Context, p *pass) pkgreconciler.Event {
 	p.Status.Brokers, p.Status.DeadLetterSinkURI = nil, nil
+	had := hadEvents(&p.Status)
 	knative := r.kinds.Knative()
 	switch {
 	case knative == nil && !p.Spec.WantsEvents():
@@ -31,13 +32,15 @@ func (r *Reconciler) reconcileEventing(ctx context.Context, p *pass) pkgreconcil
 	}
 	e := &eventing{Reconciler: r, pass: p, Pass: &shared.Pass{
 		Owner: p.LambdaFunction, Labels: labels.Set{lambda.FunctionLabelKey: resources.Labels(p.LambdaFunction)[lambda.FunctionLabelKey]},
-		Config: p.cfg.Eventing, Clock: r.clock, Knative: knative, Rabbit: r.kinds.Rabbit(),
-	}}
+		Config: p.cfg.Eventing, Knative: knative, Rabbit: r.kinds.Rabbit(), Queues: r.queues,
+	}, had: had}
 	err := e.reconcile(ctx)
 	switch {
 	case !p.Spec.WantsEvents():
 		p.Status.MarkEventingNotRequested()
-	case e.First == nil && err == nil, e.First == nil && isRequeue(err):
+	case e.First == nil && err == nil && e.Unbound != "":
+		p.Status.MarkEventingReadyBut(v1alpha1.ReasonDeadLetterBoundsNotSet, e.Unbound)
+	case e.First == nil && err == nil:
 		p.Status.MarkEventingReady()
 	case e.First == nil: // a write that will be tried again: what was said stands
 	case e.First.Failed:
@@ -51,9 +54,11 @@ func (r *Reconciler) reconcileEventing(ctx context.Context, p *pass) pkgreconcil
 	return err
 }
 
-func isRequeue(err error) bool {
-	requeue, _ := controller.IsRequeueKey(err)
-	return requeue
+// hadEvents tells whether the function has received events, so that it may have a dead
+// letter queue.
+func hadEvents(s *v1alpha1.LambdaFunctionStatus) bool {
+	c := s.GetCondition(v1alpha1.FunctionConditionEventingReady)
+	return c != nil && c.Reason != v1alpha1.ReasonNotRequested && (!c.IsUnknown() || c.Reason != "")
 }
 
 // eventing is the phase's pass over one function.
@@ -63,6 +68,8 @@ type eventing struct {
 	*shared.Pass
 	// made is the shared broker, which the cache may not have yet.
 	made *eventingv1.Broker
+	// had says that the function received events before this pass.
+	had bool
 }
 
 func (e *eventing) reconcile(ctx context.Context) error {
@@ -73,14 +80,18 @@ func (e *eventing) reconcile(ctx context.Context) error {
 	if err := e.reconcileBroker(ctx); err != nil {
 		return err
 	}
+	return e.reconcileTriggers(ctx, e.deadLetters(ctx))
+}
+
+// deadLetters is where those of the function's Triggers go; nil is nowhere.
+func (e *eventing) deadLetters(ctx context.Context) *sharedresources.Dead {
 	wanted, explicit := resources.WantsDeadLetters(e.LambdaFunction, e.Config)
-	kept, err := e.DeadLetters(ctx, wanted, explicit, resources.MakeDeadLetterQueue(e.LambdaFunction, e.Config), resources.MakeDeadLetterPolicy(e.LambdaFunction, e.Config))
-	if err != nil {
-		return err
+	queue := names.RabbitMQDeadLetterQueue(e)
+	switch {
+	case wanted && e.EnsureDeadLetters(ctx, explicit, queue, resources.DeadLetterBounds(e.LambdaFunction, e.Config)):
+		return &sharedresources.Dead{Queue: queue, Sink: resources.DeadLetterSink(e.LambdaFunction, e.Keys.Newest(), e.Config)}
+	case !wanted && (e.Spec.WantsEvents() || e.had || e.Queues.Known(queue)):
+		e.RemoveDeadLetters(ctx, queue)
 	}
-	var sink *duckv1.Destination
-	if kept {
-		sink = resources.DeadLetterSink(e.LambdaFunction, e.Keys.Newest(), e.Config)
-	}
-	return e.reconcileTriggers(ctx, sink)
+	return nil
 }

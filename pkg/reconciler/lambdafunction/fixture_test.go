@@ -16,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 	clocktesting "k8s.io/utils/clock/testing"
 	rabbitclient "knative.dev/eventing-rabbitmq/pkg/client/injection/client"
-	topologyclient "knative.dev/eventing-rabbitmq/third_party/pkg/client/injection/client"
 	eventingclient "knative.dev/eventing/pkg/client/injection/client"
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
@@ -29,6 +28,7 @@ import (
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
 	lambdaclient "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/client"
@@ -68,11 +68,10 @@ func testConfig() *config.Config {
 		}}},
 		Defaults: &config.Defaults{FunctionTimeout: 5 * time.Minute, MaxFunctionTimeout: 10 * time.Minute, MaxBuildTimeout: time.Hour},
 		Eventing: &config.Eventing{
-			DefaultBroker: "default", RabbitMQCluster: types.NamespacedName{Namespace: "rabbitmq", Name: "rabbitmq"}, QueueType: "quorum", Parallelism: 10,
+			DefaultBroker: "default", BrokerClass: lambda.BrokerClass, RabbitMQCluster: types.NamespacedName{Namespace: "rabbitmq", Name: "rabbitmq"}, QueueType: "quorum", Parallelism: 10,
 			Delivery: config.Delivery{Retry: 5, BackoffPolicy: "exponential", BackoffDelay: time.Second, Timeout: 30 * time.Second},
 			DeadLetters: config.DeadLetters{Enabled: true, MessageTTL: time.Hour, MaxLength: 100, OverflowPolicy: "drop-head",
 				Receiver: types.NamespacedName{Namespace: "knative-lambda", Name: "knative-lambda-receiver"}},
-			TriggerOverlap: 30 * time.Second,
 		},
 	}
 }
@@ -154,6 +153,7 @@ type rowSettings struct {
 	now      time.Time
 	// Whether the cluster has what is optional.
 	noEventing, noRabbitMQ bool
+	queues                 *ltesting.DeadLetters
 }
 
 // made is what the maker of layers says to whoever asks.
@@ -176,7 +176,7 @@ func layers(m made) func(*rowSettings) {
 // in is the context of a row with a registry that answers so, and a
 // configuration changed by the functions.
 func in(a answer, change ...func(*rowSettings)) context.Context {
-	s := &rowSettings{config: testConfig(), registry: a, sources: said{err: sourcewatch.ErrPending}, layers: made{err: layer.ErrPending}, now: now}
+	s := &rowSettings{config: testConfig(), registry: a, sources: said{err: sourcewatch.ErrPending}, layers: made{err: layer.ErrPending}, now: now, queues: &ltesting.DeadLetters{}}
 	for _, c := range change {
 		c(s)
 	}
@@ -204,7 +204,7 @@ func newReconciler(ctx context.Context, ls *ltesting.Listers) controller.Reconci
 		registry: s.registry, sources: s.sources, layers: s.layers, tracker: &rtesting.FakeTracker{}, clock: clocktesting.NewFakePassiveClock(s.now),
 	}
 	knative := &shared.Knative{Client: eventingclient.Get(ctx), Brokers: ls.Brokers(), Triggers: ls.Triggers()}
-	rabbit := &shared.Rabbit{Client: rabbitclient.Get(ctx), Topology: topologyclient.Get(ctx), Configs: ls.BrokerConfigs(), Queues: ls.Queues(), Policies: ls.Policies(), Bindings: ls.Bindings()}
+	rabbit := &shared.Rabbit{Client: rabbitclient.Get(ctx), Configs: ls.BrokerConfigs()}
 	if s.noEventing {
 		knative = nil
 	}
@@ -213,6 +213,7 @@ func newReconciler(ctx context.Context, ls *ltesting.Listers) controller.Reconci
 	}
 	r.Keys = keyring.Static(testKeys())
 	r.kinds = shared.New(knative, rabbit)
+	r.queues = s.queues
 	r.resolver = addresses{}
 	r.slots = newSlots(func(types.NamespacedName) {}, func() ([]*batchv1.Job, error) { return activeJobs(r.jobs) }, r.clock)
 	r.builds, _ = newBuilds() // of a provider that measures nothing
@@ -389,8 +390,7 @@ func pod(j *batchv1.Job, phase corev1.PodPhase, kaniko *corev1.ContainerStateTer
 // service of the function's image, with Knative Serving's status.
 func service(f *v1alpha1.LambdaFunction, change ...func(*servingv1.Service)) *servingv1.Service {
 	s := resources.MakeService(f, imageOf(f), testConfig().Runtimes.Languages["python"])
-	resources.AddSinks(s, f, nil, testKeys(), testConfig().Eventing)
-	subscribers(f, testKeys()).AddKey(s)
+	resources.AddSinks(s, f, nil, testConfig().Eventing)
 	for _, c := range change {
 		c(s)
 	}

@@ -6,11 +6,13 @@ import (
 	"context"
 	"errors"
 
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	batchlisters "k8s.io/client-go/listers/batch/v1"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/utils/clock"
 	"knative.dev/pkg/apis"
+	"knative.dev/pkg/logging"
 	pkgreconciler "knative.dev/pkg/reconciler"
 	"knative.dev/pkg/tracker"
 	servingclientset "knative.dev/serving/pkg/client/clientset/versioned"
@@ -20,6 +22,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	functionreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdafunction"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/layer"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/child"
 	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
@@ -42,6 +45,8 @@ type Reconciler struct {
 
 	// kinds are what a cluster may not have.
 	kinds *shared.Kinds
+	// queues of dead letters.
+	queues shared.Queues
 
 	resolver destinationResolver
 	sources  sourcewatch.Checker
@@ -56,7 +61,10 @@ type Reconciler struct {
 	Keys *keyring.Store[keyring.Keyring]
 }
 
-var _ functionreconciler.Interface = (*Reconciler)(nil)
+var (
+	_ functionreconciler.Interface      = (*Reconciler)(nil)
+	_ pkgreconciler.OnDeletionInterface = (*Reconciler)(nil)
+)
 
 // pass is one reconcile of one function: what a phase found out and a later one
 // needs.
@@ -103,4 +111,13 @@ func (r *Reconciler) ReconcileKind(ctx context.Context, function *v1alpha1.Lambd
 	}
 	function.Status.Summarize()
 	return err
+}
+
+// ObserveDeletion implements pkgreconciler.OnDeletionInterface. If RabbitMQ is away, the
+// queue is deleted when that returns.
+func (r *Reconciler) ObserveDeletion(ctx context.Context, function types.NamespacedName) error {
+	if err := r.queues.Delete(ctx, events.DeadLetterQueue(function.Namespace, function.Name)); err != nil {
+		logging.FromContext(ctx).Infow("The dead letter queue of a deleted function cannot be deleted yet", "error", err)
+	}
+	return nil
 }

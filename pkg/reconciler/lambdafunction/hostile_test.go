@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	clientgotesting "k8s.io/client-go/testing"
-	topologyv1beta1 "knative.dev/eventing-rabbitmq/third_party/pkg/apis/rabbitmq.com/v1beta1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/pkg/apis"
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
@@ -68,28 +67,28 @@ const (
 // places where a function's text may end up.
 var places = ltesting.Places{
 	Known: map[string]string{
-		`configmaps\.data\.plan\.json`:                                   "JSON, which the builder decodes",
-		`jobs\.spec\.template\.spec\.containers\[\]\.args\[\]`:           "one argument of Kaniko each",
-		`jobs\.spec\.template\.spec\.containers\[\]\.resources\..*`:      "names of resources, which Kubernetes checks",
-		container + `(command|args)\[\]`:                                 "the command of the function's own image",
-		container + `env\[\]\.(value|valueFrom\..*)`:                     "the environment of the function's own program",
-		container + `envFrom\[\]\..*`:                                    "likewise",
-		container + `imagePullPolicy`:                                    "a word, which Kubernetes checks",
-		container + `resources\..*`:                                      "names of resources, which Kubernetes checks",
-		container + `securityContext\.capabilities\.drop\[\]`:            "names of capabilities, which are dropped",
-		container + `securityContext\.seccompProfile\.localhostProfile`:  "a path that Kubernetes checks",
-		container + `volumeMounts\[\]\..*`:                               "paths in the function's own container",
-		podSpec + `imagePullSecrets\[\]\.name`:                           "the name of a Secret, which Kubernetes looks up",
-		podSpec + `volumes\[\]\.secret\..*`:                              "likewise, and paths in the function's own container",
-		`triggers\.spec\.(filter\.attributes|filters|subscriber\.uri).*`: "what events are compared with, escaped in a URL",
-		`triggers\.spec\.delivery\.deadLetterSink\..*`:                   "where the broker sends what fails",
+		`configmaps\.data\.plan\.json`:                                  "JSON, which the builder decodes",
+		`jobs\.spec\.template\.spec\.containers\[\]\.args\[\]`:          "one argument of Kaniko each",
+		`jobs\.spec\.template\.spec\.containers\[\]\.resources\..*`:     "names of resources, which Kubernetes checks",
+		container + `(command|args)\[\]`:                                "the command of the function's own image",
+		container + `env\[\]\.(value|valueFrom\..*)`:                    "the environment of the function's own program",
+		container + `envFrom\[\]\..*`:                                   "likewise",
+		container + `imagePullPolicy`:                                   "a word, which Kubernetes checks",
+		container + `resources\..*`:                                     "names of resources, which Kubernetes checks",
+		container + `securityContext\.capabilities\.drop\[\]`:           "names of capabilities, which are dropped",
+		container + `securityContext\.seccompProfile\.localhostProfile`: "a path that Kubernetes checks",
+		container + `volumeMounts\[\]\..*`:                              "paths in the function's own container",
+		podSpec + `imagePullSecrets\[\]\.name`:                          "the name of a Secret, which Kubernetes looks up",
+		podSpec + `volumes\[\]\.secret\..*`:                             "likewise, and paths in the function's own container",
+		`triggers\.spec\.(filter\.attributes|filters).*`:                "what events are compared with",
+		`triggers\.spec\.delivery\.deadLetterSink\..*`:                  "where the broker sends what fails",
 	},
 	Names: []string{
 		`brokers\.metadata\.name`, `brokers\.spec\.config\.name`,
 		`rabbitmqbrokerconfigs\.metadata\.name`, `rabbitmqbrokerconfigs\.spec\.rabbitmqClusterReference\.(name|namespace)`,
 		`triggers\.spec\.broker`,
 		`jobs\.metadata\.annotations\.lambda\.knative\.io/image`, `jobs\.spec\.template\.spec\.volumes\[\]\.secret\.secretName`,
-		`(services|queues|policies|triggers|bindings)\.metadata\.labels\.lambda\.knative\.io/language`, `services\.spec\.template\.metadata\.labels\.lambda\.knative\.io/language`,
+		`(services|triggers)\.metadata\.labels\.lambda\.knative\.io/language`, `services\.spec\.template\.metadata\.labels\.lambda\.knative\.io/language`,
 		`services\.spec\.traffic\[\]\.tag`, podSpec + `serviceAccountName`,
 		container + `image`, container + `env\[\]\.name`,
 	},
@@ -147,7 +146,11 @@ func written(t *testing.T, f *v1alpha1.LambdaFunction) (all []clientgotesting.Ac
 		if found {
 			registry = present
 		}
-		ctx := in(registry, func(s *rowSettings) { s.sources = anything{} })
+		ctx := in(registry, func(s *rowSettings) {
+			if s.sources = (anything{}); !found {
+				s.config.Eventing.BrokerClass = config.RabbitMQBrokerClass
+			}
+		})
 		w := ltesting.NewWorld(ctx, t, newReconciler, append(there, f.DeepCopy())...)
 		for range 3 {
 			writes, _ := w.Try(f.Namespace + "/" + f.Name) // what waits is told by an error
@@ -160,17 +163,12 @@ func written(t *testing.T, f *v1alpha1.LambdaFunction) (all []clientgotesting.Ac
 
 // comeUp has what a function waits for become Ready.
 func comeUp(writes []clientgotesting.Action) {
-	ready := []topologyv1beta1.Condition{{Type: "Ready", Status: corev1.ConditionTrue}}
 	for _, w := range writes {
 		create, ok := w.(clientgotesting.CreateAction)
 		if !ok {
 			continue
 		}
 		switch o := create.GetObject().(type) {
-		case *topologyv1beta1.Queue:
-			o.Status.Conditions = ready
-		case *topologyv1beta1.Policy:
-			o.Status.Conditions = ready
 		case *eventingv1.Broker:
 			o.Status = broker(o.Name).Status
 		case *servingv1.Service:

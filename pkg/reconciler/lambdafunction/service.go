@@ -30,10 +30,7 @@ func (r *Reconciler) reconcileService(ctx context.Context, p *pass) pkgreconcile
 		Kind: "Service", Lister: r.services.Services(p.Namespace), Client: r.serving.ServingV1().Services(p.Namespace),
 	}
 	desired := resources.MakeService(p.LambdaFunction, p.image, p.language)
-	resources.AddSinks(desired, p.LambdaFunction, p.sink, r.Keys.Newest(), p.cfg.Eventing)
-	if p.Spec.Source.Image == nil { // else nothing of this project would read it
-		subscribers(p.LambdaFunction, r.Keys.Newest()).AddKey(desired)
-	}
+	resources.AddSinks(desired, p.LambdaFunction, p.sink, p.cfg.Eventing)
 	service, err := set.Ensure(ctx, p.LambdaFunction, desired, kservice.Mutate)
 	switch {
 	case child.IsNotOwned(err):

@@ -38,7 +38,6 @@ func notAllowed(field, name string) string {
 // namespace from one that does not allow this one, for replies and dead letters alike.
 func TestSinksOfOtherNamespaces(t *testing.T) {
 	f := upAnd(enabled)
-	queue, policy := deadLettersOf(f)
 	replies := func(d *duckv1.Destination) option {
 		return func(f *v1alpha1.LambdaFunction) { f.Spec.Eventing.Sink = d }
 	}
@@ -48,7 +47,7 @@ func TestSinksOfOtherNamespaces(t *testing.T) {
 	for name, d := range map[string]*duckv1.Destination{"missing": destination("v1", "Service", "other", "missing"), "closed": destination("v1", "Service", "other", "closed")} {
 		ltesting.Table{{
 			Name: "replies to an object that is " + name, Key: theKey, Ctx: in(absent),
-			Objects: ltesting.Objects(upAnd(enabled, replies(d), flowing("default")), upService(enabled), broker("default"), queue, policy, triggerOf(f)),
+			Objects: ltesting.Objects(upAnd(enabled, replies(d), flowing("default")), upService(enabled), broker("default"), triggerOf(f)),
 			WantStatusUpdates: status(upAnd(enabled, replies(d), flowing("default"), noAddress,
 				stuck(v1alpha1.ReasonSinkNotResolved, notAllowed("eventing.sink", name)))),
 		}}.Test(t, newReconciler)
@@ -56,7 +55,7 @@ func TestSinksOfOtherNamespaces(t *testing.T) {
 	secret := replies(destination("v1", "Secret", "other", "password"))
 	ltesting.Table{{
 		Name: "replies to a kind that admission refuses", Key: theKey, Ctx: in(absent),
-		Objects: ltesting.Objects(upAnd(enabled, secret, flowing("default")), upService(enabled), broker("default"), queue, policy, triggerOf(f)),
+		Objects: ltesting.Objects(upAnd(enabled, secret, flowing("default")), upService(enabled), broker("default"), triggerOf(f)),
 		WantStatusUpdates: status(upAnd(enabled, secret, flowing("default"), noAddress,
 			stuck(v1alpha1.ReasonSinkNotResolved, "eventing.sink.ref.kind: "+v1alpha1.ExpectedSinkKinds+", got Secret (v1)"))),
 	}}.Test(t, newReconciler)
@@ -68,12 +67,10 @@ func TestSinksOfOtherNamespaces(t *testing.T) {
 		}
 	}
 	for name, d := range map[string]*duckv1.Destination{"missing": destination("v1", "Service", "other", "missing"), "closed": destination("v1", "Service", "other", "closed")} {
-		closed := upAnd(letters(d))
-		queue, policy := deadLettersOf(closed)
 		ltesting.Table{{
 			Name: "dead letters to an object that is " + name + ", of a Trigger that exists", Key: theKey, Ctx: in(absent),
-			Objects: ltesting.Objects(upAnd(letters(d), flowing("shop"), noDeadLetterSink), upService(letters(d)), broker("shop"), queue, policy, triggerOf(upAnd(triggered("order.created"))), bindingOf(upAnd(triggered("order.created")))),
-			WantStatusUpdates: status(upAnd(letters(d), flowing("shop"), noDeadLetterSink,
+			Objects: ltesting.Objects(upAnd(letters(d), flowing("shop")), upService(letters(d)), broker("shop"), triggerOf(upAnd(triggered("order.created")))),
+			WantStatusUpdates: status(upAnd(letters(d), flowing("shop"),
 				stuck(v1alpha1.ReasonSinkNotResolved, notAllowed("triggers[0].delivery.deadLetterSink", name)))),
 		}}.Test(t, newReconciler)
 	}

@@ -3,14 +3,9 @@ package lambdafunction
 import (
 	"context"
 	"fmt"
-	"time"
 
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	topologyv1beta1 "knative.dev/eventing-rabbitmq/third_party/pkg/apis/rabbitmq.com/v1beta1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
-	duckv1 "knative.dev/pkg/apis/duck/v1"
-	"knative.dev/pkg/controller"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
@@ -19,68 +14,91 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
 )
 
-// reconcileTriggers makes a Trigger for each subscription, and removes those of
-// earlier ones when their successors have taken over.
-func (e *eventing) reconcileTriggers(ctx context.Context, deadLetters *duckv1.Destination) error {
-	var current []*eventingv1.Trigger
-	missing := map[string]bool{}
+// reconcileTriggers makes a Trigger for each subscription, and deletes the others. Filters
+// are edited in place, so that a Trigger keeps its queue.
+func (e *eventing) reconcileTriggers(ctx context.Context, dead *sharedresources.Dead) error {
+	existing, err := e.Triggers()
+	if err != nil {
+		return err
+	}
+	var desired, editable []*eventingv1.Trigger
+	keep, kept := map[string]bool{}, map[string]bool{} // by name, and by Broker
 	for _, s := range resources.Subscriptions(e.LambdaFunction) {
-		t, err := e.reconcileTrigger(ctx, s, deadLetters)
+		b, t, err := e.desiredTrigger(ctx, s, dead)
 		if err != nil {
 			return err
 		}
-		if t == nil {
-			missing[s.Broker] = true
+		switch {
+		case t == nil:
+			kept[s.Broker] = true
+			continue
+		case sharedresources.ClassOf(b) != config.RabbitMQBrokerClass: // whose filters cannot be changed
+			editable = append(editable, t)
+		}
+		desired = append(desired, t)
+	}
+	sharedresources.Adopt(editable, existing)
+	for _, t := range desired {
+		made, err := e.ensureTrigger(ctx, t)
+		if err != nil {
+			return err
+		}
+		if keep[t.Name] = true; !made {
+			kept[t.Spec.Broker] = true
+		}
+	}
+	for _, t := range existing {
+		if keep[t.Name] || kept[t.Spec.Broker] {
 			continue
 		}
-		current = append(current, t)
+		if err := e.TriggerSet().Delete(ctx, e.LambdaFunction, t.Name); err != nil {
+			return err
+		}
 	}
-	return e.removeTriggers(ctx, current, missing)
+	return nil
 }
 
-// reconcileTrigger returns the subscription's Trigger; nil where there can be none.
-func (e *eventing) reconcileTrigger(ctx context.Context, s *resources.Subscription, deadLetters *duckv1.Destination) (*eventingv1.Trigger, error) {
+// desiredTrigger of a subscription, and its Broker; nil where there can be none.
+func (e *eventing) desiredTrigger(ctx context.Context, s *resources.Subscription, dead *sharedresources.Dead) (*eventingv1.Broker, *eventingv1.Trigger, error) {
 	b, err := e.broker(s.Broker)
 	switch {
 	case apierrs.IsNotFound(err):
 		e.Tell(&shared.Trouble{Reason: v1alpha1.ReasonBrokerNotFound, Failed: true, Message: fmt.Sprintf("%s: there is no broker %q in namespace %q.", field(s, "broker"), s.Broker, e.Namespace)})
-		return nil, nil
+		return nil, nil, nil
 	case err != nil:
-		return nil, err
+		return nil, nil, err
 	}
 	e.brokerStatus(b)
-	onRabbitMQ := b.Annotations[eventingv1.BrokerClassAnnotationKey] == config.RabbitMQBrokerClass
-	if onRabbitMQ && e.Spec.Source.Image != nil && len(s.Filters(e.LambdaFunction, false)) > 0 {
-		e.Tell(&shared.Trouble{Reason: v1alpha1.ReasonFilterNotSupported, Failed: true, Message: fmt.Sprintf(
-			"%s: broker %q is of class %s, which tells exact attributes only, and a ready-made image has no runtime of this project that could tell the rest: use filter or exact.",
-			field(s, "filters"), s.Broker, config.RabbitMQBrokerClass)})
-		return nil, nil
+	class := sharedresources.ClassOf(b)
+	if class == config.RabbitMQBrokerClass {
+		s = s.OnlyExact()
+		if len(s.Filters(e.LambdaFunction, false)) > 0 {
+			e.Tell(&shared.Trouble{Reason: v1alpha1.ReasonFilterNotSupported, Failed: true, Message: fmt.Sprintf(
+				"%s: broker %q is of class %s, which evaluates exact attributes only: use filter or exact, or a Broker of another class.",
+				field(s, "filters"), s.Broker, class)})
+			return nil, nil, nil
+		}
 	}
 	if s.Delivery != nil {
 		if err := e.checkSink(ctx, e.LambdaFunction, field(s, "delivery.deadLetterSink"), s.Delivery.DeadLetterSink); err != nil {
 			message, again := sinkTrouble("", err)
 			e.Tell(&shared.Trouble{Reason: v1alpha1.ReasonSinkNotResolved, Message: message, Failed: true, Err: again})
-			return nil, nil
+			return nil, nil, nil
 		}
 	}
-	desired := resources.MakeTrigger(e.LambdaFunction, s, onRabbitMQ, deadLetters, e.Config)
-	subscribers(e.LambdaFunction, e.Keys.Newest()).Sign(desired)
+	return b, resources.MakeTrigger(e.LambdaFunction, s, class, dead, e.Config), nil
+}
+
+// ensureTrigger tells whether the API server has the Trigger.
+func (e *eventing) ensureTrigger(ctx context.Context, desired *eventingv1.Trigger) (bool, error) {
 	t, err := e.TriggerSet().Ensure(ctx, e.LambdaFunction, desired, sharedresources.MutateTrigger)
 	if err != nil {
-		return nil, e.Refused(err, v1alpha1.ReasonTriggerNotOwned, v1alpha1.ReasonTriggerRejected)
+		return false, e.Refused(err, v1alpha1.ReasonTriggerNotOwned, v1alpha1.ReasonTriggerRejected)
 	}
-	if !e.Unready(v1alpha1.ReasonTriggerNotReady, fmt.Sprintf("Trigger %q of broker %q", t.Name, s.Broker), t.Generation, &t.Status.Status) {
+	if !e.Unready(v1alpha1.ReasonTriggerNotReady, fmt.Sprintf("Trigger %q of broker %q", t.Name, t.Spec.Broker), t.Generation, &t.Status.Status) {
 		e.Status.DeadLetterSinkURI = t.Status.DeadLetterSinkURI
 	}
-	if onRabbitMQ {
-		err := e.Bind(ctx, b, t, func(late bool) *topologyv1beta1.Binding {
-			return resources.MakeDeadLetterBinding(e.LambdaFunction, t, late, e.Config)
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return t, nil
+	return true, nil
 }
 
 // field of the spec that the subscription comes from.
@@ -89,61 +107,4 @@ func field(s *resources.Subscription, name string) string {
 		return "eventing." + name
 	}
 	return fmt.Sprintf("triggers[%d].%s", s.Entry, name)
-}
-
-// removeTriggers removes the function's Triggers that are not current, and what
-// binds their letters, but on brokers where one is missing that cannot be made. Where
-// another one has come to the same broker, it has to be ready first, and for as long
-// as the configuration says: what is in a Trigger's queue goes with it.
-func (e *eventing) removeTriggers(ctx context.Context, current []*eventingv1.Trigger, missing map[string]bool) error {
-	all, err := e.Triggers()
-	if err != nil {
-		return err
-	}
-	keep, wait := map[string]bool{}, time.Duration(0)
-	for _, t := range current {
-		keep[t.Name] = true
-	}
-	for _, t := range all {
-		if keep[t.Name] || !metav1.IsControlledBy(t, e.LambdaFunction) {
-			continue
-		}
-		taken, left := e.takenOver(t, current)
-		if taken && !missing[t.Spec.Broker] {
-			if err := e.TriggerSet().Delete(ctx, e.LambdaFunction, t.Name); err != nil {
-				return err
-			}
-			continue
-		}
-		e.KeepObjectsOf(t)
-		if !missing[t.Spec.Broker] && left > 0 && (wait == 0 || left < wait) {
-			wait = left
-		}
-	}
-	if err := e.Prune(ctx); err != nil {
-		return err
-	}
-	if wait > 0 {
-		return controller.NewRequeueAfter(wait)
-	}
-	return nil
-}
-
-// takenOver tells whether every current Trigger of the same broker has been ready
-// for long enough, and how long it takes until they have been, where all are ready.
-func (e *eventing) takenOver(old *eventingv1.Trigger, current []*eventingv1.Trigger) (taken bool, left time.Duration) {
-	taken = true
-	for _, t := range current {
-		if t.Spec.Broker != old.Spec.Broker {
-			continue
-		}
-		since, ready := e.ReadyFor(t)
-		if !ready {
-			return false, 0 // its next change enqueues
-		}
-		if rest := e.Config.TriggerOverlap - since; rest > 0 {
-			taken, left = false, max(left, rest)
-		}
-	}
-	return taken, left
 }

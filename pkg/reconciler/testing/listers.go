@@ -16,9 +16,6 @@ import (
 	rabbitv1alpha1 "knative.dev/eventing-rabbitmq/pkg/apis/eventing/v1alpha1"
 	fakerabbitclientset "knative.dev/eventing-rabbitmq/pkg/client/clientset/versioned/fake"
 	rabbitlisters "knative.dev/eventing-rabbitmq/pkg/client/listers/eventing/v1alpha1"
-	topologyv1beta1 "knative.dev/eventing-rabbitmq/third_party/pkg/apis/rabbitmq.com/v1beta1"
-	faketopologyclientset "knative.dev/eventing-rabbitmq/third_party/pkg/client/clientset/versioned/fake"
-	topologylisters "knative.dev/eventing-rabbitmq/third_party/pkg/client/listers/rabbitmq.com/v1beta1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	eventingv1alpha1 "knative.dev/eventing/pkg/apis/eventing/v1alpha1"
 	fakeeventingclientset "knative.dev/eventing/pkg/client/clientset/versioned/fake"
@@ -44,7 +41,7 @@ func NewListers(objects []runtime.Object) *Listers {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
 		fakekubeclientset.AddToScheme, fakeservingclientset.AddToScheme, fakelambdaclientset.AddToScheme,
-		fakeeventingclientset.AddToScheme, fakerabbitclientset.AddToScheme, faketopologyclientset.AddToScheme,
+		fakeeventingclientset.AddToScheme, fakerabbitclientset.AddToScheme,
 	} {
 		utilruntime.Must(add(scheme))
 	}
@@ -73,10 +70,6 @@ func (l *Listers) rabbitObjects() []runtime.Object {
 	return l.sorter.ObjectsForSchemeFunc(fakerabbitclientset.AddToScheme)
 }
 
-func (l *Listers) topologyObjects() []runtime.Object {
-	return l.sorter.ObjectsForSchemeFunc(faketopologyclientset.AddToScheme)
-}
-
 // Brokers lists Brokers.
 func (l *Listers) Brokers() eventinglisters.BrokerLister {
 	return eventinglisters.NewBrokerLister(l.sorter.IndexerForObjectType(&eventingv1.Broker{}))
@@ -95,21 +88,6 @@ func (l *Listers) EventPolicies() policylisters.EventPolicyLister {
 // BrokerConfigs lists RabbitmqBrokerConfigs.
 func (l *Listers) BrokerConfigs() rabbitlisters.RabbitmqBrokerConfigLister {
 	return rabbitlisters.NewRabbitmqBrokerConfigLister(l.sorter.IndexerForObjectType(&rabbitv1alpha1.RabbitmqBrokerConfig{}))
-}
-
-// Queues lists RabbitMQ's Queues.
-func (l *Listers) Queues() topologylisters.QueueLister {
-	return topologylisters.NewQueueLister(l.sorter.IndexerForObjectType(&topologyv1beta1.Queue{}))
-}
-
-// Policies lists RabbitMQ's Policies.
-func (l *Listers) Policies() topologylisters.PolicyLister {
-	return topologylisters.NewPolicyLister(l.sorter.IndexerForObjectType(&topologyv1beta1.Policy{}))
-}
-
-// Bindings lists RabbitMQ's Bindings.
-func (l *Listers) Bindings() topologylisters.BindingLister {
-	return topologylisters.NewBindingLister(l.sorter.IndexerForObjectType(&topologyv1beta1.Binding{}))
 }
 
 // LambdaFunctions lists LambdaFunctions.

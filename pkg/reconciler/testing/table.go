@@ -14,7 +14,6 @@ import (
 	clientgotesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/record"
 	fakerabbitclient "knative.dev/eventing-rabbitmq/pkg/client/injection/client/fake"
-	faketopologyclient "knative.dev/eventing-rabbitmq/third_party/pkg/client/injection/client/fake"
 	fakeeventingclient "knative.dev/eventing/pkg/client/injection/client/fake"
 	fakekubeclient "knative.dev/pkg/client/injection/kube/client/fake"
 	"knative.dev/pkg/controller"
@@ -76,7 +75,6 @@ func factory(t *testing.T, r *rtesting.TableRow, ctor Ctor) (controller.Reconcil
 	ctx, lambda := fakelambdaclient.With(ctx, ls.lambdaObjects()...)
 	ctx, eventing := fakeeventingclient.With(ctx, ls.eventingObjects()...)
 	ctx, rabbit := fakerabbitclient.With(ctx, ls.rabbitObjects()...)
-	ctx, topology := faketopologyclient.With(ctx, ls.topologyObjects()...)
 	recorder := record.NewFakeRecorder(eventBuffer)
 	ctx = controller.WithEventRecorder(ctx, recorder)
 
@@ -93,9 +91,8 @@ func factory(t *testing.T, r *rtesting.TableRow, ctor Ctor) (controller.Reconcil
 		lambda.PrependReactor("*", "*", reactor)
 		eventing.PrependReactor("*", "*", reactor)
 		rabbit.PrependReactor("*", "*", reactor)
-		topology.PrependReactor("*", "*", reactor)
 	}
-	return c, rtesting.ActionRecorderList{kube, serving, lambda, eventing, rabbit, topology}, rtesting.EventList{Recorder: recorder}
+	return c, rtesting.ActionRecorderList{kube, serving, lambda, eventing, rabbit}, rtesting.EventList{Recorder: recorder}
 }
 
 // after is what the API server would hold when the recorded writes had been

@@ -1,6 +1,8 @@
 package v1alpha1
 
 import (
+	"cmp"
+	"os"
 	"slices"
 	"strings"
 
@@ -8,18 +10,32 @@ import (
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/pkg/apis"
 	"knative.dev/pkg/network"
+	"knative.dev/pkg/system"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 )
 
-// MaxBrokerName is how long the name of an agent with a broker may be: the Service
-// before the broker is named <name>-broker-ingress.
+// MaxBrokerName is how long the name of an agent with a Broker may be: the Service before
+// a Broker of class RabbitMQBroker is named <name>-broker-ingress.
 const MaxBrokerName = 63 - len(brokerIngress)
 
 const brokerIngress = "-broker-ingress"
 
-// AgentBrokerURL is where the broker of an agent takes events. It is known before there
-// is a broker, and after.
+// defaultNamespace of the operator.
+const defaultNamespace = "knative-lambda"
+
+// AgentBrokerURL is where the Broker of an agent accepts events: at the ingress of the
+// event plane. It is known before there is a Broker, and after.
 func AgentBrokerURL(agent types.NamespacedName) *apis.URL {
-	return apis.HTTP(network.GetServiceHostname(agent.Name+brokerIngress, agent.Namespace))
+	operator := cmp.Or(os.Getenv(system.NamespaceEnvKey), defaultNamespace)
+	u := apis.HTTP(network.GetServiceHostname(lambda.BrokerService, operator))
+	u.Path = "/" + agent.Namespace + "/" + agent.Name
+	return u
+}
+
+// RabbitMQBrokerURL is where a Broker of class RabbitMQBroker accepts events.
+func RabbitMQBrokerURL(broker types.NamespacedName) *apis.URL {
+	return apis.HTTP(network.GetServiceHostname(broker.Name+brokerIngress, broker.Namespace))
 }
 
 // AnyNamespace in a list of allowed namespaces is all of them.
@@ -48,7 +64,7 @@ func DefaultEventSource(agent types.NamespacedName) string {
 
 // Split parts what the agent subscribes to into the attributes that an event must
 // have exactly, and the filters that are left. Brokers of class RabbitMQBroker evaluate
-// exact attributes only, and an agent's image has no runtime of this project.
+// exact attributes only.
 func (s *AgentSubscription) Split() (exact map[string]string, rest []eventingv1.SubscriptionsAPIFilter) {
 	exact = map[string]string{}
 	prefixes := map[string]string{}

@@ -12,9 +12,6 @@ import (
 	"knative.dev/pkg/apis"
 )
 
-// onlyExact is why some filters are refused.
-const onlyExact = "an agent's broker filters by exact attributes only"
-
 func (s *LambdaAgentSpec) validateEventing(ctx context.Context) (errs *apis.FieldError) {
 	e := s.Eventing
 	if e == nil {
@@ -58,24 +55,19 @@ func (s *AgentSubscription) validate(intents []string, own string) (errs *apis.F
 	if i := strings.Index(s.Source, "*"); i >= 0 && i < len(s.Source)-1 {
 		errs = errs.Also(apis.ErrInvalidValue(s.Source, "source", "expected one source, a prefix of sources such as /team/*, or * for any"))
 	}
-	prefix := s.prefixField()
-	if prefix != "" && errs == nil {
-		errs = errs.Also(apis.ErrGeneric("is a prefix, which brokers of class RabbitMQBroker do not support: the subscription delivers no events; name exact types and sources to get them", prefix).At(apis.WarningLevel))
-	}
 	for j := range s.Filters {
-		f := &s.Filters[j].SubscriptionsAPIFilter
-		if err := validateFilter(f); err != nil {
+		if err := validateFilter(&s.Filters[j].SubscriptionsAPIFilter); err != nil {
 			errs = errs.Also(err.ViaFieldIndex("filters", j))
 			continue
 		}
 		so := *s
 		so.Filters = s.Filters[:j+1]
-		if _, rest := so.Split(); len(rest) > 0 && errs == nil && prefix == "" {
-			errs = errs.Also(apis.ErrGeneric(notExact(f), apis.CurrentField).ViaFieldIndex("filters", j))
+		if so.contradicts() && errs == nil {
+			errs = errs.Also(apis.ErrGeneric("contradicts eventType, source or a filter before it: no event has both", apis.CurrentField).ViaFieldIndex("filters", j))
 		}
 	}
 	exact, _ := s.Split()
-	if source := exact["source"]; prefix != "" || source != "" && source != own {
+	if exact["source"] != own {
 		return errs
 	}
 	for _, intent := range intents {
@@ -86,23 +78,10 @@ func (s *AgentSubscription) validate(intents []string, own string) (errs *apis.F
 	return errs
 }
 
-// prefixField is the field of the subscription that is a prefix; empty is none.
-func (s *AgentSubscription) prefixField() string {
-	switch {
-	case strings.HasSuffix(s.EventType, "*"):
-		return "eventType"
-	case strings.HasSuffix(s.Source, "*") && s.Source != "*":
-		return "source"
-	}
-	return ""
-}
-
-// notExact tells why a filter cannot become exact attributes.
-func notExact(f *eventingv1.SubscriptionsAPIFilter) string {
-	if len(f.Exact) > 0 {
-		return "contradicts eventType, source or a filter before it: no event has both"
-	}
-	return onlyExact + ": expected exact, or all of exact"
+// contradicts tells whether exact attributes are left that no event has besides the others.
+func (s *AgentSubscription) contradicts() bool {
+	_, rest := s.Split()
+	return slices.ContainsFunc(rest, func(f eventingv1.SubscriptionsAPIFilter) bool { return len(f.Exact) > 0 })
 }
 
 func (s *LambdaAgentSpec) validateForwards(namespace, name string) (errs *apis.FieldError) {

@@ -6,15 +6,16 @@ const (
 	ReasonEventingNotInstalled = "EventingNotInstalled"
 	// ReasonRabbitMQNotInstalled says that the cluster has no brokers on RabbitMQ.
 	ReasonRabbitMQNotInstalled = "RabbitMQNotInstalled"
-	// ReasonRabbitMQNotConfigured says that config-eventing names no RabbitMQ.
+	// ReasonRabbitMQNotConfigured says that the installation has no RabbitMQ, or that
+	// config-eventing names none for Brokers of class RabbitMQBroker.
 	ReasonRabbitMQNotConfigured = "RabbitMQNotConfigured"
 	// ReasonSinkNotResolved says that the sink has no address.
 	ReasonSinkNotResolved = "SinkNotResolved"
 	// ReasonWaitingForService says that new triggers wait for the revision that
 	// knows their filters.
 	ReasonWaitingForService = "WaitingForService"
-	// ReasonFilterNotSupported says that neither the broker nor the function's
-	// image can tell what a filter asks for.
+	// ReasonFilterNotSupported says that the class of the Broker evaluates exact
+	// attributes only.
 	ReasonFilterNotSupported = "FilterNotSupported"
 	// ReasonBrokerNotFound says that there is no such broker.
 	ReasonBrokerNotFound = "BrokerNotFound"
@@ -31,15 +32,11 @@ const (
 	ReasonTriggerNotOwned = "TriggerNotOwned"
 	// ReasonTriggerRejected says that the API server refused a trigger.
 	ReasonTriggerRejected = "TriggerRejected"
-	// ReasonDeadLetterQueueNotReady says that the dead letter queue or its policy
-	// does not work (yet).
+	// ReasonDeadLetterQueueNotReady says that RabbitMQ has no dead letter queue (yet).
 	ReasonDeadLetterQueueNotReady = "DeadLetterQueueNotReady"
-	// ReasonDeadLetterQueueNotOwned says that a queue or policy of that name is
-	// somebody else's.
-	ReasonDeadLetterQueueNotOwned = "DeadLetterQueueNotOwned"
-	// ReasonDeadLetterQueueRejected says that the API server refused the queue or
-	// its policy.
-	ReasonDeadLetterQueueRejected = "DeadLetterQueueRejected"
+	// ReasonDeadLetterBoundsNotSet says that the dead letter queue works with other bounds
+	// than those that were asked for.
+	ReasonDeadLetterBoundsNotSet = "DeadLetterBoundsNotSet"
 )
 
 // MarkEventingNotRequested says that the spec asks for no events.
@@ -50,6 +47,11 @@ func (s *LambdaFunctionStatus) MarkEventingNotRequested() {
 // MarkEventingReady says that every broker, trigger and dead letter queue works.
 func (s *LambdaFunctionStatus) MarkEventingReady() {
 	functionConditions.Manage(s).MarkTrue(FunctionConditionEventingReady)
+}
+
+// MarkEventingReadyBut says that all works, and what is not as it was asked for.
+func (s *LambdaFunctionStatus) MarkEventingReadyBut(reason, message string) {
+	functionConditions.Manage(s).MarkTrueWithReason(FunctionConditionEventingReady, reason, "%s", message)
 }
 
 // MarkEventingPending says which broker, trigger or queue is on its way.

@@ -1,6 +1,5 @@
-// Package eventing is what functions and agents both need to receive events: the
-// kinds of Knative Eventing and of RabbitMQ where a cluster has them, Triggers, and
-// dead letter queues.
+// Package eventing is what functions and agents both need to receive events: the kinds
+// of Knative Eventing where a cluster has them, Triggers, and dead letter queues.
 package eventing
 
 import (
@@ -18,11 +17,6 @@ import (
 	rabbitinformers "knative.dev/eventing-rabbitmq/pkg/client/informers/externalversions"
 	rabbitclient "knative.dev/eventing-rabbitmq/pkg/client/injection/client"
 	rabbitlisters "knative.dev/eventing-rabbitmq/pkg/client/listers/eventing/v1alpha1"
-	topologyv1beta1 "knative.dev/eventing-rabbitmq/third_party/pkg/apis/rabbitmq.com/v1beta1"
-	topologyclientset "knative.dev/eventing-rabbitmq/third_party/pkg/client/clientset/versioned"
-	topologyinformers "knative.dev/eventing-rabbitmq/third_party/pkg/client/informers/externalversions"
-	topologyclient "knative.dev/eventing-rabbitmq/third_party/pkg/client/injection/client"
-	topologylisters "knative.dev/eventing-rabbitmq/third_party/pkg/client/listers/rabbitmq.com/v1beta1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	eventingclientset "knative.dev/eventing/pkg/client/clientset/versioned"
 	eventinginformers "knative.dev/eventing/pkg/client/informers/externalversions"
@@ -48,21 +42,17 @@ type Knative struct {
 	Triggers eventinglisters.TriggerLister
 }
 
-// Rabbit are the kinds of brokers and queues on RabbitMQ.
+// Rabbit is what configures Knative's own Brokers on RabbitMQ.
 type Rabbit struct {
-	Client   rabbitclientset.Interface
-	Topology topologyclientset.Interface
-	Configs  rabbitlisters.RabbitmqBrokerConfigLister
-	Queues   topologylisters.QueueLister
-	Policies topologylisters.PolicyLister
-	Bindings topologylisters.BindingLister
+	Client  rabbitclientset.Interface
+	Configs rabbitlisters.RabbitmqBrokerConfigLister
 }
 
 // Handlers are told of changes.
 type Handlers struct {
 	// Brokers, and Configs of brokers, of everybody.
 	Brokers, Configs cache.ResourceEventHandler
-	// Owned are Triggers, Queues, Policies and Bindings of this project.
+	// Owned are Triggers of this project.
 	Owned cache.ResourceEventHandler
 	// Found is called when kinds appear that were not there at first.
 	Found func()
@@ -183,12 +173,8 @@ func (k *Kinds) optional() []optional.Kinds {
 		Name: "Knative Eventing", Found: k.found, Start: k.startKnative,
 		Resources: []schema.GroupVersionResource{eventingv1.SchemeGroupVersion.WithResource("brokers"), eventingv1.SchemeGroupVersion.WithResource("triggers")},
 	}, {
-		Name: "RabbitMQ's brokers and topology operator", Found: k.found, Start: k.startRabbit,
-		Resources: []schema.GroupVersionResource{
-			rabbitv1alpha1.SchemeGroupVersion.WithResource("rabbitmqbrokerconfigs"),
-			topologyv1beta1.GroupVersion.WithResource("queues"), topologyv1beta1.GroupVersion.WithResource("policies"),
-			topologyv1beta1.GroupVersion.WithResource("bindings"),
-		},
+		Name: "Knative's Brokers on RabbitMQ", Found: k.found, Start: k.startRabbit,
+		Resources: []schema.GroupVersionResource{rabbitv1alpha1.SchemeGroupVersion.WithResource("rabbitmqbrokerconfigs")},
 	}}
 }
 
@@ -215,23 +201,16 @@ func (k *Kinds) startKnative(ctx context.Context) error {
 }
 
 func (k *Kinds) startRabbit(ctx context.Context) error {
-	kinds := &Rabbit{Client: rabbitclient.Get(ctx), Topology: topologyclient.Get(ctx)}
+	kinds := &Rabbit{Client: rabbitclient.Get(ctx)}
 	// Configurations are also those of other people's brokers.
 	brokers := rabbitinformers.NewSharedInformerFactory(kinds.Client, controller.GetResyncPeriod(ctx))
-	topology := topologyinformers.NewSharedInformerFactoryWithOptions(kinds.Topology, controller.GetResyncPeriod(ctx), topologyinformers.WithTweakListOptions(ours))
 	configs := brokers.Eventing().V1alpha1().RabbitmqBrokerConfigs()
-	v1beta1 := topology.Rabbitmq().V1beta1()
-	queues, policies, bindings := v1beta1.Queues(), v1beta1.Policies(), v1beta1.Bindings()
-	kinds.Configs, kinds.Queues, kinds.Policies, kinds.Bindings = configs.Lister(), queues.Lister(), policies.Lister(), bindings.Lister()
-	forget, err := k.listen(informer{configs.Informer(), configsOf},
-		informer{queues.Informer(), ownedOf}, informer{policies.Informer(), ownedOf}, informer{bindings.Informer(), ownedOf})
+	kinds.Configs = configs.Lister()
+	forget, err := k.listen(informer{configs.Informer(), configsOf})
 	if err != nil {
 		return err
 	}
-	if err = optional.Sync(ctx, brokers, brokers.WaitForCacheSync); err == nil {
-		err = optional.Sync(ctx, topology, topology.WaitForCacheSync)
-	}
-	if err != nil {
+	if err = optional.Sync(ctx, brokers, brokers.WaitForCacheSync); err != nil {
 		forget()
 		return err
 	}

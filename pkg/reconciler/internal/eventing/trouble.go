@@ -3,14 +3,11 @@ package eventing
 import (
 	"fmt"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
-	topologyv1beta1 "knative.dev/eventing-rabbitmq/third_party/pkg/apis/rabbitmq.com/v1beta1"
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 	"knative.dev/pkg/controller"
 
-	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/child"
 )
 
@@ -62,21 +59,4 @@ func (t *Troubles) Unready(reason, what string, generation int64, status *duckv1
 		t.Tell(&Trouble{Reason: reason, Message: fmt.Sprintf("%s is not ready: %s: %s", what, ready.Reason, ready.Message), Failed: ready.IsFalse()})
 	}
 	return true
-}
-
-// topologyStatus tells what RabbitMQ's topology operator says of an object that is
-// not ready. What it observes is the last generation that it could bring about.
-func (t *Troubles) topologyStatus(kind, name string, generation, observed int64, conditions []topologyv1beta1.Condition) (ready bool) {
-	for _, c := range conditions {
-		switch {
-		case c.Type != "Ready":
-		case c.Status == corev1.ConditionTrue && observed == generation:
-			return true
-		case c.Status == corev1.ConditionFalse:
-			t.Tell(&Trouble{Reason: v1alpha1.ReasonDeadLetterQueueNotReady, Failed: true, Message: fmt.Sprintf("%s %q is not ready: %s: %s", kind, name, c.Reason, c.Message)})
-			return false
-		}
-	}
-	t.Tell(&Trouble{Reason: v1alpha1.ReasonDeadLetterQueueNotReady, Message: fmt.Sprintf("%s %q is not reconciled yet.", kind, name)})
-	return false
 }

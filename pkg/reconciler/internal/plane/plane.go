@@ -14,10 +14,12 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"knative.dev/eventing/pkg/auth"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 )
 
 // Service of the event plane in the operator's namespace.
-const Service = "knative-lambda-broker"
+const Service = lambda.BrokerService
 
 // CertificateSecret in the operator's namespace has the certificate of the ingress and
 // its CA, as cert-manager writes it.

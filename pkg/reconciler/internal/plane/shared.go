@@ -14,6 +14,8 @@ import (
 	"knative.dev/pkg/logging"
 	"knative.dev/pkg/system"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/deadletters"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
 )
@@ -23,6 +25,8 @@ type Plane struct {
 	Informers *Informers
 	Endpoints *Endpoints
 	Selector  *Selector
+	// DeadLetters are the queues of functions and agents, on the installation's connection.
+	DeadLetters *deadletters.Queues
 
 	kinds         *eventing.Kinds
 	mu            sync.Mutex
@@ -59,9 +63,28 @@ func Get(ctx context.Context) *Plane {
 			Selector:  &Selector{Connections: NewConnections()},
 		}
 		h.plane.Selector.Configs = h.plane.configs
+		h.plane.DeadLetters = newDeadLetters(h.plane.Selector.Connections)
 		h.plane.kinds = eventing.Get(ctx)
 	})
 	return h.plane
+}
+
+// newDeadLetters returns the queues of dead letters. They are declared again when the
+// connection is new, before others hear of that.
+func newDeadLetters(connections *Connections) *deadletters.Queues {
+	queues := deadletters.New(deadletters.Options{
+		Topology: func() (queue.Topology, error) {
+			c := connections.Get("")
+			if c == nil {
+				return nil, errUnchecked
+			}
+			return c.Topology, c.Err()
+		},
+		Policies: deadletters.FromSecret(folder()),
+		Failed:   func() { connections.Check("") },
+	})
+	connections.Observe(func(string) { queues.Reset() })
+	return queues
 }
 
 // Configuration for the generated reconcilers.

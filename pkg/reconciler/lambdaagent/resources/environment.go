@@ -6,7 +6,9 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/kservice"
 )
@@ -19,6 +21,17 @@ var apiKeyVariable = map[v1alpha1.Provider]string{
 	v1alpha1.ProviderAzureOpenAI:      "AZURE_OPENAI_API_KEY",
 	v1alpha1.ProviderGoogle:           "GOOGLE_API_KEY",
 	v1alpha1.ProviderBedrock:          "AWS_BEARER_TOKEN_BEDROCK",
+}
+
+// SetBroker tells the agent's program where a Broker of the class accepts events, unless
+// the spec has said otherwise.
+func SetBroker(service *servingv1.Service, a *v1alpha1.LambdaAgent, class string) {
+	env := service.Spec.Template.Spec.Containers[0].Env
+	for i := range env {
+		if env[i].Name == "K_SINK" && env[i].Value == BrokerURL(a, lambda.BrokerClass).String() {
+			env[i].Value = BrokerURL(a, class).String()
+		}
+	}
 }
 
 // Environment of the agent's container: the platform's, without what the spec
@@ -87,7 +100,7 @@ func Environment(a *v1alpha1.LambdaAgent) []corev1.EnvVar {
 		add(corev1.EnvVar{Name: "EVENT_SOURCE", Value: e.EventSource})
 	}
 	if a.Spec.ActiveEventing() != nil {
-		add(corev1.EnvVar{Name: "K_SINK", Value: BrokerURL(a).String()})
+		add(corev1.EnvVar{Name: "K_SINK", Value: BrokerURL(a, lambda.BrokerClass).String()})
 	}
 	for _, e := range kservice.Observability(a.Spec.Observability, a.Name) {
 		add(e)

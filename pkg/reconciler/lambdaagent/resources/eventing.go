@@ -2,31 +2,31 @@ package resources
 
 import (
 	"encoding/json"
-	"strings"
-	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	rabbitv1alpha1 "knative.dev/eventing-rabbitmq/pkg/apis/eventing/v1alpha1"
-	topologyv1beta1 "knative.dev/eventing-rabbitmq/third_party/pkg/apis/rabbitmq.com/v1beta1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/deadletters"
 	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
 	"github.com/brunovlucena/knative-lambda-operator/internal/receiverpath"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing/resources"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent/resources/names"
 )
 
-// BrokerURL is where the agent sends its events. It is known before there is a broker,
-// so that no revision has to wait for one.
-func BrokerURL(a *v1alpha1.LambdaAgent) *apis.URL {
-	return v1alpha1.AgentBrokerURL(types.NamespacedName{Namespace: a.Namespace, Name: a.Name})
+// BrokerURL is where the agent sends its events, by the class of its Broker. It is known
+// before there is a Broker, so that no revision has to wait for one.
+func BrokerURL(a *v1alpha1.LambdaAgent, class string) *apis.URL {
+	key := types.NamespacedName{Namespace: a.Namespace, Name: names.Broker(a)}
+	if class == config.RabbitMQBrokerClass {
+		return v1alpha1.RabbitMQBrokerURL(key)
+	}
+	return v1alpha1.AgentBrokerURL(key)
 }
 
 // MakeBroker makes the agent's broker.
@@ -63,23 +63,13 @@ func WantsDeadLetters(a *v1alpha1.LambdaAgent, cfg *config.Eventing) (wanted, ex
 	return shared.WantsDeadLetters(DeadLetters(a), cfg)
 }
 
-// MakeDeadLetterQueue makes the agent's queue.
-func MakeDeadLetterQueue(a *v1alpha1.LambdaAgent, cfg *config.Eventing) *topologyv1beta1.Queue {
-	return shared.MakeDeadLetterQueue(objectMeta(a, names.DeadLetterQueue(a)), names.RabbitMQDeadLetterQueue(a), cfg)
+// DeadLetterBounds of the agent's queue.
+func DeadLetterBounds(a *v1alpha1.LambdaAgent, cfg *config.Eventing) deadletters.Bounds {
+	return shared.DeadLetterBounds(DeadLetters(a), cfg)
 }
 
-// MakeDeadLetterPolicy makes the policy that bounds the queue.
-func MakeDeadLetterPolicy(a *v1alpha1.LambdaAgent, cfg *config.Eventing) *topologyv1beta1.Policy {
-	return shared.MakeDeadLetterPolicy(objectMeta(a, names.DeadLetterQueue(a)), names.RabbitMQDeadLetterQueue(a), DeadLetters(a), cfg)
-}
-
-// MakeDeadLetterBinding binds the queue to the dead letter exchange of a Trigger.
-func MakeDeadLetterBinding(a *v1alpha1.LambdaAgent, t *eventingv1.Trigger, late bool, cfg *config.Eventing) *topologyv1beta1.Binding {
-	return shared.MakeDeadLetterBinding(objectMeta(a, shared.BindingName(t.Name)), names.RabbitMQDeadLetterQueue(a), t, late, cfg)
-}
-
-// DeadLetterSink is where the broker sends what it cannot deliver. Its path proves to
-// the receiver that the operator has made it for this agent.
+// DeadLetterSink is where a Broker of another class sends what it cannot deliver. Its path
+// proves to the receiver that the operator has made it for this agent.
 func DeadLetterSink(a *v1alpha1.LambdaAgent, keys *keyring.Keyring, cfg *config.Eventing) *duckv1.Destination {
 	return shared.DeadLetterSink(at(a, receiverpath.DeadLetters).Path(keys), cfg)
 }
@@ -89,90 +79,94 @@ func at(a *v1alpha1.LambdaAgent, purpose keyring.Purpose) receiverpath.Target {
 	return receiverpath.Target{Purpose: purpose, Kind: receiverpath.Agent, Namespace: a.Namespace, Name: a.Name}
 }
 
-// MakeSubscription makes the Trigger that delivers events with exactly these
-// attributes to the agent. What an agent on this project's runtime refuses for good is
-// tried again like all else, so that it ends as a dead letter: the broker would take
-// an answer of 4xx for a delivery.
-func MakeSubscription(a *v1alpha1.LambdaAgent, exact map[string]string, deadLetters *duckv1.Destination, cfg *config.Eventing) *eventingv1.Trigger {
-	to := duckv1.Destination{Ref: &duckv1.KReference{APIVersion: "serving.knative.dev/v1", Kind: "Service", Namespace: a.Namespace, Name: names.Service(a)}}
-	if deadLetters != nil {
-		to.URI = &apis.URL{Path: "/", RawQuery: events.Subscriber{Permanent: events.PermanentRetry}.Query()}
-	}
-	return makeTrigger(a, names.Subscription(a, hash(exact)), exact, to, deadLetters, cfg)
+// Maker makes Triggers of an agent's Broker.
+type Maker struct {
+	Agent *v1alpha1.LambdaAgent
+	// Class of the Broker. One of class RabbitMQBroker evaluates exact attributes only, and
+	// those of a Trigger cannot be changed there, so that its name has a hash of them.
+	Class string
+	// Dead is where events go that cannot be delivered; nil is nowhere.
+	Dead   *shared.Dead
+	Config *config.Eventing
 }
 
-// MakeRoute makes the Trigger that passes the agent's events of a type on to another
-// agent's broker; relay passes those of others on, too.
-func MakeRoute(a *v1alpha1.LambdaAgent, eventType string, target types.NamespacedName, relay bool, deadLetters *duckv1.Destination, cfg *config.Eventing) *eventingv1.Trigger {
+// Subscription makes the Trigger that delivers to the agent the events with exactly these
+// attributes that pass the filters as well.
+func (m *Maker) Subscription(exact map[string]string, filters []eventingv1.SubscriptionsAPIFilter) *eventingv1.Trigger {
+	to := duckv1.Destination{Ref: &duckv1.KReference{APIVersion: "serving.knative.dev/v1", Kind: "Service", Namespace: m.Agent.Namespace, Name: names.Service(m.Agent)}}
+	what := []any{exact}
+	if len(filters) > 0 {
+		what = append(what, filters)
+	}
+	return m.trigger(names.Subscription(m.Agent, hash(what...)), exact, filters, to)
+}
+
+// Route makes the Trigger that passes the agent's events of a type on to another agent's
+// Broker; relay passes those of others on, too.
+func (m *Maker) Route(eventType string, target types.NamespacedName, relay bool) *eventingv1.Trigger {
 	exact := map[string]string{"type": eventType}
 	if !relay {
-		exact["source"] = a.EventSource()
+		exact["source"] = m.Agent.EventSource()
+	}
+	name := names.Route(m.Agent, hash(eventType, target))
+	if m.Class == config.RabbitMQBrokerClass {
+		name = names.Route(m.Agent, hash(exact, target))
 	}
 	to := duckv1.Destination{Ref: &duckv1.KReference{APIVersion: eventingv1.SchemeGroupVersion.String(), Kind: "Broker", Namespace: target.Namespace, Name: target.Name}}
-	return makeTrigger(a, names.Route(a, hash(exact, target)), exact, to, deadLetters, cfg)
+	return m.trigger(name, exact, nil, to)
 }
 
-func makeTrigger(a *v1alpha1.LambdaAgent, name string, exact map[string]string, to duckv1.Destination, deadLetters *duckv1.Destination, cfg *config.Eventing) *eventingv1.Trigger {
+func (m *Maker) trigger(name string, exact map[string]string, filters []eventingv1.SubscriptionsAPIFilter, to duckv1.Destination) *eventingv1.Trigger {
 	t := &eventingv1.Trigger{
-		ObjectMeta: objectMeta(a, name),
+		ObjectMeta: objectMeta(m.Agent, name),
 		Spec: eventingv1.TriggerSpec{
-			Broker:     names.Broker(a),
-			Filter:     &eventingv1.TriggerFilter{Attributes: exact},
+			Broker:     names.Broker(m.Agent),
 			Subscriber: to,
-			Delivery:   shared.Delivery(DeadLetters(a), cfg.Delivery.Timeout, nil, cfg),
+			Delivery:   shared.Delivery(DeadLetters(m.Agent), m.Config.Delivery.Timeout, m.Config),
 		},
 	}
-	t.Annotations = shared.TriggerAnnotations(rabbitMQ(a), cfg)
-	if deadLetters != nil {
-		t.Spec.Delivery.DeadLetterSink = shared.BoundSink(deadLetters, shared.BindingName(name))
+	if m.Class == config.RabbitMQBrokerClass {
+		t.Spec.Filter = &eventingv1.TriggerFilter{Attributes: exact}
+	} else {
+		if len(exact) > 0 {
+			t.Spec.Filters = append(t.Spec.Filters, eventingv1.SubscriptionsAPIFilter{Exact: exact})
+		}
+		t.Spec.Filters = append(t.Spec.Filters, filters...)
 	}
+	shared.SetParallelism(t, m.Class, rabbitMQ(m.Agent), m.Config)
+	shared.SetDeadLetters(t, m.Class, m.Dead)
 	return t.DeepCopy()
 }
 
-// MakeRetirement makes what lets RabbitMQ make dead letters of what waits in the queue of
-// a route whose agent has gone.
-func MakeRetirement(a *v1alpha1.LambdaAgent, t *eventingv1.Trigger, broker types.UID, target types.NamespacedName, cfg *config.Eventing) *topologyv1beta1.Policy {
-	return shared.MakeRetirement(objectMeta(a, shared.RetirementName(t.Name)), t, broker, lambda.GoneRoutingKey+target.String(), cfg)
+// NotFrom is the filter that keeps events of a source away.
+func NotFrom(source string) eventingv1.SubscriptionsAPIFilter {
+	return eventingv1.SubscriptionsAPIFilter{Not: &eventingv1.SubscriptionsAPIFilter{Exact: map[string]string{"source": source}}}
 }
 
-// RetireRoute says since when the agent at the other end of a route has gone, and leads
-// what waits to the receiver of dead letters, if there is one: the broker would try each
-// event in vain first. There is none to name where RabbitMQ itself does what is needed.
-func RetireRoute(t *eventingv1.Trigger, target types.NamespacedName, deadLetters *duckv1.Destination, now time.Time) {
-	if t.Annotations == nil {
-		t.Annotations = map[string]string{}
+// TypeOf the events that a route's Trigger passes on.
+func TypeOf(t *eventingv1.Trigger) string {
+	if len(t.Spec.Filters) > 0 {
+		return t.Spec.Filters[0].Exact["type"]
 	}
-	t.Annotations[lambda.RetiredAnnotationKey] = now.UTC().Format(time.RFC3339)
-	if deadLetters != nil {
-		to := deadLetters.DeepCopy()
-		to.URI.RawQuery = events.RetiredQuery(target.String())
-		t.Spec.Subscriber.Ref, t.Spec.Subscriber.URI = to.Ref, to.URI
+	if t.Spec.Filter != nil {
+		return t.Spec.Filter.Attributes["type"]
 	}
+	return ""
 }
 
-// MutateTrigger sets on existing what this project owns, and takes back that it was
-// to go.
-func MutateTrigger(existing, desired *eventingv1.Trigger) {
-	shared.MutateTrigger(existing, desired)
-	delete(existing.Annotations, lambda.RetiredAnnotationKey)
+// DeliversTo tells whether a Trigger delivers to the agent's own Service.
+func DeliversTo(a *v1alpha1.LambdaAgent, t *eventingv1.Trigger) bool {
+	ref := t.Spec.Subscriber.Ref
+	return ref != nil && ref.Kind == "Service" && ref.Namespace == a.Namespace && ref.Name == names.Service(a)
 }
 
-// LeadsToBroker tells whether a Trigger leads to a broker.
-func LeadsToBroker(t *eventingv1.Trigger) bool {
-	return t.Spec.Subscriber.Ref != nil && t.Spec.Subscriber.Ref.Kind == "Broker"
-}
-
-// TargetOf is the agent that a route's Trigger leads to, or led to; false where it is
-// no route's.
+// TargetOf is the agent that a route's Trigger leads to; false where it is no route's.
 func TargetOf(t *eventingv1.Trigger) (target types.NamespacedName, ok bool) {
-	to := t.Spec.Subscriber
-	switch {
-	case LeadsToBroker(t):
-		return types.NamespacedName{Namespace: to.Ref.Namespace, Name: to.Ref.Name}, true
-	case to.URI != nil:
-		target.Namespace, target.Name, ok = strings.Cut(to.URI.URL().Query().Get(events.GoneQuery), "/")
+	ref := t.Spec.Subscriber.Ref
+	if ref == nil || ref.Kind != "Broker" {
+		return target, false
 	}
-	return target, ok
+	return types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}, true
 }
 
 func hash(what ...any) string {

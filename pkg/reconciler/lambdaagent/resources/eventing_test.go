@@ -2,15 +2,12 @@ package resources
 
 import (
 	"bytes"
-	"encoding/json"
+	"cmp"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"knative.dev/eventing-rabbitmq/pkg/rabbit"
-	naming "knative.dev/eventing-rabbitmq/pkg/rabbitmqnaming"
-	topologyv1beta1 "knative.dev/eventing-rabbitmq/third_party/pkg/apis/rabbitmq.com/v1beta1"
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/pkg/apis"
@@ -21,6 +18,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing/resources"
 )
 
 // theKeys sign what is made in these tests.
@@ -45,100 +43,98 @@ func eventful(a *v1alpha1.LambdaAgent) {
 	a.Spec.Eventing = &v1alpha1.AgentEventing{Enabled: true, RabbitMQ: &v1alpha1.RabbitMQSpec{Parallelism: ptr.Int32(3)}, DLQ: &v1alpha1.DeadLetterSpec{RetryMaxAttempts: ptr.Int32(2)}}
 }
 
-func TestMakeSubscription(t *testing.T) {
+// maker of the agent's Triggers on a Broker of the class.
+func maker(a *v1alpha1.LambdaAgent, class string) *Maker {
+	dead := &shared.Dead{Queue: "lambda.dlq.team.agents.bruno", Sink: DeadLetterSink(a, theKeys, eventingConfig())}
+	return &Maker{Agent: a, Class: class, Dead: dead, Config: eventingConfig()}
+}
+
+func TestSubscription(t *testing.T) {
 	a := agent(eventful)
 	exponential := eventingduckv1.BackoffPolicyExponential
-	got := MakeSubscription(a, map[string]string{"type": "x.y"}, DeadLetterSink(a, theKeys, eventingConfig()), eventingConfig())
+	prefix := []eventingv1.SubscriptionsAPIFilter{{Prefix: map[string]string{"source": "/agent/"}}, NotFrom("/team/bruno")}
+	got := maker(a, lambda.BrokerClass).Subscription(map[string]string{"type": "x.y"}, prefix)
 	meta := objectMeta(a, got.Name)
-	meta.Annotations = map[string]string{"rabbitmq.eventing.knative.dev/parallelism": "3"}
-	same(t, "Trigger", &eventingv1.Trigger{ObjectMeta: meta, Spec: eventingv1.TriggerSpec{
-		Broker: "bruno", Filter: &eventingv1.TriggerFilter{Attributes: map[string]string{"type": "x.y"}},
-		Subscriber: duckv1.Destination{
-			Ref: &duckv1.KReference{APIVersion: "serving.knative.dev/v1", Kind: "Service", Namespace: "team", Name: "bruno"},
-			URI: &apis.URL{Path: "/", RawQuery: "lambdapermanent=retry"},
+	meta.Annotations = map[string]string{lambda.ParallelismAnnotationKey: "3", lambda.DeadLetterQueueAnnotationKey: "lambda.dlq.team.agents.bruno"}
+	want := &eventingv1.Trigger{ObjectMeta: meta, Spec: eventingv1.TriggerSpec{
+		Broker: "bruno", Filters: []eventingv1.SubscriptionsAPIFilter{
+			{Exact: map[string]string{"type": "x.y"}}, {Prefix: map[string]string{"source": "/agent/"}},
+			{Not: &eventingv1.SubscriptionsAPIFilter{Exact: map[string]string{"source": "/team/bruno"}}},
 		},
-		Delivery: &eventingduckv1.DeliverySpec{Retry: ptr.Int32(2), BackoffPolicy: &exponential, BackoffDelay: ptr.String("PT1S"), Timeout: ptr.String("PT30S"), DeadLetterSink: &duckv1.Destination{
-			Ref: &duckv1.KReference{APIVersion: "v1", Kind: "Service", Namespace: "knative-lambda", Name: "receiver"},
-			URI: &apis.URL{Path: "/dead-letters/team/agents/bruno/" + theKeys.Sign("dead-letters", "agent", "team", "bruno"), RawQuery: "binding=" + got.Name + "-dead-letters"},
-		}},
-	}}, got)
-	if bare := MakeSubscription(a, map[string]string{"type": "x.y"}, nil, eventingConfig()); bare.Spec.Delivery.DeadLetterSink != nil || bare.Spec.Subscriber.URI != nil {
-		t.Errorf("without dead letters: %+v", bare.Spec)
+		Subscriber: duckv1.Destination{Ref: &duckv1.KReference{APIVersion: "serving.knative.dev/v1", Kind: "Service", Namespace: "team", Name: "bruno"}},
+		Delivery:   &eventingduckv1.DeliverySpec{Retry: ptr.Int32(2), BackoffPolicy: &exponential, BackoffDelay: ptr.String("PT1S"), Timeout: ptr.String("PT30S")},
+	}}
+	same(t, "Trigger", want, got)
+
+	plain := maker(a, config.RabbitMQBrokerClass).Subscription(map[string]string{"type": "x.y"}, nil)
+	sink := &duckv1.Destination{
+		Ref: &duckv1.KReference{APIVersion: "v1", Kind: "Service", Namespace: "knative-lambda", Name: "receiver"},
+		URI: &apis.URL{Path: "/dead-letters/team/agents/bruno/" + theKeys.Sign("dead-letters", "agent", "team", "bruno")},
 	}
+	same(t, "filter of class RabbitMQBroker", &eventingv1.TriggerFilter{Attributes: map[string]string{"type": "x.y"}}, plain.Spec.Filter)
+	same(t, "sink of class RabbitMQBroker", sink, plain.Spec.Delivery.DeadLetterSink)
+	none := maker(a, lambda.BrokerClass)
+	none.Dead = nil
+	same(t, "annotations without dead letters", map[string]string{lambda.ParallelismAnnotationKey: "3"}, none.Subscription(map[string]string{"type": "x.y"}, nil).Annotations)
 }
 
-// TestMakeRoute: what decides which events take a route, and where to, is in its name.
-func TestMakeRoute(t *testing.T) {
+// TestRoute: a route's Trigger is one for each type and target. What else decides which
+// events take it is edited in place, but where the Broker does not allow that.
+func TestRoute(t *testing.T) {
 	a := agent(eventful)
 	shop := types.NamespacedName{Namespace: "data", Name: "shop"}
-	own, relay := MakeRoute(a, "x.y", shop, false, nil, eventingConfig()), MakeRoute(a, "x.y", shop, true, nil, eventingConfig())
-	same(t, "attributes of its own events", eventingv1.TriggerFilterAttributes{"type": "x.y", "source": "/team/bruno"}, own.Spec.Filter.Attributes)
-	same(t, "attributes of all events", eventingv1.TriggerFilterAttributes{"type": "x.y"}, relay.Spec.Filter.Attributes)
+	renamed := agent(eventful, func(a *v1alpha1.LambdaAgent) { a.Spec.Eventing.EventSource = "/new" })
+	for class, want := range map[string]int{lambda.BrokerClass: 2, config.RabbitMQBrokerClass: 4} {
+		names := map[string]bool{}
+		for _, r := range []*eventingv1.Trigger{
+			maker(a, class).Route("x.y", shop, false), maker(a, class).Route("x.y", shop, true),
+			maker(a, class).Route("x.y", types.NamespacedName{Namespace: "team", Name: "shop"}, false), maker(renamed, class).Route("x.y", shop, false),
+		} {
+			names[r.Name] = true
+			same(t, "type", "x.y", TypeOf(r))
+			if target, ok := TargetOf(r); !ok || target.Name != "shop" || DeliversTo(a, r) {
+				t.Errorf("TargetOf() = %v, %t", target, ok)
+			}
+		}
+		same(t, "number of names of class "+class, want, len(names))
+	}
+	own, relay := maker(a, lambda.BrokerClass).Route("x.y", shop, false), maker(a, lambda.BrokerClass).Route("x.y", shop, true)
+	same(t, "its own events", []eventingv1.SubscriptionsAPIFilter{{Exact: map[string]string{"type": "x.y", "source": "/team/bruno"}}}, own.Spec.Filters)
+	same(t, "all events", []eventingv1.SubscriptionsAPIFilter{{Exact: map[string]string{"type": "x.y"}}}, relay.Spec.Filters)
 	same(t, "subscriber", duckv1.Destination{Ref: &duckv1.KReference{APIVersion: "eventing.knative.dev/v1", Kind: "Broker", Namespace: "data", Name: "shop"}}, own.Spec.Subscriber)
-	other := MakeRoute(a, "x.y", types.NamespacedName{Namespace: "team", Name: "shop"}, false, nil, eventingConfig())
-	moved := MakeRoute(agent(eventful, func(a *v1alpha1.LambdaAgent) { a.Spec.Eventing.EventSource = "/new" }), "x.y", shop, false, nil, eventingConfig())
-	names := map[string]bool{}
-	for _, r := range []*eventingv1.Trigger{own, relay, other, moved} {
-		names[r.Name] = true
+	subscription := maker(a, lambda.BrokerClass).Subscription(nil, nil)
+	if _, ok := TargetOf(subscription); ok || !DeliversTo(a, subscription) {
+		t.Error("a subscription leads to another agent")
 	}
-	if len(names) != 4 {
-		t.Errorf("different routes have one name: %v", names)
-	}
-	if target, ok := TargetOf(own); !ok || target != shop {
-		t.Errorf("TargetOf() = %v, %t", target, ok)
-	}
-	if _, ok := TargetOf(MakeSubscription(a, nil, nil, eventingConfig())); ok {
-		t.Error("a subscription leads to an agent")
-	}
-	retired := own.DeepCopy()
-	RetireRoute(retired, shop, DeadLetterSink(a, theKeys, eventingConfig()), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
-	same(t, "where a retired route leads", duckv1.Destination{
-		Ref: &duckv1.KReference{APIVersion: "v1", Kind: "Service", Namespace: "knative-lambda", Name: "receiver"},
-		URI: &apis.URL{Path: "/dead-letters/team/agents/bruno/" + theKeys.Sign("dead-letters", "agent", "team", "bruno"), RawQuery: "gone=data%2Fshop"},
-	}, retired.Spec.Subscriber)
-	same(t, "since when", "2026-01-02T03:04:05Z", retired.Annotations[lambda.RetiredAnnotationKey])
-	if target, ok := TargetOf(retired); !ok || target != shop {
-		t.Errorf("TargetOf() of a retired route = %v, %t", target, ok)
-	}
-	undelivered := own.DeepCopy()
-	RetireRoute(undelivered, shop, nil, time.Now())
-	same(t, "where a retired route leads without a dead letter queue", own.Spec.Subscriber, undelivered.Spec.Subscriber)
-	MutateTrigger(retired, own)
-	same(t, "a Trigger that was to go and is wanted again", own, retired)
 }
 
-// TestMakeRetirement: the policy holds for the Trigger's queue before Knative's own, and
-// what it drops goes where Knative's goes, and says which agent has gone.
-func TestMakeRetirement(t *testing.T) {
-	a, shop := agent(eventful), types.NamespacedName{Namespace: "data", Name: "shop"}
-	route := MakeRoute(a, "x.y", shop, false, DeadLetterSink(a, theKeys, eventingConfig()), eventingConfig())
-	route.UID = "trigger-uid"
-	p := MakeRetirement(a, route, "broker-uid", shop, eventingConfig())
-	queue := naming.CreateTriggerQueueRabbitName(route, "broker-uid")
-	knatives := rabbit.NewPolicy(&rabbit.QueueArgs{QueueName: queue, DLXName: ptr.String(naming.TriggerDLXExchangeName(route)), RabbitmqClusterReference: &topologyv1beta1.RabbitmqClusterReference{}})
-	same(t, "its queue", knatives.Spec.Pattern, p.Spec.Pattern)
-	same(t, "what it holds for", knatives.Spec.ApplyTo, p.Spec.ApplyTo)
-	if p.Spec.Priority <= knatives.Spec.Priority {
-		t.Errorf("priority %d, want more than %d of Knative's", p.Spec.Priority, knatives.Spec.Priority)
+// TestSetBroker: the agent's program sends to where the Broker of the class accepts events,
+// or to where the spec says.
+func TestSetBroker(t *testing.T) {
+	for class, want := range map[string]string{
+		lambda.BrokerClass:         "http://knative-lambda-broker.knative-testing.svc.cluster.local/team/bruno",
+		config.RabbitMQBrokerClass: "http://bruno-broker-ingress.team.svc.cluster.local",
+	} {
+		for _, own := range []string{"", "http://mine"} {
+			a := agent(eventful)
+			if own != "" {
+				a.Spec.Env = append(a.Spec.Env, corev1.EnvVar{Name: "K_SINK", Value: own})
+			}
+			service := MakeService(a, "config", &config.Defaults{})
+			SetBroker(service, a, class)
+			for _, e := range service.Spec.Template.Spec.Containers[0].Env {
+				if e.Name == "K_SINK" && e.Value != cmp.Or(own, want) {
+					t.Errorf("class %s: K_SINK is %q, want %q", class, e.Value, cmp.Or(own, want))
+				}
+			}
+		}
 	}
-	var own, theirs map[string]any
-	if err := json.Unmarshal(knatives.Spec.Definition.Raw, &theirs); err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(p.Spec.Definition.Raw, &own); err != nil {
-		t.Fatal(err)
-	}
-	theirs["max-length"], theirs["dead-letter-routing-key"] = 0.0, "lambda.knative.io/gone:data/shop"
-	same(t, "definition", theirs, own)
-	same(t, "annotations", map[string]string{lambda.RetiredAnnotationKey: route.Name}, p.Annotations)
-	same(t, "RabbitMQ", MakeDeadLetterQueue(a, eventingConfig()).Spec.RabbitmqClusterReference, p.Spec.RabbitmqClusterReference)
-	same(t, "owner", MakeDeadLetterQueue(a, eventingConfig()).OwnerReferences, p.OwnerReferences)
 }
 
 // TestSink: the broker's URL is known from the start, and the spec's own wins.
 func TestSink(t *testing.T) {
 	for want, a := range map[string]*v1alpha1.LambdaAgent{
-		"http://bruno-broker-ingress.team.svc.cluster.local": agent(eventful),
+		"http://knative-lambda-broker.knative-testing.svc.cluster.local/team/bruno": agent(eventful),
 		"http://mine": agent(eventful, func(a *v1alpha1.LambdaAgent) {
 			a.Spec.Env = append(a.Spec.Env, corev1.EnvVar{Name: "K_SINK", Value: "http://mine"})
 		}),
@@ -156,17 +152,13 @@ func TestSink(t *testing.T) {
 	}
 }
 
-// TestObjectsOfDeadLetters: a function of the agent's name has others.
-func TestObjectsOfDeadLetters(t *testing.T) {
-	a := agent(eventful)
-	queue, policy := MakeDeadLetterQueue(a, eventingConfig()), MakeDeadLetterPolicy(a, eventingConfig())
-	same(t, "names", []string{"bruno-agent-dlq", "lambda.dlq.team.agents.bruno", "bruno-agent-dlq", `^lambda\.dlq\.team\.agents\.bruno$`},
-		[]string{queue.Name, queue.Spec.Name, policy.Name, policy.Spec.Pattern})
-	b := MakeDeadLetterBinding(a, MakeRoute(a, "x", types.NamespacedName{Name: "b"}, false, nil, eventingConfig()), true, eventingConfig())
-	same(t, "binding", []string{"lambda.dlq.team.agents.bruno", "true"}, []string{b.Spec.Destination, b.Annotations[lambda.LateBindingAnnotationKey]})
+func TestWantsDeadLetters(t *testing.T) {
 	off := agent()
 	off.Spec.Eventing = nil
 	if wanted, _ := WantsDeadLetters(off, eventingConfig()); wanted {
 		t.Error("an agent without a broker wants dead letters")
+	}
+	if wanted, _ := WantsDeadLetters(agent(eventful), eventingConfig()); !wanted {
+		t.Error("an agent with a broker wants no dead letters")
 	}
 }

@@ -18,26 +18,27 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent/resources/names"
 )
 
-// MakeReceiverTriggers makes the Triggers on the agent's own broker that lead to the
-// receiver and back: controls of its permissions, its requests for approval, and what
-// was decided of these. The paths at the receiver are signed with keys.
-func MakeReceiverTriggers(a *v1alpha1.LambdaAgent, controls *v1alpha1.Controls, deadLetters *duckv1.Destination, keys *keyring.Keyring, cfg *config.Eventing) []*eventingv1.Trigger {
+// ReceiverTriggers makes the Triggers on the agent's own Broker that lead to the receiver
+// and back: controls of its permissions, its requests for approval, and what was decided
+// of these. The paths at the receiver are signed with keys.
+func (m *Maker) ReceiverTriggers(controls *v1alpha1.Controls, keys *keyring.Keyring) []*eventingv1.Trigger {
+	a := m.Agent
 	var all []*eventingv1.Trigger
 	add := func(attributes map[string]string, to duckv1.Destination) {
-		all = append(all, makeTrigger(a, names.Receiver(a, hash(attributes)), attributes, to, deadLetters, cfg))
+		all = append(all, m.trigger(names.Receiver(a, hash(attributes)), attributes, nil, to))
 	}
 	if controls != nil {
 		for _, eventType := range controls.Types {
 			attributes := map[string]string{"type": eventType}
-			// The receiver checks sources; the broker filters by one, and only exactly.
+			// The receiver checks sources. A filter for one of them keeps the rest away from it.
 			if len(controls.Sources) == 1 && !strings.Contains(controls.Sources[0], "*") {
 				attributes["source"] = controls.Sources[0]
 			}
-			add(attributes, atReceiver(at(a, receiverpath.Controls), keys, cfg))
+			add(attributes, atReceiver(at(a, receiverpath.Controls), keys, m.Config))
 		}
 	}
 	if a.Spec.OperationMode == v1alpha1.ModeSupervised {
-		add(map[string]string{"type": events.ApprovalRequested, "source": a.EventSource()}, atReceiver(at(a, receiverpath.Approvals), keys, cfg))
+		add(map[string]string{"type": events.ApprovalRequested, "source": a.EventSource()}, atReceiver(at(a, receiverpath.Approvals), keys, m.Config))
 		// Outcomes are all that comes from there, so one Trigger takes both.
 		add(map[string]string{"source": events.Source("receiver", a.Namespace, a.Name)}, duckv1.Destination{Ref: &duckv1.KReference{
 			APIVersion: "serving.knative.dev/v1", Kind: "Service", Namespace: a.Namespace, Name: names.Service(a),

@@ -4,12 +4,13 @@ import (
 	"testing"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 )
 
-// TestMakeReceiverTriggers: what leads from the agent's broker to the receiver and
+// TestReceiverTriggers: what leads from the agent's broker to the receiver and
 // back, by filter and subscriber.
-func TestMakeReceiverTriggers(t *testing.T) {
+func TestReceiverTriggers(t *testing.T) {
 	controls := func(sources ...string) *v1alpha1.PermissionsSpec {
 		return &v1alpha1.PermissionsSpec{EventControls: &v1alpha1.EventControls{AllowEventDisable: true, ControlEventTypes: []string{"a.b", "c"}, AllowedControlSources: sources}}
 	}
@@ -46,12 +47,12 @@ func TestMakeReceiverTriggers(t *testing.T) {
 			})
 			var got []trigger
 			names := map[string]bool{}
-			for _, made := range MakeReceiverTriggers(a, a.Controls(nil), nil, theKeys, eventingConfig()) {
+			for _, made := range maker(a, lambda.BrokerClass).ReceiverTriggers(a.Controls(nil), theKeys) {
 				to := made.Spec.Subscriber.Ref.Kind + " " + made.Spec.Subscriber.Ref.Namespace + "/" + made.Spec.Subscriber.Ref.Name
 				if made.Spec.Subscriber.URI != nil {
 					to += made.Spec.Subscriber.URI.String()
 				}
-				got = append(got, trigger{made.Spec.Filter.Attributes, to})
+				got = append(got, trigger{made.Spec.Filters[0].Exact, to})
 				if names[made.Name] || made.Spec.Broker != "bruno" || *made.Spec.Delivery.Retry != 5 || len(made.OwnerReferences) != 1 {
 					t.Errorf("Trigger %s: %+v, owners %v", made.Name, made.Spec, made.OwnerReferences)
 				}

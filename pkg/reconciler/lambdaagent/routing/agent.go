@@ -30,8 +30,13 @@ type Agent struct {
 	Allowed, Accepted []string
 }
 
-// Subscription to a type; an empty source is any.
-type Subscription struct{ Type, Source string }
+// Subscription to a type; an empty source is any. Further filters are evaluated where the
+// events are delivered.
+type Subscription struct {
+	Type, Source string
+	// Prefix says that Source is a prefix of sources.
+	Prefix bool
+}
 
 // Forward is a written-out route.
 type Forward struct {
@@ -48,11 +53,15 @@ func Of(a *v1alpha1.LambdaAgent) *Agent {
 	}
 	declared := &Agent{Key: types.NamespacedName{Namespace: a.Namespace, Name: a.Name}, Source: a.EventSource(), Intents: e.Intents, Accepted: e.AllowedSourceNamespaces}
 	for i := range e.Subscriptions {
-		exact, rest := e.Subscriptions[i].Split()
-		if len(rest) > 0 || e.OwnIntent(exact, declared.Source) != "" {
-			continue // nothing would deliver what a route brings
+		exact, _ := e.Subscriptions[i].Split()
+		source, prefix := strings.CutSuffix(e.Subscriptions[i].Source, "*")
+		if !prefix {
+			source = exact["source"]
 		}
-		declared.Subscriptions = append(declared.Subscriptions, Subscription{exact["type"], exact["source"]})
+		if exact["type"] == "" || exact["source"] == declared.Source && e.OwnIntent(exact, declared.Source) != "" {
+			continue // a prefix leads to no type, and nothing delivers the agent's own events
+		}
+		declared.Subscriptions = append(declared.Subscriptions, Subscription{exact["type"], source, prefix && source != ""})
 	}
 	for i := range e.Forwards {
 		f := &e.Forwards[i]
@@ -81,7 +90,7 @@ func (a *Agent) accepts(sender *Agent, eventType string) bool {
 		return true
 	}
 	source := v1alpha1.DefaultEventSource(sender.Key)
-	return sender.Source == source && slices.Contains(a.Subscriptions, Subscription{eventType, source})
+	return sender.Source == source && slices.Contains(a.Subscriptions, Subscription{Type: eventType, Source: source})
 }
 
 // acceptsAll reports whether the agent consents to any route of another agent's, relays of
@@ -93,7 +102,7 @@ func (a *Agent) acceptsAll(sender *Agent) bool {
 // typesFrom are the types to which it subscribes by the default source of another agent.
 func (a *Agent) typesFrom(sender types.NamespacedName) (all []string) {
 	for _, s := range a.Subscriptions {
-		if s.Source == v1alpha1.DefaultEventSource(sender) {
+		if !s.Prefix && s.Source == v1alpha1.DefaultEventSource(sender) {
 			all = append(all, s.Type)
 		}
 	}
@@ -102,7 +111,12 @@ func (a *Agent) typesFrom(sender types.NamespacedName) (all []string) {
 
 // receives tells whether it subscribes to a type from a source.
 func (a *Agent) receives(eventType, source string) bool {
-	return slices.ContainsFunc(a.Subscriptions, func(s Subscription) bool { return s.Type == eventType && (s.Source == "" || s.Source == source) })
+	return slices.ContainsFunc(a.Subscriptions, func(s Subscription) bool { return s.Type == eventType && s.takes(source) })
+}
+
+// takes reports whether events of a source are meant.
+func (s Subscription) takes(source string) bool {
+	return s.Source == "" || s.Source == source || s.Prefix && strings.HasPrefix(source, s.Source)
 }
 
 // emits tells whether an intent of its matches a type.

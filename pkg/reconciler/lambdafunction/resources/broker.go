@@ -17,7 +17,7 @@ func sharedMeta(namespace, name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{lambda.ManagedByLabelKey: lambda.ManagedBy}}
 }
 
-// MakeBroker makes the broker of a namespace, on RabbitMQ.
+// MakeBroker makes the Broker of a namespace.
 func MakeBroker(namespace, name string, cfg *config.Eventing) *eventingv1.Broker {
 	return shared.MakeBroker(sharedMeta(namespace, name), names.BrokerConfig(name), cfg)
 }

@@ -2,14 +2,12 @@ package resources
 
 import (
 	"bytes"
-	"net/url"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	rabbitv1alpha1 "knative.dev/eventing-rabbitmq/pkg/apis/eventing/v1alpha1"
 	topologyv1beta1 "knative.dev/eventing-rabbitmq/third_party/pkg/apis/rabbitmq.com/v1beta1"
@@ -22,8 +20,8 @@ import (
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing/resources"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources/names"
 )
@@ -39,7 +37,7 @@ var theKeys = func() *keyring.Keyring {
 
 func eventingConfig() *config.Eventing {
 	return &config.Eventing{
-		DefaultBroker: "default", RabbitMQCluster: types.NamespacedName{Namespace: "rabbitmq", Name: "main"}, QueueType: "quorum", Parallelism: 10,
+		DefaultBroker: "default", BrokerClass: lambda.BrokerClass, RabbitMQCluster: types.NamespacedName{Namespace: "rabbitmq", Name: "main"}, QueueType: "quorum", Parallelism: 10,
 		Delivery: config.Delivery{Retry: 5, BackoffPolicy: "exponential", BackoffDelay: time.Second, Timeout: 30 * time.Second},
 		DeadLetters: config.DeadLetters{Enabled: true, MessageTTL: time.Hour, MaxLength: 100, OverflowPolicy: "drop-head",
 			Receiver: types.NamespacedName{Namespace: "knative-lambda", Name: "receiver"}},
@@ -89,7 +87,7 @@ func TestSubscriptions(t *testing.T) {
 		{"none", function(), nil},
 		{"eventing that is off", function(func(f *v1alpha1.LambdaFunction) { f.Spec.Eventing = &v1alpha1.FunctionEventing{Broker: "x"} }), nil},
 		{"by name", function(enabled), []subscription{{"shared", attributes{"subject": "team/greeter"}, []filter{prefix("type", "io.knative.lambda.invoke."), notOwn}}}},
-		{"an image by name", function(enabled, image), []subscription{{"shared", attributes{"subject": "team/greeter", "type": "io.knative.lambda.invoke.async"}, []filter{notOwn}}}},
+		{"an image by name", function(enabled, image), []subscription{{"shared", attributes{"subject": "team/greeter"}, []filter{prefix("type", "io.knative.lambda.invoke."), notOwn}}}},
 		{"triggers only", function(enabled, with(trigger("b", attributes{"type": "x", "subject": ""}))), []subscription{{"b", attributes{"type": "x"}, []filter{notOwn}}}},
 		{"a source that is another's", function(with(trigger("b", attributes{"source": "/shop"}))), []subscription{{"b", attributes{"source": "/shop"}, nil}}},
 		{"exact filters join the attributes", function(with(trigger("b", attributes{"type": "x"}, filter{All: []filter{{Exact: attributes{"source": "/s"}}, prefix("subject", "a")}}))),
@@ -122,131 +120,41 @@ func TestMakeTrigger(t *testing.T) {
 		f.Spec.Triggers = []v1alpha1.FunctionTrigger{trigger("shop", map[string]string{"type": "order"}, prefix("subject", "eu + us"))}
 	})
 	s := Subscriptions(f)[0]
-	sink := DeadLetterSink(f, theKeys, eventingConfig())
-	wantSink := &duckv1.Destination{Ref: &duckv1.KReference{APIVersion: "v1", Kind: "Service", Namespace: "knative-lambda", Name: "receiver"}, URI: &apis.URL{Path: "/dead-letters/team/greeter/" + theKeys.Sign("dead-letters", "function", "team", "greeter"), RawQuery: "binding=" + shared.BindingName(names.Trigger(f, "shop", map[string]string{"type": "order"}))}}
 	linear := eventingduckv1.BackoffPolicyLinear
-	child := meta(names.Trigger(f, "shop", map[string]string{"type": "order"}))
-	child.Annotations = map[string]string{"rabbitmq.eventing.knative.dev/parallelism": "3"}
-	query := "lambdafilters=" + url.QueryEscape(`[[{"prefix":{"subject":"eu + us"}},{"not":{"exact":{"source":"io.knative.lambda/function/team/greeter"}}}]]`) +
-		"&lambdamaxattempts=3&lambdapermanent=dead-letter&lambdaretrywindow=4m31.5s&lambdatrigger=" + child.Name
-	want := &eventingv1.Trigger{ObjectMeta: child, Spec: eventingv1.TriggerSpec{
-		Broker: "shop",
-		Filter: &eventingv1.TriggerFilter{Attributes: map[string]string{"type": "order"}},
-		Subscriber: duckv1.Destination{
-			Ref: &duckv1.KReference{APIVersion: "serving.knative.dev/v1", Kind: "Service", Namespace: "team", Name: "greeter"},
-			URI: &apis.URL{Path: "/", RawQuery: query},
-		},
-		Delivery: &eventingduckv1.DeliverySpec{Retry: ptr.Int32(2), BackoffPolicy: &linear, BackoffDelay: ptr.String("PT0.5S"), Timeout: ptr.String("PT1M30S"), DeadLetterSink: wantSink},
+	dead := &shared.Dead{Queue: names.RabbitMQDeadLetterQueue(f), Sink: DeadLetterSink(f, theKeys, eventingConfig())}
+	want := &eventingv1.Trigger{ObjectMeta: meta(names.Trigger(f, "shop", map[string]string{"type": "order"})), Spec: eventingv1.TriggerSpec{
+		Broker:     "shop",
+		Filters:    []filter{{Exact: map[string]string{"type": "order"}}, prefix("subject", "eu + us"), notOwn},
+		Subscriber: duckv1.Destination{Ref: &duckv1.KReference{APIVersion: "serving.knative.dev/v1", Kind: "Service", Namespace: "team", Name: "greeter"}},
+		Delivery:   &eventingduckv1.DeliverySpec{Retry: ptr.Int32(2), BackoffPolicy: &linear, BackoffDelay: ptr.String("PT0.5S"), Timeout: ptr.String("PT1M30S")},
 	}}
-	if diff := cmp.Diff(want, MakeTrigger(f, s, true, sink, eventingConfig())); diff != "" {
-		t.Error("Trigger on RabbitMQ (-want, +got):", diff)
+	want.Annotations = map[string]string{lambda.ParallelismAnnotationKey: "3", lambda.DeadLetterQueueAnnotationKey: "lambda.dlq.team.greeter"}
+	if diff := cmp.Diff(want, MakeTrigger(f, s, lambda.BrokerClass, dead, eventingConfig())); diff != "" {
+		t.Error("Trigger of the event plane (-want, +got):", diff)
 	}
 
-	elsewhere := MakeTrigger(f, s, false, nil, eventingConfig())
-	if diff := cmp.Diff([]filter{{Exact: map[string]string{"type": "order"}}, prefix("subject", "eu + us"), notOwn}, elsewhere.Spec.Filters); diff != "" {
+	elsewhere := MakeTrigger(f, s, "MTChannelBasedBroker", dead, eventingConfig())
+	wantSink := &duckv1.Destination{Ref: &duckv1.KReference{APIVersion: "v1", Kind: "Service", Namespace: "knative-lambda", Name: "receiver"}, URI: &apis.URL{Path: "/dead-letters/team/greeter/" + theKeys.Sign("dead-letters", "function", "team", "greeter")}}
+	if diff := cmp.Diff(wantSink, elsewhere.Spec.Delivery.DeadLetterSink); diff != "" || elsewhere.Annotations != nil {
+		t.Errorf("annotations %v and dead letter sink of a Trigger of another class (-want, +got): %s", elsewhere.Annotations, diff)
+	}
+	if diff := cmp.Diff(want.Spec.Filters, elsewhere.Spec.Filters); diff != "" {
 		t.Error("filters of a Trigger of another class (-want, +got):", diff)
 	}
-	if elsewhere.Spec.Subscriber.URI != nil || elsewhere.Spec.Filter != nil || elsewhere.Annotations != nil || elsewhere.Spec.Delivery.DeadLetterSink != nil {
-		t.Errorf("a Trigger of another class has what is RabbitMQ's: %+v", elsewhere)
-	}
-	f.Spec.Source = v1alpha1.FunctionSource{Image: &v1alpha1.ImageSource{}}
-	if image := MakeTrigger(f, s, true, nil, eventingConfig()); image.Spec.Subscriber.URI != nil {
-		t.Errorf("a ready-made image is sent filters: %s", image.Spec.Subscriber.URI)
-	}
-}
 
-// TestFailuresOfATrigger: who sees to events that another attempt would not help, and to
-// those of which the last one failed, by where dead letters go.
-func TestFailuresOfATrigger(t *testing.T) {
-	own := &duckv1.Destination{URI: apis.HTTP("own.test")}
-	for _, tt := range []struct {
-		name       string
-		sink       *duckv1.Destination
-		delivery   *eventingduckv1.DeliverySpec
-		onRabbitMQ bool
-		want       string
-		bound      bool
-		attempts   int
-	}{
-		{"the function's queue", DeadLetterSink(function(), theKeys, eventingConfig()), nil, true, "dead-letter", true, 6},
-		{"the function's queue, retries of its own", DeadLetterSink(function(), theKeys, eventingConfig()), &eventingduckv1.DeliverySpec{Retry: ptr.Int32(1)}, true, "dead-letter", true, 2},
-		{"the function's queue, one attempt", DeadLetterSink(function(), theKeys, eventingConfig()), &eventingduckv1.DeliverySpec{Retry: ptr.Int32(0)}, true, "dead-letter", true, 1},
-		{"a sink of its own", DeadLetterSink(function(), theKeys, eventingConfig()), &eventingduckv1.DeliverySpec{DeadLetterSink: own}, true, "retry", false, 0},
-		{"nowhere", nil, nil, true, "", false, 0},
-		{"a broker of another class", DeadLetterSink(function(), theKeys, eventingConfig()), nil, false, "", false, 0},
-	} {
-		f := function(func(f *v1alpha1.LambdaFunction) {
-			f.Spec.Triggers = []v1alpha1.FunctionTrigger{trigger("shop", map[string]string{"type": "order"})}
-			f.Spec.Triggers[0].Delivery = tt.delivery
-		})
-		got, to := MakeTrigger(f, Subscriptions(f)[0], tt.onRabbitMQ, tt.sink, eventingConfig()), events.Subscriber{}
-		if u := got.Spec.Subscriber.URI; u != nil {
-			to = events.ParseSubscriber(u.URL().Query())
-		}
-		if bound := shared.BoundBy(got) == shared.BindingName(got.Name); to.Permanent != tt.want || bound != tt.bound {
-			t.Errorf("%s: permanent failures %q, bound %t; want %q, %t", tt.name, to.Permanent, bound, tt.want, tt.bound)
-		}
-		if to.MaxAttempts != tt.attempts || tt.attempts > 0 && (to.Trigger != got.Name || to.MaxAttempts != int(*got.Spec.Delivery.Retry)+1) {
-			t.Errorf("%s: %d attempts of %q, want %d of %q", tt.name, to.MaxAttempts, to.Trigger, tt.attempts, got.Name)
-		}
+	plain := MakeTrigger(f, s, config.RabbitMQBrokerClass, dead, eventingConfig())
+	if diff := cmp.Diff(eventingv1.TriggerFilterAttributes{"type": "order"}, plain.Spec.Filter.Attributes); diff != "" || plain.Spec.Filters != nil || plain.Spec.Subscriber.URI != nil {
+		t.Errorf("a Trigger of class RabbitMQBroker: %+v %s", plain.Spec, diff)
 	}
 }
 
 func TestDelivery(t *testing.T) {
 	f := function()
 	exponential := eventingduckv1.BackoffPolicyExponential
-	got := delivery(f, &eventingduckv1.DeliverySpec{Retry: ptr.Int32(0), Timeout: ptr.String("PT5S"), DeadLetterSink: &duckv1.Destination{URI: apis.HTTP("mine")}}, &duckv1.Destination{URI: apis.HTTP("ours")}, eventingConfig())
+	got := delivery(f, &eventingduckv1.DeliverySpec{Retry: ptr.Int32(0), Timeout: ptr.String("PT5S"), DeadLetterSink: &duckv1.Destination{URI: apis.HTTP("mine")}}, eventingConfig())
 	want := &eventingduckv1.DeliverySpec{Retry: ptr.Int32(0), BackoffPolicy: &exponential, BackoffDelay: ptr.String("PT1S"), Timeout: ptr.String("PT5S"), DeadLetterSink: &duckv1.Destination{URI: apis.HTTP("mine")}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error("delivery that a trigger overrides (-want, +got):", diff)
-	}
-}
-
-func TestMutateTriggerKeepsWhatCannotChange(t *testing.T) {
-	f := function(func(f *v1alpha1.LambdaFunction) {
-		f.Spec.Triggers = []v1alpha1.FunctionTrigger{trigger("shop", map[string]string{"type": "order"})}
-	})
-	desired := MakeTrigger(f, Subscriptions(f)[0], true, nil, eventingConfig())
-	existing := desired.DeepCopy()
-	existing.Labels["eventing.knative.dev/broker"] = "shop"
-	existing.Annotations["foreign"] = "stays"
-	existing.Spec.Subscriber.URI = nil
-	existing.Spec.Delivery.Retry = ptr.Int32(9)
-	want := desired.DeepCopy()
-	want.Labels["eventing.knative.dev/broker"], want.Annotations["foreign"] = "shop", "stays"
-	shared.MutateTrigger(existing, desired)
-	if diff := cmp.Diff(want, existing); diff != "" {
-		t.Error("(-want, +got):", diff)
-	}
-}
-
-func TestMakeDeadLetterQueue(t *testing.T) {
-	f := function(func(f *v1alpha1.LambdaFunction) {
-		f.Spec.Eventing = &v1alpha1.FunctionEventing{Enabled: true, DLQ: &v1alpha1.DeadLetterSpec{MaxLength: ptr.Int64(7), OverflowPolicy: "reject-publish"}}
-	})
-	main := topologyv1beta1.RabbitmqClusterReference{Namespace: "rabbitmq", Name: "main"}
-	if diff := cmp.Diff(&topologyv1beta1.Queue{ObjectMeta: meta("greeter-dead-letters"), Spec: topologyv1beta1.QueueSpec{
-		Name: "lambda.dlq.team.greeter", Vhost: "/", Type: "quorum", Durable: true, RabbitmqClusterReference: main,
-	}}, MakeDeadLetterQueue(f, eventingConfig())); diff != "" {
-		t.Error("Queue (-want, +got):", diff)
-	}
-	policy := MakeDeadLetterPolicy(f, eventingConfig())
-	if diff := cmp.Diff(&topologyv1beta1.Policy{ObjectMeta: meta("greeter-dead-letters"), Spec: topologyv1beta1.PolicySpec{
-		Name: "lambda.dlq.team.greeter", Vhost: "/", Pattern: `^lambda\.dlq\.team\.greeter$`, ApplyTo: "queues", Priority: 1, RabbitmqClusterReference: main,
-		Definition: &runtime.RawExtension{Raw: []byte(`{"message-ttl":3600000,"max-length":7,"overflow":"reject-publish","delivery-limit":1000000000}`)},
-	}}, policy); diff != "" {
-		t.Error("Policy (-want, +got):", diff)
-	}
-	stored := policy.DeepCopy()
-	stored.Spec.Definition.Raw = []byte(`{"overflow":"reject-publish", "max-length":7, "delivery-limit":1000000000, "message-ttl":3600000}`)
-	same := stored.DeepCopy()
-	shared.MutateDeadLetterPolicy(stored, policy)
-	if diff := cmp.Diff(same, stored); diff != "" {
-		t.Error("the order of keys makes a difference:", diff)
-	}
-	stored.Spec.Definition.Raw = []byte(`{"overflow":"drop-head", "max-length":7, "delivery-limit":1000000000, "message-ttl":3600000}`)
-	if shared.MutateDeadLetterPolicy(stored, policy); string(stored.Spec.Definition.Raw) != string(policy.Spec.Definition.Raw) {
-		t.Errorf("changed bounds are not set: %s", stored.Spec.Definition.Raw)
 	}
 }
 
@@ -277,12 +185,14 @@ func TestWantsDeadLetters(t *testing.T) {
 }
 
 func TestMakeBroker(t *testing.T) {
+	onRabbitMQ := eventingConfig()
+	onRabbitMQ.BrokerClass = config.RabbitMQBrokerClass
 	shared := metav1.ObjectMeta{Namespace: "team", Name: "shop", Labels: map[string]string{"app.kubernetes.io/managed-by": "knative-lambda-operator"}, Annotations: map[string]string{"eventing.knative.dev/broker.class": "RabbitMQBroker"}}
 	exponential := eventingduckv1.BackoffPolicyExponential
 	if diff := cmp.Diff(&eventingv1.Broker{ObjectMeta: shared, Spec: eventingv1.BrokerSpec{
 		Config:   &duckv1.KReference{APIVersion: "eventing.knative.dev/v1alpha1", Kind: "RabbitmqBrokerConfig", Namespace: "team", Name: "shop-lambda"},
 		Delivery: &eventingduckv1.DeliverySpec{Retry: ptr.Int32(5), BackoffPolicy: &exponential, BackoffDelay: ptr.String("PT1S"), Timeout: ptr.String("PT30S")},
-	}}, MakeBroker("team", "shop", eventingConfig())); diff != "" {
+	}}, MakeBroker("team", "shop", onRabbitMQ)); diff != "" {
 		t.Error("Broker (-want, +got):", diff)
 	}
 	bySecret := eventingConfig()
@@ -341,11 +251,11 @@ func TestAddSinks(t *testing.T) {
 		"none":               {inline, nil, eventingConfig(), nil},
 		"replies":            {inline, sink, eventingConfig(), []corev1.EnvVar{{Name: "LAMBDA_REPLY_SINK", Value: "http://sink.test"}}},
 		"replies, errors":    {inline, sink, errs, []corev1.EnvVar{{Name: "LAMBDA_REPLY_SINK", Value: "http://sink.test"}, {Name: "LAMBDA_RESPONSE_SINK", Value: "http://errors.test"}}},
-		"dead letters":       {eventful, nil, eventingConfig(), []corev1.EnvVar{{Name: "LAMBDA_DEAD_LETTER_SINK", Value: "http://receiver.knative-lambda.svc.cluster.local/dead-letters/team/greeter/" + theKeys.Sign("dead-letters", "function", "team", "greeter")}}},
+		"dead letters":       {eventful, nil, eventingConfig(), nil}, // the event plane sees to them
 		"a ready-made image": {image, sink, errs, []corev1.EnvVar{{Name: "K_SINK", Value: "http://sink.test"}}},
 	} {
 		service := &servingv1.Service{Spec: servingv1.ServiceSpec{ConfigurationSpec: servingv1.ConfigurationSpec{Template: servingv1.RevisionTemplateSpec{Spec: servingv1.RevisionSpec{PodSpec: corev1.PodSpec{Containers: []corev1.Container{{}}}}}}}}
-		AddSinks(service, tt.f, tt.sink, theKeys, tt.cfg)
+		AddSinks(service, tt.f, tt.sink, tt.cfg)
 		if diff := cmp.Diff(tt.want, service.Spec.Template.Spec.Containers[0].Env); diff != "" {
 			t.Errorf("%s (-want, +got): %s", name, diff)
 		}

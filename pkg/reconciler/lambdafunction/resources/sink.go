@@ -5,17 +5,15 @@ import (
 	"knative.dev/pkg/apis"
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 
-	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 )
 
-// AddSinks tells the function's program where its replies, its errors and the events
-// that it cannot handle go. A
+// AddSinks tells the function's program where its replies and its errors go. A
 // ready-made image gets the name that Knative's own sources use. Errors never go
 // to the function's broker by themselves: each retry would be an event more, and
 // functions that take every event would fail on each other's errors.
-func AddSinks(service *servingv1.Service, f *v1alpha1.LambdaFunction, sink *apis.URL, keys *keyring.Keyring, cfg *config.Eventing) {
+func AddSinks(service *servingv1.Service, f *v1alpha1.LambdaFunction, sink *apis.URL, cfg *config.Eventing) {
 	container := &service.Spec.Template.Spec.Containers[0]
 	add := func(name, value string) {
 		container.Env = append(container.Env, corev1.EnvVar{Name: name, Value: value})
@@ -28,8 +26,5 @@ func AddSinks(service *servingv1.Service, f *v1alpha1.LambdaFunction, sink *apis
 	}
 	if cfg.ResponseSink != "" && f.Spec.Source.Image == nil {
 		add("LAMBDA_RESPONSE_SINK", cfg.ResponseSink)
-	}
-	if wanted, _ := WantsDeadLetters(f, cfg); wanted && cfg.HasRabbitMQ() && f.Spec.Source.Image == nil {
-		add("LAMBDA_DEAD_LETTER_SINK", deadLetterURL(f, keys, cfg))
 	}
 }

@@ -1,13 +1,11 @@
 package resources
 
 import (
-	"encoding/json"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
-	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
@@ -62,19 +60,24 @@ func Subscriptions(f *v1alpha1.LambdaFunction) []*Subscription {
 	return all
 }
 
-// invocations are the events that call a function by its name. A ready-made image
-// has nothing of this project that could tell a prefix: it gets one type of them.
+// invocations are the events that call a function by its name.
 func invocations(f *v1alpha1.LambdaFunction, broker string) *Subscription {
-	s := &Subscription{Broker: broker, Exact: map[string]string{"subject": f.Namespace + "/" + f.Name}, Entry: -1}
-	if f.Spec.Source.Image != nil {
-		s.Exact["type"] = invokePrefix + "async"
-		return s
+	return &Subscription{
+		Broker: broker, Exact: map[string]string{"subject": f.Namespace + "/" + f.Name}, Entry: -1,
+		Any: [][]eventingv1.SubscriptionsAPIFilter{{{Prefix: map[string]string{"type": invokePrefix}}}},
 	}
-	s.Any = [][]eventingv1.SubscriptionsAPIFilter{{{Prefix: map[string]string{"type": invokePrefix}}}}
-	return s
 }
 
 const invokePrefix = "io.knative.lambda.invoke."
+
+// OnlyExact is the same subscription for a Broker that evaluates exact attributes only: of
+// the events that call a function by its name it has one type.
+func (s *Subscription) OnlyExact() *Subscription {
+	if s.Entry >= 0 {
+		return s
+	}
+	return &Subscription{Broker: s.Broker, Exact: map[string]string{"subject": s.Exact["subject"], "type": invokePrefix + "async"}, Entry: s.Entry}
+}
 
 // Filters are what an event has to match besides the exact attributes; guarded
 // adds that it is not one that the function itself has emitted.
@@ -103,13 +106,10 @@ func (s *Subscription) Filters(f *v1alpha1.LambdaFunction, guarded bool) []event
 	return filters
 }
 
-// MakeTrigger makes the Trigger of a subscription. A broker on RabbitMQ tells exact
-// attributes only, and drops an event whose delivery fails for good: what else there
-// is to match, and what becomes of such an event, goes with each event to the
-// function's runtime, as a query of the subscriber's URL, with how often the broker
-// tries, as that cannot be told from its requests. So it changes without a
-// new revision, and requests that come from no Trigger are answered as ever.
-func MakeTrigger(f *v1alpha1.LambdaFunction, s *Subscription, onRabbitMQ bool, deadLetters *duckv1.Destination, cfg *config.Eventing) *eventingv1.Trigger {
+// MakeTrigger makes the Trigger of a subscription to a Broker of the class. One of class
+// RabbitMQBroker evaluates exact attributes only, so that a function on it may get its own
+// events; those end by their hops.
+func MakeTrigger(f *v1alpha1.LambdaFunction, s *Subscription, class string, dead *shared.Dead, cfg *config.Eventing) *eventingv1.Trigger {
 	t := &eventingv1.Trigger{
 		ObjectMeta: objectMeta(f, names.Trigger(f, s.Broker, s.Exact)),
 		Spec: eventingv1.TriggerSpec{
@@ -117,49 +117,20 @@ func MakeTrigger(f *v1alpha1.LambdaFunction, s *Subscription, onRabbitMQ bool, d
 			Subscriber: duckv1.Destination{Ref: &duckv1.KReference{
 				APIVersion: "serving.knative.dev/v1", Kind: "Service", Namespace: f.Namespace, Name: names.Service(f),
 			}},
-			Delivery: delivery(f, s.Delivery, deadLetters, cfg),
+			Delivery: delivery(f, s.Delivery, cfg),
 		},
 	}
-	if !onRabbitMQ {
+	if class == config.RabbitMQBrokerClass {
+		t.Spec.Filter = &eventingv1.TriggerFilter{Attributes: s.Exact}
+	} else {
 		if len(s.Exact) > 0 {
 			t.Spec.Filters = append(t.Spec.Filters, eventingv1.SubscriptionsAPIFilter{Exact: s.Exact})
 		}
 		t.Spec.Filters = append(t.Spec.Filters, s.Filters(f, true)...)
-		return t.DeepCopy()
 	}
-	t.Annotations = shared.TriggerAnnotations(rabbitMQ(f), cfg)
-	t.Spec.Filter = &eventingv1.TriggerFilter{Attributes: s.Exact}
-	var to events.Subscriber
-	switch sink := t.Spec.Delivery.DeadLetterSink; {
-	case sink == nil: // nobody wants to know
-	case s.Delivery != nil && s.Delivery.DeadLetterSink != nil:
-		to.Permanent = events.PermanentRetry
-	default:
-		to.Permanent, to.Trigger = events.PermanentDeadLetter, t.Name
-		to.MaxAttempts, to.RetryWindow = int(*t.Spec.Delivery.Retry)+1, shared.RetryWindow(t.Spec.Delivery)
-		t.Spec.Delivery.DeadLetterSink = shared.BoundSink(sink, shared.BindingName(t.Name))
-	}
-	if f.Spec.Source.Image == nil {
-		t.Spec.Subscriber.URI = subscriberURI(s.Filters(f, true), to)
-	}
+	shared.SetParallelism(t, class, rabbitMQ(f), cfg)
+	shared.SetDeadLetters(t, class, dead)
 	return t.DeepCopy()
-}
-
-// subscriberURI is the URL, relative to the function's, that tells its runtime what
-// the broker cannot: filters, and what becomes of failures.
-func subscriberURI(filters []eventingv1.SubscriptionsAPIFilter, to events.Subscriber) *apis.URL {
-	if len(filters) > 0 {
-		list, err := json.Marshal([][]eventingv1.SubscriptionsAPIFilter{filters})
-		if err != nil {
-			panic(err) // strings only
-		}
-		to.Filters = string(list)
-	}
-	query := to.Query()
-	if query == "" {
-		return nil
-	}
-	return &apis.URL{Path: "/", RawQuery: query}
 }
 
 func rabbitMQ(f *v1alpha1.LambdaFunction) *v1alpha1.RabbitMQSpec {
@@ -171,12 +142,12 @@ func rabbitMQ(f *v1alpha1.LambdaFunction) *v1alpha1.RabbitMQSpec {
 
 // delivery is what the trigger asks for, else the function's dead letter
 // settings, else the configuration.
-func delivery(f *v1alpha1.LambdaFunction, asked *eventingduckv1.DeliverySpec, sink *duckv1.Destination, cfg *config.Eventing) *eventingduckv1.DeliverySpec {
+func delivery(f *v1alpha1.LambdaFunction, asked *eventingduckv1.DeliverySpec, cfg *config.Eventing) *eventingduckv1.DeliverySpec {
 	timeout := cfg.Delivery.Timeout
 	if t := f.Spec.Runtime.Timeout; t != nil {
 		timeout = max(timeout, t.Value()+coldStart)
 	}
-	d := shared.Delivery(deadLetters(f), timeout, sink, cfg)
+	d := shared.Delivery(deadLetters(f), timeout, cfg)
 	if asked == nil {
 		return d
 	}

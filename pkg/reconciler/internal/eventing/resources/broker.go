@@ -1,12 +1,12 @@
 package resources
 
 import (
-	"strconv"
+	"cmp"
 	"time"
 
-	"github.com/rickb777/date/period"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	rabbitv1alpha1 "knative.dev/eventing-rabbitmq/pkg/apis/eventing/v1alpha1"
 	topologyv1beta1 "knative.dev/eventing-rabbitmq/third_party/pkg/apis/rabbitmq.com/v1beta1"
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
@@ -15,67 +15,51 @@ import (
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/child"
 )
 
-// ParallelismAnnotation of a Trigger on RabbitMQ: how many events are in delivery at
-// once.
-const ParallelismAnnotation = "rabbitmq.eventing.knative.dev/parallelism"
-
-// podResources are what eventing-rabbitmq reads of a Broker or a Trigger for the pods
-// that it makes.
-var podResources = []struct {
-	annotation string
-	of         func(*corev1.ResourceRequirements) corev1.ResourceList
-	name       corev1.ResourceName
-}{
-	{"rabbitmq.eventing.knative.dev/cpu-request", requests, corev1.ResourceCPU},
-	{"rabbitmq.eventing.knative.dev/cpu-limit", limits, corev1.ResourceCPU},
-	{"rabbitmq.eventing.knative.dev/memory-request", requests, corev1.ResourceMemory},
-	{"rabbitmq.eventing.knative.dev/memory-limit", limits, corev1.ResourceMemory},
-}
-
-func requests(r *corev1.ResourceRequirements) corev1.ResourceList { return r.Requests }
-func limits(r *corev1.ResourceRequirements) corev1.ResourceList   { return r.Limits }
-
-// podAnnotations say which resources the pods of a Broker or a Trigger have.
-func podAnnotations(cfg *config.Eventing) map[string]string {
-	annotations := map[string]string{}
-	for _, r := range podResources {
-		if q, ok := r.of(&cfg.BrokerPodResources)[r.name]; ok {
-			annotations[r.annotation] = q.String()
+// MakeBroker makes a Broker of the configuration's class. One of class RabbitMQBroker is
+// on the RabbitMQ of the RabbitmqBrokerConfig of that name.
+func MakeBroker(meta metav1.ObjectMeta, brokerConfig string, cfg *config.Eventing) *eventingv1.Broker {
+	b := &eventingv1.Broker{ObjectMeta: meta, Spec: eventingv1.BrokerSpec{Delivery: Delivery(nil, cfg.Delivery.Timeout, cfg)}}
+	b.Annotations = map[string]string{eventingv1.BrokerClassAnnotationKey: cfg.BrokerClass}
+	if cfg.BrokerClass == config.RabbitMQBrokerClass {
+		b.Spec.Config = &duckv1.KReference{
+			APIVersion: rabbitv1alpha1.SchemeGroupVersion.String(), Kind: "RabbitmqBrokerConfig", Namespace: meta.Namespace, Name: brokerConfig,
 		}
 	}
-	return annotations
-}
-
-// TriggerAnnotations of a Trigger on RabbitMQ.
-func TriggerAnnotations(r *v1alpha1.RabbitMQSpec, cfg *config.Eventing) map[string]string {
-	annotations := podAnnotations(cfg)
-	annotations[ParallelismAnnotation] = strconv.Itoa(Parallelism(r, cfg))
-	return annotations
-}
-
-// MakeBroker makes a broker on the RabbitMQ of a RabbitmqBrokerConfig.
-func MakeBroker(meta metav1.ObjectMeta, brokerConfig string, cfg *config.Eventing) *eventingv1.Broker {
-	b := &eventingv1.Broker{
-		ObjectMeta: meta,
-		Spec: eventingv1.BrokerSpec{
-			Config: &duckv1.KReference{
-				APIVersion: rabbitv1alpha1.SchemeGroupVersion.String(), Kind: "RabbitmqBrokerConfig", Namespace: meta.Namespace, Name: brokerConfig,
-			},
-			Delivery: Delivery(nil, cfg.Delivery.Timeout, nil, cfg),
-		},
-	}
-	b.Annotations = podAnnotations(cfg)
-	b.Annotations[eventingv1.BrokerClassAnnotationKey] = config.RabbitMQBrokerClass
 	return b
+}
+
+// platform is the RabbitMQ of the configuration, as objects of the namespace refer to it.
+func platform(namespace string, cfg *config.Eventing) topologyv1beta1.RabbitmqClusterReference {
+	if cfg.ConnectionSecret != "" {
+		return topologyv1beta1.RabbitmqClusterReference{Namespace: namespace, ConnectionSecret: &corev1.LocalObjectReference{Name: cfg.ConnectionSecret}}
+	}
+	return topologyv1beta1.RabbitmqClusterReference{Namespace: cfg.RabbitMQCluster.Namespace, Name: cfg.RabbitMQCluster.Name}
+}
+
+// NotOnPlane names the setting by which a spec asks for another RabbitMQ than that of the
+// event plane; empty is none.
+func NotOnPlane(namespace string, r *v1alpha1.RabbitMQSpec, cfg *config.Eventing) string {
+	if r == nil {
+		return ""
+	}
+	cluster := types.NamespacedName{Namespace: cmp.Or(r.Namespace, namespace), Name: r.ClusterName}
+	switch {
+	case r.ConnectionSecret != nil:
+		return "connectionSecret"
+	case r.ClusterName != "" && cluster != cfg.RabbitMQCluster:
+		return "clusterName"
+	case r.QueueType != "" && r.QueueType != cfg.QueueType:
+		return "queueType"
+	}
+	return ""
 }
 
 // MakeBrokerConfig makes what says which RabbitMQ a broker is on. Its spec cannot be
 // changed.
 func MakeBrokerConfig(meta metav1.ObjectMeta, r *v1alpha1.RabbitMQSpec, cfg *config.Eventing) *rabbitv1alpha1.RabbitmqBrokerConfig {
-	reference, queueType := Platform(meta.Namespace, cfg), cfg.QueueType
+	reference, queueType := platform(meta.Namespace, cfg), cfg.QueueType
 	if r != nil {
 		switch {
 		case r.ConnectionSecret != nil:
@@ -117,13 +101,13 @@ func BrokerConfigDiffers(existing, desired *rabbitv1alpha1.RabbitmqBrokerConfig,
 	return ""
 }
 
-// Delivery by the owner's dead letter settings, else the configuration. A Trigger
-// never leaves it out: a broker on RabbitMQ drops the event that it cannot deliver
-// where there is none.
-func Delivery(spec *v1alpha1.DeadLetterSpec, timeout time.Duration, deadLetters *duckv1.Destination, cfg *config.Eventing) *eventingduckv1.DeliverySpec {
+// Delivery by the owner's dead letter settings, else the configuration. A Trigger never
+// leaves it out: Knative's broker on RabbitMQ drops the event that it cannot deliver where
+// there is none.
+func Delivery(spec *v1alpha1.DeadLetterSpec, timeout time.Duration, cfg *config.Eventing) *eventingduckv1.DeliverySpec {
 	retry, policy, delay := Retries(spec, cfg)
 	kind, isoDelay, isoTimeout := eventingduckv1.BackoffPolicyType(policy), v1alpha1.ISODuration(delay), v1alpha1.ISODuration(timeout)
-	return &eventingduckv1.DeliverySpec{Retry: &retry, BackoffPolicy: &kind, BackoffDelay: &isoDelay, Timeout: &isoTimeout, DeadLetterSink: deadLetters}
+	return &eventingduckv1.DeliverySpec{Retry: &retry, BackoffPolicy: &kind, BackoffDelay: &isoDelay, Timeout: &isoTimeout}
 }
 
 // Retries after the first attempt: how many, how their delay grows, and the first.
@@ -144,51 +128,17 @@ func Retries(spec *v1alpha1.DeadLetterSpec, cfg *config.Eventing) (retry int32, 
 	return retry, policy, delay
 }
 
-// maxRetryWindow bounds RetryWindow: a delay that doubles is soon more than a lifetime.
-const maxRetryWindow = 24 * time.Hour
+// maxBackoff that the event plane waits between two attempts.
+const maxBackoff = time.Hour
 
-// RetryWindow is how long the attempts of a delivery can take together, as RabbitMQ's
-// dispatcher makes them. Nothing of the delivery may be left out.
-func RetryWindow(d *eventingduckv1.DeliverySpec) time.Duration {
-	delay, timeout := lengthOf(*d.BackoffDelay), lengthOf(*d.Timeout)
-	window := timeout
-	for n := 1; n <= int(*d.Retry) && window < maxRetryWindow; n++ {
-		if *d.BackoffPolicy == eventingduckv1.BackoffPolicyLinear {
-			window += delay*time.Duration(n) + timeout
-		} else {
-			window += delay<<n + timeout
-		}
+// LongestBackoff between two attempts of a delivery by the owner's settings.
+func LongestBackoff(spec *v1alpha1.DeadLetterSpec, cfg *config.Eventing) time.Duration {
+	retry, policy, delay := Retries(spec, cfg)
+	if policy == string(eventingduckv1.BackoffPolicyLinear) {
+		return min(delay*time.Duration(retry), maxBackoff)
 	}
-	return min(window, maxRetryWindow)
-}
-
-// lengthOf ISO 8601's text, up to maxRetryWindow; none where it is malformed, as the
-// dispatcher has it.
-func lengthOf(text string) time.Duration {
-	p, _ := period.Parse(text)
-	return min(p.DurationApprox(), maxRetryWindow)
-}
-
-// Parallelism of Triggers: the spec's, else the configuration's.
-func Parallelism(r *v1alpha1.RabbitMQSpec, cfg *config.Eventing) int {
-	if r != nil && r.Parallelism != nil {
-		return int(*r.Parallelism)
+	for n := int32(0); n < retry && delay < maxBackoff; n++ {
+		delay *= 2
 	}
-	return cfg.Parallelism
-}
-
-// MutateTrigger sets on existing what this project owns of a Trigger and can be
-// changed.
-func MutateTrigger(existing, desired *eventingv1.Trigger) {
-	existing.Labels = child.MergeMap(existing.Labels, desired.Labels)
-	for _, r := range podResources {
-		if _, wanted := desired.Annotations[r.annotation]; !wanted {
-			delete(existing.Annotations, r.annotation)
-		}
-	}
-	existing.Annotations = child.MergeMap(existing.Annotations, desired.Annotations)
-	existing.Spec.Subscriber.Ref = desired.Spec.Subscriber.Ref
-	existing.Spec.Subscriber.URI = desired.Spec.Subscriber.URI
-	existing.Spec.Delivery = desired.Spec.Delivery
-	existing.Spec.Filters = desired.Spec.Filters
+	return min(delay, maxBackoff)
 }

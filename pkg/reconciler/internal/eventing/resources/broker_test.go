@@ -5,64 +5,77 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"knative.dev/eventing-rabbitmq/pkg/utils"
-	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
-	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"knative.dev/pkg/ptr"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 )
 
-// TestBrokerPodResources: eventing-rabbitmq reads what the configuration says, and no
-// more once that says nothing.
-func TestBrokerPodResources(t *testing.T) {
-	want := corev1.ResourceRequirements{
-		Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("10m"), corev1.ResourceMemory: resource.MustParse("16Mi")},
-		Limits:   corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1"), corev1.ResourceMemory: resource.MustParse("1Gi")},
-	}
-	cfg := &config.Eventing{Parallelism: 3, BrokerPodResources: want}
-	broker := MakeBroker(metav1.ObjectMeta{Namespace: "team", Name: "shop"}, "shop", cfg)
-	trigger := &eventingv1.Trigger{ObjectMeta: metav1.ObjectMeta{Annotations: TriggerAnnotations(nil, cfg)}}
-	for what, meta := range map[string]metav1.ObjectMeta{"broker": broker.ObjectMeta, "trigger": trigger.ObjectMeta} {
-		got, err := utils.GetResourceRequirements(meta)
-		if err != nil {
-			t.Fatal(err)
+func TestMakeBroker(t *testing.T) {
+	t.Parallel()
+	meta := metav1.ObjectMeta{Namespace: "team", Name: "shop"}
+	for class, configured := range map[string]bool{lambda.BrokerClass: false, config.RabbitMQBrokerClass: true} {
+		b := MakeBroker(meta, "shop-lambda", &config.Eventing{BrokerClass: class})
+		if ClassOf(b) != class || (b.Spec.Config != nil) != configured {
+			t.Errorf("class %s: %s, configured by %v", class, ClassOf(b), b.Spec.Config)
 		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("resources of the pods of a %s (-want, +got): %s", what, diff)
-		}
-	}
-
-	existing := trigger.DeepCopy()
-	existing.Annotations["team.example/owner"] = "ada"
-	MutateTrigger(existing, &eventingv1.Trigger{ObjectMeta: metav1.ObjectMeta{Annotations: TriggerAnnotations(nil, &config.Eventing{Parallelism: 4})}})
-	if diff := cmp.Diff(map[string]string{ParallelismAnnotation: "4", "team.example/owner": "ada"}, existing.Annotations); diff != "" {
-		t.Error("annotations of a Trigger without resources (-want, +got):", diff)
 	}
 }
 
-// TestRetryWindow: no dispatcher tries an event for longer, and none of a day.
-func TestRetryWindow(t *testing.T) {
+// TestLongestBackoff is what the event plane waits before the last retry, at most an hour.
+func TestLongestBackoff(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
-		policy         eventingduckv1.BackoffPolicyType
-		retry          int32
-		delay, timeout string
-		want           time.Duration
+		policy string
+		retry  int32
+		delay  time.Duration
+		want   time.Duration
 	}{
-		{"linear", 0, "PT1S", "PT30S", 30 * time.Second},
-		{"linear", 3, "PT1S", "PT30S", 4*30*time.Second + 6*time.Second},
-		{"exponential", 3, "PT1S", "PT30S", 4*30*time.Second + 14*time.Second},
-		{"exponential", 100, "PT1S", "PT30S", maxRetryWindow},
-		{"exponential", 100, "PT0S", "PT0.1S", 10100 * time.Millisecond},
-		{"linear", 100, "P300Y", "PT1S", maxRetryWindow},
-		{"linear", 1, "soon", "PT1S", 2 * time.Second},
+		{"linear", 0, time.Second, 0},
+		{"linear", 3, 2 * time.Second, 6 * time.Second},
+		{"exponential", 0, time.Second, time.Second},
+		{"exponential", 5, time.Second, 32 * time.Second},
+		{"exponential", 100, time.Second, time.Hour},
+		{"linear", 100, time.Hour, time.Hour},
 	} {
-		d := &eventingduckv1.DeliverySpec{Retry: &tt.retry, BackoffPolicy: &tt.policy, BackoffDelay: ptr.String(tt.delay), Timeout: ptr.String(tt.timeout)}
-		if got := RetryWindow(d); got != tt.want {
-			t.Errorf("%d retries, %s from %s, of %s each take %v, want %v", tt.retry, tt.policy, tt.delay, tt.timeout, got, tt.want)
+		spec := &v1alpha1.DeadLetterSpec{BackoffPolicy: tt.policy, RetryMaxAttempts: &tt.retry, RetryBackoffDelay: v1alpha1.NewDuration(tt.delay)}
+		if got := LongestBackoff(spec, &config.Eventing{}); got != tt.want {
+			t.Errorf("%d retries, %s from %v: %v, want %v", tt.retry, tt.policy, tt.delay, got, tt.want)
 		}
+	}
+}
+
+func TestDeadLetterBounds(t *testing.T) {
+	t.Parallel()
+	cfg := &config.Eventing{DeadLetters: config.DeadLetters{MessageTTL: time.Hour, MaxLength: 100, OverflowPolicy: "drop-head"}}
+	if got := DeadLetterBounds(nil, cfg); got.TTL != time.Hour || got.MaxLength != 100 || got.Overflow != "drop-head" {
+		t.Errorf("by configuration: %+v", got)
+	}
+	spec := &v1alpha1.DeadLetterSpec{MessageTTL: v1alpha1.NewDuration(time.Minute), MaxLength: ptr.Int64(7), OverflowPolicy: "reject-publish"}
+	if got := DeadLetterBounds(spec, cfg); got.TTL != time.Minute || got.MaxLength != 7 || got.Overflow != "reject-publish" {
+		t.Errorf("by the spec: %+v", got)
+	}
+}
+
+// TestNotOnPlane names the setting that the event plane cannot have.
+func TestNotOnPlane(t *testing.T) {
+	t.Parallel()
+	cfg := &config.Eventing{RabbitMQCluster: types.NamespacedName{Namespace: "rabbitmq", Name: "main"}, QueueType: "quorum"}
+	got := map[string]string{}
+	for name, r := range map[string]*v1alpha1.RabbitMQSpec{
+		"nothing":              nil,
+		"parallelism":          {Parallelism: ptr.Int32(1)},
+		"the installation's":   {ClusterName: "main", Namespace: "rabbitmq", QueueType: "quorum"},
+		"of the own namespace": {ClusterName: "main"},
+		"another type":         {QueueType: "classic"},
+	} {
+		got[name] = NotOnPlane("team", r, cfg)
+	}
+	want := map[string]string{"nothing": "", "parallelism": "", "the installation's": "", "of the own namespace": "clusterName", "another type": "queueType"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error("(-want, +got):", diff)
 	}
 }

@@ -40,8 +40,8 @@ func BrokerConfig(agent kmeta.Accessor) string {
 	return kmeta.ChildName(agent.GetName(), "-agent-broker")
 }
 
-// Subscription is the name of the Trigger that delivers the events with certain
-// attributes, by their hash: those of a Trigger cannot be changed.
+// Subscription is the name of a new Trigger that delivers certain events, by a hash of
+// what they have. It keeps the name when its filters change.
 func Subscription(agent kmeta.Accessor, hash string) string {
 	return kmeta.ChildName(agent.GetName(), "-subscription-"+hash)
 }
@@ -52,13 +52,7 @@ func Route(agent kmeta.Accessor, hash string) string {
 	return kmeta.ChildName(agent.GetName(), "-route-"+hash)
 }
 
-// DeadLetterQueue is the name of the objects that make the agent's dead letter queue.
-// No function has one of that name.
-func DeadLetterQueue(agent kmeta.Accessor) string {
-	return kmeta.ChildName(agent.GetName(), "-agent-dlq")
-}
-
-// RabbitMQDeadLetterQueue is the name of that queue in RabbitMQ.
+// RabbitMQDeadLetterQueue is the name of the agent's dead letter queue in RabbitMQ.
 func RabbitMQDeadLetterQueue(agent kmeta.Accessor) string {
 	return events.AgentDeadLetterQueue(agent.GetNamespace(), agent.GetName())
 }

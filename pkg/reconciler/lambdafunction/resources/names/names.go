@@ -8,6 +8,7 @@ import (
 	"knative.dev/pkg/kmeta"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/build"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 )
 
 // Service is the Knative Service's: the function's own, so that its URL carries
@@ -23,8 +24,8 @@ func Build(function kmeta.Accessor, reference, rebuild string, attempt int32) st
 	return kmeta.ChildName(function.GetName(), fmt.Sprintf("-build-%s-%d", build.Hash(reference+"\n"+rebuild), attempt))
 }
 
-// Trigger is the name of the Trigger that delivers the events with these
-// attributes: neither they nor the broker of a Trigger can be changed.
+// Trigger is the name of a new Trigger that delivers the events with these attributes. It
+// keeps the name when its filters change.
 func Trigger(function kmeta.Accessor, broker string, exact map[string]string) string {
 	text, err := json.Marshal(exact) // keys are sorted
 	if err != nil {
@@ -38,13 +39,7 @@ func BrokerConfig(broker string) string {
 	return kmeta.ChildName(broker, "-lambda")
 }
 
-// DeadLetterQueue is the name of the objects that make the function's dead letter
-// queue.
-func DeadLetterQueue(function kmeta.Accessor) string {
-	return kmeta.ChildName(function.GetName(), "-dead-letters")
-}
-
-// RabbitMQDeadLetterQueue is the name of that queue in RabbitMQ.
+// RabbitMQDeadLetterQueue is the name of the function's dead letter queue in RabbitMQ.
 func RabbitMQDeadLetterQueue(function kmeta.Accessor) string {
-	return "lambda.dlq." + function.GetNamespace() + "." + function.GetName()
+	return events.DeadLetterQueue(function.GetNamespace(), function.GetName())
 }
