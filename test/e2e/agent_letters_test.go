@@ -172,7 +172,7 @@ func TestAgentThatRoutesLeadToGoes(t *testing.T) {
 	said, waited := map[string]bool{}, 0
 	for _, l := range letters {
 		said[l.ID] = true
-		if !strings.Contains(l.Origin, "shop-broker-ingress."+away) || l.ErrorReason == "" {
+		if !strings.HasSuffix(l.Origin, "/"+away+"/shop") || l.ErrorReason == "" {
 			t.Errorf("letter = %+v, want for whom it was, and why it is there", l)
 		}
 		if l.ErrorReason == "agent "+away+"/shop was deleted" {

@@ -11,9 +11,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"knative.dev/pkg/ptr"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
@@ -231,24 +229,6 @@ func awaitTornDown(ctx context.Context, t *testing.T, namespace string, triggers
 		if err := clients.AwaitTriggerGone(ctx, types.NamespacedName{Namespace: namespace, Name: name}); err != nil {
 			t.Fatal(err)
 		}
-	}
-	topology := schema.GroupVersion{Group: "rabbitmq.com", Version: "v1beta1"}
-	err := wait.PollUntilContextTimeout(ctx, 500*time.Millisecond, test.Patience, true, func(ctx context.Context) (bool, error) {
-		for _, resource := range []string{"bindings", "queues"} {
-			list, err := clients.Dynamic.Resource(topology.WithResource(resource)).Namespace(namespace).List(ctx, metav1.ListOptions{})
-			if err != nil {
-				return false, err
-			}
-			for _, o := range list.Items {
-				if owner := metav1.GetControllerOf(&o); owner != nil && owner.Kind == "Trigger" && triggers[owner.Name] {
-					return false, nil
-				}
-			}
-		}
-		return true, nil
-	})
-	if err != nil {
-		t.Fatalf("RabbitMQ still has something of %v: %v", triggers, err)
 	}
 }
 

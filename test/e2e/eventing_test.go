@@ -14,8 +14,6 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
@@ -23,7 +21,7 @@ import (
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 	"knative.dev/pkg/ptr"
 
-	"github.com/brunovlucena/knative-lambda-operator/internal/receiverpath"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 	"github.com/brunovlucena/knative-lambda-operator/test"
@@ -161,30 +159,26 @@ func checkEventingStatus(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFu
 	if len(f.Status.Brokers) != 1 || f.Status.Brokers[0].Name != "default" || !f.Status.Brokers[0].Ready || f.Status.Brokers[0].URL == nil {
 		t.Errorf("status.brokers = %+v, want the ready default one", f.Status.Brokers)
 	}
-	if got, want := fmt.Sprint(f.Status.DeadLetterSinkURI), pathOf(ctx, t, receiverpath.Target{Purpose: receiverpath.DeadLetters, Kind: receiverpath.Function, Namespace: f.Namespace, Name: f.Name})+"?"; !strings.Contains(got, want) {
-		t.Errorf("status.deadLetterSinkUri = %s, want one with %s", got, want)
+	list, err := clients.Eventing.EventingV1().Triggers(f.Namespace).List(ctx, metav1.ListOptions{LabelSelector: lambda.FunctionLabelKey + "=" + f.Name})
+	if err != nil || len(list.Items) == 0 {
+		t.Fatalf("%d Triggers of %s, %v", len(list.Items), f.Name, err)
 	}
-	queue := object(ctx, t, "rabbitmq.com/v1beta1", "queues", f.Namespace, f.Name+"-dead-letters")
-	if name, _, _ := unstructured.NestedString(queue.Object, "spec", "name"); name != "lambda.dlq."+f.Namespace+"."+f.Name {
-		t.Errorf("the dead letter queue is %q", name)
+	for i := range list.Items {
+		trigger := &list.Items[i]
+		if got, want := trigger.Annotations[lambda.DeadLetterQueueAnnotationKey], events.DeadLetterQueue(f.Namespace, f.Name); got != want {
+			t.Errorf("Trigger %s has the dead letter queue %q, want %q", trigger.Name, got, want)
+		}
+		if trigger.Spec.Subscriber.URI != nil || len(trigger.Spec.Filters) == 0 {
+			t.Errorf("Trigger %s asks the subscriber %v for what its filters %v do not say", trigger.Name, trigger.Spec.Subscriber.URI, trigger.Spec.Filters)
+		}
 	}
-	policy := object(ctx, t, "rabbitmq.com/v1beta1", "policies", f.Namespace, f.Name+"-dead-letters")
-	if n, _, _ := unstructured.NestedInt64(policy.Object, "spec", "definition", "max-length"); n != 10 {
-		t.Errorf("the dead letter queue's max-length is %d, want 10", n)
-	}
-}
-
-func object(ctx context.Context, t *testing.T, version, resource, namespace, name string) *unstructured.Unstructured {
-	t.Helper()
-	gv, err := schema.ParseGroupVersion(version)
+	broker, err := clients.Eventing.EventingV1().Brokers(f.Namespace).Get(ctx, "default", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := clients.Dynamic.Resource(gv.WithResource(resource)).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
+	if class := broker.Annotations[eventingv1.BrokerClassAnnotationKey]; class != lambda.BrokerClass {
+		t.Errorf("the broker is of class %s, want %s", class, lambda.BrokerClass)
 	}
-	return o
 }
 
 // switchOff takes eventing away from the one function, whose broker the other

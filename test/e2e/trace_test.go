@@ -139,8 +139,11 @@ func publishTraced(ctx context.Context, t *testing.T, broker types.NamespacedNam
 	e := newEvent(tracedEvent, events.InvokeAsync, "/e2e")
 	err := wait.PollUntilContextTimeout(ctx, time.Second, test.Patience, true, func(ctx context.Context) (bool, error) {
 		status := 0
-		err := clients.Kube.CoreV1().RESTClient().Post().Namespace(broker.Namespace).Resource("services").Name("http:"+broker.Name+"-broker-ingress:80").SubResource("proxy").
-			SetHeader("Ce-Specversion", e.SpecVersion()).SetHeader("Ce-Id", e.ID()).SetHeader("Ce-Type", e.Type()).SetHeader("Ce-Source", e.Source()).
+		r, err := clients.Ingress(ctx, broker)
+		if err != nil {
+			return false, nil //nolint:nilerr // it has no address yet
+		}
+		err = r.SetHeader("Ce-Specversion", e.SpecVersion()).SetHeader("Ce-Id", e.ID()).SetHeader("Ce-Type", e.Type()).SetHeader("Ce-Source", e.Source()).
 			SetHeader("Ce-Subject", f.GetNamespace()+"/"+f.GetName()).SetHeader("Ce-Traceparent", traceparent).SetHeader("Traceparent", traceparent).
 			SetHeader("Content-Type", "application/json").Body(e.Data()).Do(ctx).StatusCode(&status).Error()
 		return err == nil && status == http.StatusAccepted, nil // its ingress may have just begun to listen

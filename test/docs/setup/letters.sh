@@ -5,7 +5,7 @@ set -euo pipefail
 function=$1
 shift
 for id; do
-  test/docs/setup/post.sh "$NAMESPACE" default-broker-ingress / "$id" io.example.order.created /shop '{"lost": true}'
+  test/docs/setup/post.sh knative-lambda knative-lambda-broker "/$NAMESPACE/default" "$id" io.example.order.created /shop '{"lost": true}'
 done
 for _ in {1..60}; do
   [[ $(kubectl lambda dlq list "$function") == *"${!#}"* ]] && exit 0

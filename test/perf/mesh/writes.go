@@ -57,10 +57,6 @@ var childKinds = []schema.GroupVersionResource{
 	{Group: "serving.knative.dev", Version: "v1", Resource: "services"},
 	{Group: "eventing.knative.dev", Version: "v1", Resource: "brokers"},
 	{Group: "eventing.knative.dev", Version: "v1", Resource: "triggers"},
-	{Group: "eventing.knative.dev", Version: "v1alpha1", Resource: "rabbitmqbrokerconfigs"},
-	{Group: "rabbitmq.com", Version: "v1beta1", Resource: "queues"},
-	{Group: "rabbitmq.com", Version: "v1beta1", Resource: "policies"},
-	{Group: "rabbitmq.com", Version: "v1beta1", Resource: "bindings"},
 }
 
 // kinds in which the operator writes.

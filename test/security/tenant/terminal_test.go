@@ -11,6 +11,7 @@ import (
 	"unicode"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"knative.dev/pkg/ptr"
 
@@ -62,8 +63,11 @@ func structured(ctx context.Context, t *testing.T, a *test.Tenant, f *v1alpha1.L
 		t.Fatal(err)
 	}
 	status := 0
-	err = a.Kube.CoreV1().RESTClient().Post().Namespace(a.Namespace).Resource("services").Name("http:default-broker-ingress:80").SubResource("proxy").
-		SetHeader("Content-Type", event.ApplicationCloudEventsJSON).Body(body).Do(ctx).StatusCode(&status).Error()
+	r, err := admin.Ingress(ctx, types.NamespacedName{Namespace: a.Namespace, Name: "default"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = r.SetHeader("Content-Type", event.ApplicationCloudEventsJSON).Body(body).Do(ctx).StatusCode(&status).Error()
 	if err != nil {
 		t.Logf("the broker refuses escape sequences: %d %v", status, err)
 		return

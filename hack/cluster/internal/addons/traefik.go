@@ -127,9 +127,8 @@ func Configure(ctx context.Context, e *env.Env) error {
 			// This machine as pods reach it: MinIO, and the git servers of tests.
 			"source-allowed-networks": env.BridgeIP + "/32", "registry-allowed-networks": env.ServiceCIDR, "source-poll-interval": "5s",
 		},
-		"config-eventing": { // there with --with=eventing; many triggers are to fit on one small node
-			"rabbitmq-cluster": "rabbitmq/rabbitmq", "broker-pod-resources": "requests: {cpu: 5m, memory: 16Mi}",
-			"delivery-gateways": "traefik/private, traefik/public",
+		"config-eventing": { // there with --with=eventing
+			"rabbitmq-cluster": "rabbitmq/rabbitmq", "delivery-gateways": "traefik/private, traefik/public",
 		},
 		"config-runtimes": languages,
 	})
