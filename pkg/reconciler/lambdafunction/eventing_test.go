@@ -11,7 +11,6 @@ import (
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 	"knative.dev/pkg/ptr"
-	rtesting "knative.dev/pkg/reconciler/testing"
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
@@ -340,37 +339,5 @@ func TestReconcileTriggers(t *testing.T) {
 			f.Status.PropagateService(imageService(asImage))
 			flowing("shop")(f)
 		}), imageService(asImage), broker("shop"), triggerOf(asImage)),
-	}}.Test(t, newReconciler)
-}
-
-// TestFailedEventingWrites: each write that the API server does not take is tried
-// again.
-func TestFailedEventingWrites(t *testing.T) {
-	f := upAnd(enabled)
-	fails := func(verb, resource string) []clientgotesting.ReactionFunc {
-		return []clientgotesting.ReactionFunc{rtesting.InduceFailure(verb, resource)}
-	}
-	ltesting.Table{{
-		Name: "create the broker", Key: theKey, Ctx: in(absent), WantErr: true,
-		Objects:      ltesting.Objects(upAnd(enabled), upService(enabled)),
-		WithReactors: fails("create", "brokers"),
-		WantCreates:  ltesting.Objects(unmade(sharedBy(f))),
-		WantEvents:   ltesting.Failing("create", "brokers", "Broker", "default", ""),
-	}, {
-		Name: "create the trigger", Key: theKey, Ctx: in(absent), WantErr: true,
-		Objects:      ltesting.Objects(upAnd(enabled), upService(enabled), broker("default")),
-		WithReactors: fails("create", "triggers"),
-		WantCreates:  ltesting.Objects(newTrigger(f)),
-		WantStatusUpdates: status(upAnd(enabled, func(f *v1alpha1.LambdaFunction) {
-			flowing("default")(f)
-			f.Status.MarkEventingNotRequested() // what was said stands
-		})),
-		WantEvents: ltesting.Failing("create", "triggers", "Trigger", newTrigger(f).Name, ""),
-	}, {
-		Name: "delete the trigger", Key: theKey, Ctx: in(absent), WantErr: true,
-		Objects:      ltesting.Objects(upAnd(), upService(), triggerOf(f)),
-		WithReactors: fails("delete", "triggers"),
-		WantDeletes:  []clientgotesting.DeleteActionImpl{goneTrigger(newTrigger(f).Name)},
-		WantEvents:   ltesting.Failing("delete", "triggers", "Trigger", newTrigger(f).Name, ""),
 	}}.Test(t, newReconciler)
 }
