@@ -13,8 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 )
 
 // Config of the front. Each field is an environment variable, see
@@ -30,13 +28,8 @@ type Config struct {
 	ErrorStack   bool   // whether error bodies carry stack traces
 	ReplySink    string // URL that gets the replies to events, instead of the sender
 	ResponseSink string // URL that gets the events of failed invocations
-	// DeadLetterSink is a URL that gets events which another attempt would not help, and
-	// those of which the last attempt failed, from Triggers that ask for it.
-	DeadLetterSink string
-	// SubscriberKey verifies what URLs of Triggers ask for; empty refuses all of it.
-	SubscriberKey string
-	LogLevel      string
-	LogFormat     string
+	LogLevel     string
+	LogFormat    string
 	// Exemplars adds traces to the histograms that are scraped as OpenMetrics.
 	Exemplars bool
 	// LogTraceContext puts the trace and the span of an invocation on its log lines.
@@ -70,20 +63,18 @@ const (
 func ConfigFromEnv(getenv func(string) string) (*Config, error) {
 	e := env{get: getenv}
 	cfg := &Config{
-		Port:           e.number("PORT", 8080, 1, 65535),
-		MetricsPort:    e.number("LAMBDA_METRICS_PORT", 9464, 0, 65535),
-		DrainTimeout:   e.duration("LAMBDA_DRAIN_TIMEOUT", 25*time.Second),
-		MaxBody:        e.maxBody(),
-		Function:       e.text("LAMBDA_FUNCTION_NAME", "function"),
-		Namespace:      e.text("LAMBDA_FUNCTION_NAMESPACE", ""),
-		EventSource:    e.text("LAMBDA_EVENT_SOURCE", "io.knative.lambda/function"),
-		ErrorStack:     e.boolean("LAMBDA_ERROR_STACK", false),
-		ReplySink:      e.url("LAMBDA_REPLY_SINK"),
-		ResponseSink:   e.url("LAMBDA_RESPONSE_SINK"),
-		DeadLetterSink: e.url("LAMBDA_DEAD_LETTER_SINK"),
-		SubscriberKey:  e.text(events.SubscriberKeyVariable, ""),
-		LogLevel:       e.oneOf("LAMBDA_LOG_LEVEL", "info", "debug", "warning", "error"),
-		LogFormat:      e.oneOf("LAMBDA_LOG_FORMAT", "json", "text"),
+		Port:         e.number("PORT", 8080, 1, 65535),
+		MetricsPort:  e.number("LAMBDA_METRICS_PORT", 9464, 0, 65535),
+		DrainTimeout: e.duration("LAMBDA_DRAIN_TIMEOUT", 25*time.Second),
+		MaxBody:      e.maxBody(),
+		Function:     e.text("LAMBDA_FUNCTION_NAME", "function"),
+		Namespace:    e.text("LAMBDA_FUNCTION_NAMESPACE", ""),
+		EventSource:  e.text("LAMBDA_EVENT_SOURCE", "io.knative.lambda/function"),
+		ErrorStack:   e.boolean("LAMBDA_ERROR_STACK", false),
+		ReplySink:    e.url("LAMBDA_REPLY_SINK"),
+		ResponseSink: e.url("LAMBDA_RESPONSE_SINK"),
+		LogLevel:     e.oneOf("LAMBDA_LOG_LEVEL", "info", "debug", "warning", "error"),
+		LogFormat:    e.oneOf("LAMBDA_LOG_FORMAT", "json", "text"),
 
 		Exemplars:       e.boolean("LAMBDA_METRICS_EXEMPLARS", false),
 		LogTraceContext: e.boolean("LAMBDA_LOG_TRACE_CONTEXT", true),

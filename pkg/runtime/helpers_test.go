@@ -13,17 +13,9 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 )
 
 const patience = 20 * time.Second
-
-// testKey signs what URLs of Triggers ask for.
-const testKey = "key"
-
-// query of a Trigger's subscriber, as the operator makes it.
-func query(s events.Subscriber) string { return events.Sign(s.Query(), testKey) }
 
 // python finds a real interpreter: that of the system before a shim of the
 // user's, which is slow to start.
@@ -88,7 +80,7 @@ func launch(t *testing.T, code string, change ...func(*settings)) *function {
 		t.Fatal(err)
 	}
 	s := &settings{
-		Config: Config{MaxBody: 1 << 20, EventSource: "io.knative.lambda/function/test/f", Function: "f", SubscriberKey: testKey},
+		Config: Config{MaxBody: 1 << 20, EventSource: "io.knative.lambda/function/test/f", Function: "f"},
 		PoolConfig: PoolConfig{Handler: "main.handler", TaskRoot: t.TempDir(), Command: []string{python(t), "-u", worker}, Workers: 2, Queue: 100,
 			Timeout: patience, StartTimeout: patience, MaxBody: 1 << 20},
 		files: map[string]string{"main.py": code},

@@ -15,8 +15,6 @@ type problem struct {
 	outcome   outcome
 	eventType string
 	data      events.Error
-	// kept says that the event is at the dead letter sink: nobody is to send it again.
-	kept bool
 }
 
 // badRequest is a fault of the request, which a retry would not mend.
@@ -31,8 +29,9 @@ func invalidReply(message string) *problem {
 		data: events.Error{Type: "InvalidReply", Message: message}}
 }
 
-// problemOf tells what an error of Invoke means for the client. A broker retries
-// what is 5xx and gives up at once on 4xx.
+// problemOf returns the answer to an error of Invoke. A broker retries on 5xx. On 4xx
+// other than 404, 408, 409 and 429 it makes a dead letter of the event at once, so that
+// no permanent failure may have one of these four.
 func problemOf(err error, withStack bool) *problem {
 	p := &problem{status: http.StatusInternalServerError, outcome: outcomeError, eventType: events.ResponseError,
 		data: events.Error{Type: "Internal", Message: err.Error()}}

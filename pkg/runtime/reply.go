@@ -56,15 +56,13 @@ func (s *Server) reply(ctx context.Context, w http.ResponseWriter, req *request,
 	return nil
 }
 
-// writeProblem answers an event with an event, and a plain request with JSON. So it
-// answers an event that is a dead letter already, too: RabbitMQ's dispatcher takes that
-// for delivered, and would pass an event on as the reply.
+// writeProblem answers an event with an event, and a plain request with JSON.
 func (s *Server) writeProblem(ctx context.Context, w http.ResponseWriter, req *request, p *problem) {
 	data, err := json.Marshal(p.data)
 	if err != nil { // strings and a bool
 		panic(err)
 	}
-	if p.outcome == outcomeBusy && !p.kept {
+	if p.outcome == outcomeBusy {
 		w.Header().Set("Retry-After", "1")
 	}
 	if req.event == nil {
@@ -72,11 +70,7 @@ func (s *Server) writeProblem(ctx context.Context, w http.ResponseWriter, req *r
 		return
 	}
 	e := s.answer(req, p.eventType, typeJSON, data)
-	if p.kept {
-		writeBody(w, p.status, typeJSON, data)
-	} else {
-		writeEvent(ctx, w, req, e, p.status)
-	}
+	writeEvent(ctx, w, req, e, p.status)
 	if p.outcome != outcomeBusy && p.outcome != outcomeCancelled { // nothing was invoked then
 		s.failures.add(e) // a broker drops what comes with an error's status
 	}

@@ -30,7 +30,6 @@ const (
 type request struct {
 	Invocation
 	event      *event.Event // nil for a plain request
-	trigger    *trigger     // that it came by; never nil once it is read
 	structured bool
 	hops       int32
 	tracestate string

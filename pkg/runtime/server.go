@@ -23,10 +23,7 @@ type Server struct {
 	telemetry *Telemetry
 	replies   *sink      // nil: replies go to who asked
 	failures  *outbox    // nil: failures are told only to who asked
-	letters   *sink      // nil: brokers keep the events that cannot be handled
-	attempts  tally      // of events that failed
 	deadlines *deadlines // of invocations that run in their requests' goroutines; nil: the invoker has its own
-	triggers  triggers   // what their URLs say
 	started   time.Time
 	warm      atomic.Bool // an invocation has come
 }
@@ -34,8 +31,7 @@ type Server struct {
 // NewServer returns a server in front of the invoker.
 func NewServer(cfg *Config, invoker Invoker, telemetry *Telemetry) *Server {
 	s := &Server{cfg: cfg, invoker: invoker, telemetry: telemetry, started: time.Now(),
-		replies: newSink(cfg.ReplySink), failures: newOutbox(newSink(cfg.ResponseSink), telemetry),
-		letters: newSink(cfg.DeadLetterSink), triggers: triggers{key: cfg.SubscriberKey}}
+		replies: newSink(cfg.ReplySink), failures: newOutbox(newSink(cfg.ResponseSink), telemetry)}
 	if i, ok := invoker.(interface{ Limit() time.Duration }); ok && i.Limit() > 0 {
 		s.deadlines = &deadlines{limit: i.Limit()}
 	}
@@ -62,18 +58,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.telemetry.coldStarted(r.Context())
 	}
 	var problem *problem
-	x.req, problem = s.read(w, r)
+	x.req, problem = readRequest(w, r, s.cfg.MaxBody)
 	defer x.req.release()
 	var traceparent string
 	x.ctx, x.span, traceparent = s.telemetry.startSpan(r.Context(), x.req.Traceparent, x.req.tracestate)
 	defer x.span.End()
 	x.req.Traceparent = traceparent
-	// What is refused below is filtered too: the Trigger may not ask for it.
-	passes := x.req.event == nil || x.req.trigger.filters.pass(x.req.event, x.req.Event)
 	switch {
-	case !passes:
-		w.WriteHeader(http.StatusNoContent) // a broker is not to send it again
-		x.end(outcomeFiltered, nil)
 	case problem != nil:
 		x.end(problem.outcome, problem)
 	case s.deadlines != nil:
@@ -81,17 +72,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		x.answer(s.invoker.Invoke(x.ctx, &x.req.Invocation))
 	}
-}
-
-// read takes a request apart. Of one whose query is refused, the body is not read.
-func (s *Server) read(w http.ResponseWriter, r *http.Request) (*request, *problem) {
-	by, refused := s.triggers.of(r.URL.RawQuery)
-	if refused != nil {
-		return &request{Invocation: Invocation{Method: r.Method, Path: r.URL.RequestURI(), request: r}, trigger: by}, refused
-	}
-	req, problem := readRequest(w, r, s.cfg.MaxBody)
-	req.trigger = by
-	return req, problem
 }
 
 // promptly is how soon after the handler is loaded the first invocation comes if it was
@@ -156,10 +136,7 @@ func (x *exchange) answer(result *Result, err error) {
 // end answers with the problem, if there is one, and counts the exchange.
 func (x *exchange) end(o outcome, p *problem) {
 	if p != nil {
-		x.server.keep(x.ctx, x.req, p)
 		x.server.writeProblem(x.ctx, x.w, x.req, p)
-	} else {
-		x.server.handled(x.ctx, x.req)
 	}
 	describe(x.span, x.req, p)
 	x.server.telemetry.invoked(x.ctx, o, time.Since(x.start))

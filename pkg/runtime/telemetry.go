@@ -42,7 +42,6 @@ const (
 	outcomeRejected  outcome = "rejected"  // the request was wrong
 	outcomeBusy      outcome = "busy"      // too many requests waited
 	outcomeCancelled outcome = "cancelled" // the client went away before its turn
-	outcomeFiltered  outcome = "filtered"  // no trigger's filters let the event pass
 	// outcomeUndelivered: the sink did not take the reply.
 	outcomeUndelivered outcome = "reply_undelivered"
 )
@@ -55,7 +54,6 @@ type Telemetry struct {
 	loading    metric.Float64Histogram
 	restarts   metric.Int64Counter
 	responses  metric.Int64Counter
-	letters    metric.Int64Counter
 	byOutcome  map[outcome]*measurement
 	loaded     atomic.Int64 // when the first worker was; 0 before
 
@@ -141,14 +139,13 @@ func (t *Telemetry) instrument(meter metric.Meter) error {
 		option := metrics.Set(metrics.InvocationLabel.Of(o))
 		t.byOutcome[outcome(o)] = &measurement{option: option, record: []metric.RecordOption{option}}
 	}
-	var errs [7]error
+	var errs [6]error
 	errs[0] = metrics.Invocations.ObserveInt64Counter(meter, t.countInvocations)
 	t.duration, errs[1] = metrics.InvocationDuration.Float64Histogram(meter)
 	t.coldStarts, errs[2] = metrics.ColdStarts.Int64Counter(meter)
 	t.loading, errs[3] = metrics.WorkerLoadDuration.Float64Histogram(meter)
 	t.restarts, errs[4] = metrics.WorkerRestarts.Int64Counter(meter)
 	t.responses, errs[5] = metrics.ResponseEvents.Int64Counter(meter)
-	t.letters, errs[6] = metrics.DeadLetters.Int64Counter(meter)
 	return errors.Join(errs[:]...)
 }
 
@@ -179,13 +176,6 @@ func (t *Telemetry) responseSent(delivered bool) {
 		result = "lost"
 	}
 	t.responses.Add(context.Background(), 1, metrics.Set(metrics.ResponseLabel.Of(result)))
-}
-func (t *Telemetry) deadLettered(delivered bool) {
-	result := "delivered"
-	if !delivered {
-		result = "refused"
-	}
-	t.letters.Add(context.Background(), 1, metrics.Set(metrics.DeadLabel.Of(result)))
 }
 func (t *Telemetry) workerRestarted() { t.restarts.Add(context.Background(), 1) }
 

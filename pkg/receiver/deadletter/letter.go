@@ -89,7 +89,7 @@ func Annotate(e *event.Event, retries int, now time.Time) {
 		set(events.ErrorCodeExtension, strconv.Itoa(code))
 		set(events.ErrorReasonExtension, reason(code, extension(e, knativeErrorData)))
 		switch {
-		case code != noAnswer && !events.Retried(code):
+		case code != noAnswer && !retried(code):
 			set(events.AttemptsExtension, "1")
 		case retries >= 0:
 			set(events.AttemptsExtension, strconv.Itoa(retries+1))
@@ -158,4 +158,13 @@ func (l *Letter) Again() event.Event {
 	times, _ := strconv.Atoi(extension(&l.Event, events.RetryExtension))
 	e.SetExtension(events.RetryExtension, strconv.Itoa(times+1))
 	return e
+}
+
+// retried reports whether Knative's dispatchers try again after an answer of that status.
+func retried(status int) bool {
+	switch status {
+	case http.StatusNotFound, http.StatusRequestTimeout, http.StatusConflict, http.StatusTooManyRequests:
+		return true
+	}
+	return status >= http.StatusInternalServerError
 }

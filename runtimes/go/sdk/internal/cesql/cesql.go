@@ -1,1 +1,0 @@
-../../../../../internal/cesql/cesql.go
