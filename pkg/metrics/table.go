@@ -43,10 +43,9 @@ var (
 		Values: []string{"invalid", "too_large", "attributes", "ttl", "not_found", "method", "unauthorized", "share", "aborted", "blocked", "full", "unavailable"}}
 
 	InvocationLabel = &Label{Name: "outcome", Meaning: "`success`; `error`: the handler raised one, or returned what cannot be sent; `permanent`: it raised a permanent one; `timeout`; `worker_died`; " +
-		"`rejected`: the request was wrong; `busy`: too many waited; `cancelled`: the client went away before its turn; `filtered`: no trigger's filters let the event pass; `reply_undelivered`: the sink did not take the reply",
-		Values: []string{"success", "error", "permanent", "timeout", "worker_died", "rejected", "busy", "cancelled", "filtered", "reply_undelivered"}}
+		"`rejected`: the request was wrong; `busy`: too many waited; `cancelled`: the client went away before its turn; `reply_undelivered`: the sink did not take the reply",
+		Values: []string{"success", "error", "permanent", "timeout", "worker_died", "rejected", "busy", "cancelled", "reply_undelivered"}}
 	ResponseLabel = &Label{Name: "result", Meaning: "whether the sink took it", Values: []string{"delivered", "lost"}}
-	DeadLabel     = &Label{Name: "result", Meaning: "whether the sink took it, or it was left to the broker", Values: []string{"delivered", "refused"}}
 
 	OperationLabel = &Label{Name: "gen_ai.operation.name", Meaning: "what was asked for", Values: []string{"chat", "text_completion", "embeddings"}}
 	ProviderLabel  = &Label{Name: "gen_ai.provider.name", Meaning: "who was asked, or answered", Values: []string{"openai", "anthropic", "azure.ai.openai", "gcp.gemini", "aws.bedrock", "ollama", "openai_compatible"}}
@@ -170,8 +169,6 @@ var (
 		Description: "Workers that ended, or were ended after a timeout, and were replaced."})
 	ResponseEvents = declare(&Instrument{Component: Runtime, Kind: Counter, Name: "lambda.response.events", Unit: "{event}",
 		Description: "Events of failed invocations for the response sink: delivered, or lost.", Labels: []*Label{ResponseLabel}})
-	DeadLetters = declare(&Instrument{Component: Runtime, Kind: Counter, Name: "lambda.dead.letters", Unit: "{event}",
-		Description: "Events for the dead letter sink, of permanent failures and of last attempts: delivered, or refused and so left to the broker.", Labels: []*Label{DeadLabel}})
 )
 
 // The instruments of the model proxy in each agent's pod.
