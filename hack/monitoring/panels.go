@@ -108,7 +108,7 @@ var Dashboards = []Dashboard{{
 	Panels: []Panel{
 		{"Letters in queues", number, "`kubectl lambda dlq list` shows them.", one(`max by (k8s_namespace_name, kind) (lambda_dead_letter_depth{k8s_namespace_name=~"$namespace"})`, "{{k8s_namespace_name}} {{kind}}")},
 		{"Growth in ten minutes", number, "", one(`max by (k8s_namespace_name, kind) (delta(lambda_dead_letter_depth{k8s_namespace_name=~"$namespace"}[10m]))`, "{{k8s_namespace_name}} {{kind}}")},
-		{"Letters that the receiver was given", perSecond, "`stored` and `bound` are in a queue; anything else the broker sends again.", one(`sum by (outcome) (rate(lambda_receiver_dead_letters_total[$__rate_interval]))`, "{{outcome}}")},
+		{"Letters that the receiver was given", perSecond, "`stored` is in a queue; anything else the broker sends again.", one(`sum by (outcome) (rate(lambda_receiver_dead_letters_total[$__rate_interval]))`, "{{outcome}}")},
 		{"Commands", number, "By what the receiver answered.", one(`sum by (command, outcome) (lambda_receiver_commands_total)`, "{{command}} {{outcome}}")},
 	},
 }}

@@ -30,7 +30,7 @@ var (
 	BuildLabel    = &Label{Name: "result", Meaning: "`success`, or whose fault a failure is: the `user`'s, the cluster's `configuration`, the `infrastructure`'s; `timeout`; `cancelled`",
 		Values: []string{"success", "user", "configuration", "infrastructure", "timeout", "cancelled"}}
 
-	LetterLabel     = &Label{Name: "outcome", Meaning: "`stored`; `bound`: RabbitMQ had put it into the queue already; or the HTTP status of the refusal in words", Values: append([]string{"stored", "bound"}, answers...)}
+	LetterLabel     = &Label{Name: "outcome", Meaning: "`stored`; or the HTTP status of the refusal in words", Values: append([]string{"stored"}, answers...)}
 	CommandLabel    = &Label{Name: "command", Meaning: "type of the command after `io.knative.lambda.command.`", Most: 32}
 	AnswerLabel     = &Label{Name: "outcome", Meaning: "HTTP status in words; `invalid`: no CloudEvent", Values: append([]string{"invalid"}, answers...)}
 	AgentEventLabel = &Label{Name: "kind", Meaning: "what the event is for", Values: []string{"control", "approval"}}

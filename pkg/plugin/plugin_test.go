@@ -83,7 +83,7 @@ func newWorld(t *testing.T, objects ...runtime.Object) *world {
 		review.Status.Allowed = review.Spec.ResourceAttributes.Namespace == "team"
 		return true, review, nil
 	})
-	letters := &deadletter.Service{Serving: rtesting.Serving{}, Store: w.store, Functions: rtesting.Functions{{Namespace: "team", Name: "greeter"}: w.function}, Agents: rtesting.Agents{}, Sender: deadletter.NewSender(clientTo(called)), Retries: func() int { return 5 }}
+	letters := &deadletter.Service{Serving: rtesting.Serving{}, Store: w.store, Functions: rtesting.Functions{{Namespace: "team", Name: "greeter"}: w.function}, Agents: rtesting.Agents{}, Sender: deadletter.NewSender(clientTo(called))}
 	reviewer := access.NewReviewer(kube)
 	people := http.NewServeMux()
 	people.Handle("/", api.New(letters, reviewer, func(context.Context, string, string, deadletter.Owner) {}))
@@ -144,6 +144,7 @@ func (w *world) letter(id string) {
 	e.SetType("io.example.order")
 	e.SetSource("/shop")
 	e.SetExtension("knativeerrorcode", 500)
+	e.SetExtension("lambdaattempts", "6")
 	e.SetExtension("lambdadeadtime", "2026-01-02T03:04:05Z")
 	if err := e.SetData("application/json", map[string]string{"of": id}); err != nil {
 		w.t.Fatal(err)

@@ -16,9 +16,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
 
+	planeevent "github.com/brunovlucena/knative-lambda-operator/internal/broker/event"
 	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
 	"github.com/brunovlucena/knative-lambda-operator/internal/receiverpath"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
 	rtesting "github.com/brunovlucena/knative-lambda-operator/pkg/receiver/testing"
@@ -44,11 +44,10 @@ func pathOf(kind deadletter.Kind, namespace, name string) string {
 	return receiverpath.Target{Purpose: receiverpath.DeadLetters, Kind: string(kind), Namespace: namespace, Name: name}.Path(theKeys)
 }
 
-// newIngest stores for a function and an agent that are both called key.
-func newIngest(store deadletter.Store, agent *v1alpha1.LambdaAgent, bound func(context.Context, string, string, string) bool, observe func(string)) http.Handler {
+// newIngest stores in the store.
+func newIngest(store deadletter.Store, observe func(string)) http.Handler {
 	return deadletter.NewIngest(deadletter.Ingest{
-		Store: store, Functions: rtesting.Functions{key: {}}, Agents: rtesting.Agents{key: agent}, Keys: keyring.Static(theKeys), Bound: bound,
-		Observe: func(_ context.Context, outcome string) { observe(outcome) },
+		Store: store, Keys: keyring.Static(theKeys), Observe: func(_ context.Context, outcome string) { observe(outcome) },
 	})
 }
 
@@ -80,31 +79,46 @@ func newEvent(id string, extensions map[string]any) *event.Event {
 }
 
 func TestAnnotate(t *testing.T) {
-	said := base64.StdEncoding.EncodeToString([]byte(`{"type":"ValueError","message":"no\nway","permanent":true}`))
+	encode := func(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
+	said := encode(`{"type":"ValueError","message":"no\nway","permanent":true}`)
+	cut := `{"type":"ValueError","message":"a long \ud83d\ude00`
 	for _, tt := range []struct {
-		name    string
-		in      map[string]any
-		retries int
-		want    map[string]any
+		name string
+		in   map[string]any
+		want map[string]any
 	}{
-		{"the function's words", map[string]any{"knativeerrorcode": 422, "knativeerrordata": said, "knativeerrordest": "http://f"}, 5,
-			map[string]any{"lambdaerrorcode": "422", "lambdaerrorreason": "ValueError: no way", "lambdaattempts": "1", "lambdaorigin": "http://f"}},
-		{"an answer that is tried again", map[string]any{"knativeerrorcode": "503"}, 5,
-			map[string]any{"lambdaerrorcode": "503", "lambdaerrorreason": "the answer was 503 Service Unavailable", "lambdaattempts": "6"}},
-		{"no answer", map[string]any{"knativeerrorcode": -1}, 0,
-			map[string]any{"lambdaerrorcode": "-1", "lambdaerrorreason": "there was no answer", "lambdaattempts": "1"}},
-		{"retries that are not known", map[string]any{"knativeerrorcode": 500, "knativeerrordata": "plain words"}, -1,
+		{"what the function answered", map[string]any{"knativeerrorcode": 422, "knativeerrordata": said, "knativeerrordest": "http://f"},
+			map[string]any{"lambdaerrorcode": "422", "lambdaerrorreason": "ValueError: no way", "lambdaorigin": "http://f"}},
+		{"a status alone", map[string]any{"knativeerrorcode": "503"},
+			map[string]any{"lambdaerrorcode": "503", "lambdaerrorreason": "the answer was 503 Service Unavailable"}},
+		{"no answer", map[string]any{"knativeerrorcode": -1},
+			map[string]any{"lambdaerrorcode": "-1", "lambdaerrorreason": "there was no answer"}},
+		{"no answer, by the dispatcher", map[string]any{"knativeerrorcode": 500, "lambdaerrorcode": "-1", "lambdaattempts": "6", "lambdadeadtime": "2026-01-01T00:00:00Z"},
+			map[string]any{"lambdaerrorcode": "-1", "lambdaerrorreason": "there was no answer", "lambdaattempts": "6", "lambdadeadtime": "2026-01-01T00:00:00Z"}},
+		{"a deleted target, by the dispatcher", map[string]any{"knativeerrorcode": 500, "knativeerrordata": encode("agent data/shop was deleted"), "lambdaerrorcode": "-1"},
+			map[string]any{"lambdaerrorcode": "-1", "lambdaerrorreason": "agent data/shop was deleted"}},
+		{"plain text", map[string]any{"knativeerrorcode": 500, "knativeerrordata": "plain words"},
 			map[string]any{"lambdaerrorcode": "500", "lambdaerrorreason": "plain words"}},
-		{"nothing that Knative said", nil, 5, map[string]any{}},
-		{"what it says already stays", map[string]any{"knativeerrorcode": 500, "lambdaerrorreason": "first", "lambdaattempts": "3"}, 5,
+		{"an answer that was cut", map[string]any{"knativeerrorcode": 500, "knativeerrordata": encode(cut)},
+			map[string]any{"lambdaerrorcode": "500", "lambdaerrorreason": "ValueError: a long 😀"}},
+		{"an answer that was cut in a character", map[string]any{"knativeerrorcode": 500, "knativeerrordata": encode(cut[:len(cut)-1])},
+			map[string]any{"lambdaerrorcode": "500", "lambdaerrorreason": "ValueError: a long"}},
+		{"an answer that was cut in the stack", map[string]any{"knativeerrorcode": 500, "knativeerrordata": encode(`{"type":"E","message":"m","permanent":false,"stack":"at\`)},
+			map[string]any{"lambdaerrorcode": "500", "lambdaerrorreason": "E: m"}},
+		{"another answer in JSON", map[string]any{"knativeerrorcode": 500, "knativeerrordata": encode(`{"detail":"x"}`)},
+			map[string]any{"lambdaerrorcode": "500", "lambdaerrorreason": `{"detail":"x"}`}},
+		{"nothing known", nil, map[string]any{}},
+		{"what is known stays", map[string]any{"knativeerrorcode": 500, "lambdaerrorreason": "first", "lambdaattempts": "3"},
 			map[string]any{"lambdaerrorcode": "500", "lambdaerrorreason": "first", "lambdaattempts": "3"}},
-		{"a long reason", map[string]any{"knativeerrorcode": 500, "knativeerrordata": strings.Repeat("é", 5000)}, -1,
+		{"a long reason", map[string]any{"knativeerrorcode": 500, "knativeerrordata": strings.Repeat("é", 5000)},
 			map[string]any{"lambdaerrorcode": "500", "lambdaerrorreason": strings.Repeat("é", 1023) + "…"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			e := newEvent("1", tt.in)
-			deadletter.Annotate(e, tt.retries, now)
-			tt.want["lambdadeadtime"] = "2026-01-02T03:04:05Z"
+			deadletter.Annotate(e, now)
+			if tt.want["lambdadeadtime"] == nil {
+				tt.want["lambdadeadtime"] = "2026-01-02T03:04:05Z"
+			}
 			got := map[string]any{}
 			for k, v := range e.Extensions() {
 				if strings.HasPrefix(k, "lambda") {
@@ -123,7 +137,7 @@ func TestAnnotate(t *testing.T) {
 
 func TestAgain(t *testing.T) {
 	e := newEvent("1", map[string]any{"knativeerrorcode": 500, "knativeerrordest": "http://f", "partitionkey": "p", "lambdaretry": "2"})
-	deadletter.Annotate(e, 5, now)
+	deadletter.Annotate(e, now)
 	again := (&deadletter.Letter{Event: *e}).Again()
 	if diff := cmp.Diff(map[string]any{"partitionkey": "p", "lambdaretry": "3"}, again.Extensions()); diff != "" {
 		t.Errorf("extensions (-want, +got): %s", diff)
@@ -168,6 +182,7 @@ func TestIngest(t *testing.T) {
 		{"control characters in an extension", http.MethodPost, path, map[string]string{"Content-Type": "application/cloudevents+json"}, `{"specversion":"1.0","id":"1","type":"t","source":"/s","note":"a\nb"}`, nil, http.StatusBadRequest, "attribute note has control characters"},
 		{"control characters in the reason", http.MethodPost, path, map[string]string{"Content-Type": "application/cloudevents+json"}, `{"specversion":"1.0","id":"1","type":"t","source":"/s","lambdaerrorreason":"a\u001b[2Jb"}`, nil, http.StatusAccepted, ""},
 		{"no queue", http.MethodPost, pathOf("function", "team", "other"), binary, "{}", nil, http.StatusServiceUnavailable, "no such dead letter queue"},
+		{"attributes too long", http.MethodPost, path, binary, "{}", &planeevent.AttributeError{Attribute: "note", Reason: "too long"}, http.StatusBadRequest, "attribute note: too long"},
 		{"full", http.MethodPost, path, binary, "{}", deadletter.ErrFull, http.StatusServiceUnavailable, "full"},
 		{"no RabbitMQ", http.MethodPost, path, binary, "{}", deadletter.ErrUnavailable, http.StatusServiceUnavailable, "cannot be reached"},
 		{"no event", http.MethodPost, path, map[string]string{"Content-Type": "application/json"}, "{}", nil, http.StatusUnsupportedMediaType, "expected one CloudEvent"},
@@ -182,7 +197,7 @@ func TestIngest(t *testing.T) {
 			store := rtesting.NewStore(queue)
 			store.Err = tt.err
 			observed := ""
-			ingest := newIngest(store, &v1alpha1.LambdaAgent{}, never, func(outcome string) { observed = outcome })
+			ingest := newIngest(store, func(outcome string) { observed = outcome })
 			w := post(t, ingest, tt.method, tt.path, tt.header, tt.body)
 			if w.Code != tt.status || !strings.Contains(w.Body.String(), tt.want) {
 				t.Errorf("answer = %d %s, want %d that says %q", w.Code, w.Body, tt.status, tt.want)
@@ -192,40 +207,6 @@ func TestIngest(t *testing.T) {
 			}
 			if (observed == "stored") != (tt.status == http.StatusAccepted) {
 				t.Errorf("outcome = %q", observed)
-			}
-		})
-	}
-}
-
-// never is what RabbitMQ puts into queues by itself.
-func never(context.Context, string, string, string) bool { return false }
-
-// TestIngestOfABoundLetter: what RabbitMQ has put into the queue is not put there
-// again, and what it has not is.
-func TestIngestOfABoundLetter(t *testing.T) {
-	header := map[string]string{"Ce-Specversion": "1.0", "Ce-Id": "1", "Ce-Type": "t", "Ce-Source": "/s", "Content-Type": "application/json"}
-	for _, tt := range []struct {
-		name, query, outcome string
-		bound                bool
-		status, stored       int
-	}{
-		{"in the queue", "?binding=one", "bound", true, http.StatusOK, 0},
-		{"not in the queue", "?binding=one", "stored", false, http.StatusAccepted, 1},
-		{"not through a binding", "", "stored", true, http.StatusAccepted, 1},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			store, observed, asked := rtesting.NewStore(queue), "", ""
-			bound := func(_ context.Context, namespace, binding, queue string) bool {
-				asked = namespace + " " + binding + " " + queue
-				return tt.bound
-			}
-			ingest := newIngest(store, &v1alpha1.LambdaAgent{}, bound, func(outcome string) { observed = outcome })
-			w := post(t, ingest, http.MethodPost, pathOf("function", "team", "greeter")+tt.query, header, "{}")
-			if w.Code != tt.status || observed != tt.outcome || len(store.IDs(queue)) != tt.stored {
-				t.Errorf("answer = %d, outcome %q, %d stored; want %d, %q, %d", w.Code, observed, len(store.IDs(queue)), tt.status, tt.outcome, tt.stored)
-			}
-			if want := "team one " + queue; tt.query != "" && asked != want {
-				t.Errorf("asked for %q, want %q", asked, want)
 			}
 		})
 	}

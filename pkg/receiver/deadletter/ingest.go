@@ -11,6 +11,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	"k8s.io/apimachinery/pkg/types"
 
+	planeevent "github.com/brunovlucena/knative-lambda-operator/internal/broker/event"
 	"github.com/brunovlucena/knative-lambda-operator/internal/httpserver"
 	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
 	"github.com/brunovlucena/knative-lambda-operator/internal/receiverpath"
@@ -30,22 +31,14 @@ const (
 // copies while it is stored, and the container has 512 MiB.
 var limits = httpserver.Limits{Bytes: 64 << 20, BytesPerKey: 32 << 20, Places: 8, PlacesPerNamespace: 4, Wait: publishTimeout}
 
-// Ingest takes events that a broker could not deliver and puts each into the queue of
-// its owner, unless RabbitMQ has done so. Only a URL that the operator has made for an
-// owner is accepted. It answers 2xx only after the queue has the event; a 5xx lets the
+// Ingest takes events that a Broker of another class than LambdaBroker could not deliver
+// and puts each into the queue of its owner. Only a URL that the operator has made for an
+// owner is accepted. It answers 202 only after the queue has the event; a 5xx lets the
 // broker keep it and try again.
 type Ingest struct {
-	Store     Store
-	Functions Functions
-	Agents    Agents
+	Store Store
 	// Keys verify that the operator has made a URL.
 	Keys *keyring.Store[keyring.Keyring]
-	// Bound reports whether RabbitMQ has put a dead letter into the queue already, as
-	// the binding of that name does.
-	Bound func(ctx context.Context, namespace, binding, queue string) bool
-	// Retries returns how often a broker tries again whose owner sets nothing: that of
-	// config-eventing. Without it, such attempts are not counted.
-	Retries func() int
 	// Observe is called with the outcome of each dead letter.
 	Observe func(ctx context.Context, outcome string)
 
@@ -71,8 +64,6 @@ func (i *Ingest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			slog.WarnContext(r.Context(), "Refused a dead letter", "path", receiverpath.Redact(r.URL.Path), "status", status, "reason", err.Error(), "remote", r.RemoteAddr)
 		}
 		http.Error(w, err.Error(), status)
-	case status == http.StatusOK:
-		outcome = "bound"
 	default:
 		w.WriteHeader(status)
 	}
@@ -92,26 +83,17 @@ func (i *Ingest) serve(w http.ResponseWriter, r *http.Request) (int, error) {
 	if !ok {
 		return http.StatusForbidden, errForbidden
 	}
-	queue := owner.Queue()
-	if name := r.URL.Query().Get(events.BindingQuery); name != "" {
-		if found, err := i.bound(r.Context(), owner, name, queue); found || err != nil {
-			return statusOf(http.StatusOK, err), err
-		}
-	}
 	e, release, err := i.gate.ReadEvent(w, r, maxDeadLetter, owner.Namespace)
 	if err != nil {
 		return statusOf(0, err), err
 	}
 	defer release()
-	if gone := r.URL.Query().Get(events.GoneQuery); gone != "" {
-		Gone(e, gone)
-	}
 	clean(e)
 	if err := httpserver.CheckAttributes(e); err != nil {
 		return statusOf(0, err), err
 	}
-	Annotate(e, retriesOf(owner, i.Functions, i.Agents, i.Retries), time.Now())
-	err = i.publish(r.Context(), owner, queue, e)
+	Annotate(e, time.Now())
+	err = i.publish(r.Context(), owner, e)
 	return statusOf(http.StatusAccepted, err), err
 }
 
@@ -124,20 +106,8 @@ func (i *Ingest) owner(path string) (Owner, bool) {
 	return Owner{Kind(t.Kind), types.NamespacedName{Namespace: t.Namespace, Name: t.Name}}, true
 }
 
-// bound asks whether RabbitMQ has the dead letter, in a place of the namespace.
-func (i *Ingest) bound(ctx context.Context, owner Owner, name, queue string) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
-	defer cancel()
-	leave, err := i.gate.Enter(ctx, owner.Namespace)
-	if err != nil {
-		return false, err
-	}
-	defer leave()
-	return i.Bound(ctx, owner.Namespace, name, queue), nil
-}
-
 // publish takes a place only once the event has been read: a slow sender holds none.
-func (i *Ingest) publish(ctx context.Context, owner Owner, queue string, e *event.Event) error {
+func (i *Ingest) publish(ctx context.Context, owner Owner, e *event.Event) error {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
 	leave, err := i.gate.Enter(ctx, owner.Namespace)
@@ -145,7 +115,7 @@ func (i *Ingest) publish(ctx context.Context, owner Owner, queue string, e *even
 		return err
 	}
 	defer leave()
-	return i.Store.Publish(ctx, queue, e)
+	return i.Store.Publish(ctx, owner.Queue(), e)
 }
 
 // clean replaces what is not printable in the description of the failure, which is not
@@ -161,11 +131,14 @@ func clean(e *event.Event) {
 // statusOf an error; ok where there is none. What another attempt may change is 503.
 func statusOf(ok int, err error) int {
 	var refused *httpserver.EventError
+	var attribute *planeevent.AttributeError
 	switch {
 	case err == nil:
 		return ok
 	case errors.As(err, &refused):
 		return refused.Status
+	case errors.As(err, &attribute):
+		return http.StatusBadRequest
 	}
 	return http.StatusServiceUnavailable
 }

@@ -13,9 +13,7 @@ import (
 	"unicode"
 
 	"github.com/cloudevents/sdk-go/v2/event"
-	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 )
 
@@ -29,7 +27,7 @@ const (
 // maxReason bounds the reason that a letter carries.
 const maxReason = 1024
 
-// noAnswer is the code of a delivery that nobody answered.
+// noAnswer is the code of a delivery without an answer.
 const noAnswer = -1
 
 // Letter is an event that could not be delivered, in a queue.
@@ -70,30 +68,20 @@ func extension(e *event.Event, name string) string {
 	return ""
 }
 
-// Annotate says on an event why it is a dead letter, from what Knative says on it,
-// unless it says so already. retries is how often its broker tries again; below 0
-// it is not known, as is a now that is zero.
-func Annotate(e *event.Event, retries int, now time.Time) {
+// Annotate sets the attributes of a dead letter that an event lacks, from those with
+// which Knative describes a failed delivery. The dispatcher of the event plane sets the
+// code, the attempts and the time itself. A zero now sets no time.
+func Annotate(e *event.Event, now time.Time) {
 	set := func(name, value string) {
 		if value != "" && extension(e, name) == "" {
 			e.SetExtension(name, value)
 		}
 	}
-	code, known := noAnswer, false
-	if text := extension(e, knativeErrorCode); text != "" {
-		if n, err := strconv.Atoi(text); err == nil {
-			code, known = n, true
-		}
+	if _, err := strconv.Atoi(extension(e, knativeErrorCode)); err == nil {
+		set(events.ErrorCodeExtension, extension(e, knativeErrorCode))
 	}
-	if known {
-		set(events.ErrorCodeExtension, strconv.Itoa(code))
+	if code, err := strconv.Atoi(extension(e, events.ErrorCodeExtension)); err == nil {
 		set(events.ErrorReasonExtension, reason(code, extension(e, knativeErrorData)))
-		switch {
-		case code != noAnswer && !retried(code):
-			set(events.AttemptsExtension, "1")
-		case retries >= 0:
-			set(events.AttemptsExtension, strconv.Itoa(retries+1))
-		}
 	}
 	set(events.OriginExtension, extension(e, knativeErrorDest))
 	if !now.IsZero() {
@@ -101,23 +89,13 @@ func Annotate(e *event.Event, retries int, now time.Time) {
 	}
 }
 
-// Gone says on an event that it was for an agent that was deleted, by its namespace/name, and
-// where its broker was.
-func Gone(e *event.Event, agent string) {
-	var key types.NamespacedName
-	key.Namespace, key.Name, _ = strings.Cut(agent, "/")
-	e.SetExtension(events.ErrorCodeExtension, strconv.Itoa(noAnswer))
-	e.SetExtension(events.ErrorReasonExtension, "agent "+printable(agent)+" was deleted")
-	e.SetExtension(events.OriginExtension, v1alpha1.AgentBrokerURL(key).String())
-}
-
-// reason in the words of the function where it gave any, else of the status.
+// reason of a failure: what the function answered, if it is known, or else its status in
+// words.
 func reason(code int, data string) string {
 	if raw, err := base64.StdEncoding.DecodeString(data); err == nil && data != "" {
 		data = string(raw)
 	}
-	var e events.Error
-	if err := json.Unmarshal([]byte(data), &e); err == nil && e.Message != "" {
+	if e, ok := answered(data); ok {
 		data = strings.TrimPrefix(e.Type+": "+e.Message, ": ")
 	}
 	data = strings.TrimSpace(printable(data))
@@ -133,6 +111,25 @@ func reason(code int, data string) string {
 		return fmt.Sprintf("the answer was %d %s", code, http.StatusText(code))
 	}
 	return fmt.Sprintf("the answer was %d", code)
+}
+
+// maxEscape is the length in bytes of the longest escape sequence in JSON, a pair of
+// surrogates.
+const maxEscape = len(`\ud83d\ude00`)
+
+// answered returns the error that a function of this project answers with. The data may
+// end within one of its strings: brokers cut it.
+func answered(data string) (e events.Error, ok bool) {
+	if json.Unmarshal([]byte(data), &e) == nil {
+		return e, e.Message != ""
+	}
+	for cut := range min(maxEscape, len(data)) {
+		e = events.Error{}
+		if json.Unmarshal([]byte(data[:len(data)-cut]+`"}`), &e) == nil {
+			return e, e.Message != ""
+		}
+	}
+	return e, false
 }
 
 // printable is text that an attribute may hold.
@@ -158,13 +155,4 @@ func (l *Letter) Again() event.Event {
 	times, _ := strconv.Atoi(extension(&l.Event, events.RetryExtension))
 	e.SetExtension(events.RetryExtension, strconv.Itoa(times+1))
 	return e
-}
-
-// retried reports whether Knative's dispatchers try again after an answer of that status.
-func retried(status int) bool {
-	switch status {
-	case http.StatusNotFound, http.StatusRequestTimeout, http.StatusConflict, http.StatusTooManyRequests:
-		return true
-	}
-	return status >= http.StatusInternalServerError
 }

@@ -50,39 +50,3 @@ type Agents interface {
 	// Triggers are the agent's own, as they are now.
 	Triggers(ctx context.Context, agent *v1alpha1.LambdaAgent) ([]eventingv1.Trigger, error)
 }
-
-// unknown number of retries.
-const unknown = -1
-
-// retriesOf the owner's broker; byDefault where the owner sets none, and unknown where
-// the owner is not found.
-func retriesOf(o Owner, functions Functions, agents Agents, byDefault func() int) int {
-	if o.Kind == KindAgent {
-		a, err := agents.Get(o.NamespacedName)
-		switch {
-		case err != nil:
-			return unknown
-		case a.Spec.Eventing == nil:
-			return retries(nil, byDefault)
-		}
-		return retries(a.Spec.Eventing.DLQ, byDefault)
-	}
-	f, err := functions.Get(o.NamespacedName)
-	switch {
-	case err != nil:
-		return unknown
-	case f.Spec.Eventing == nil:
-		return retries(nil, byDefault)
-	}
-	return retries(f.Spec.Eventing.DLQ, byDefault)
-}
-
-func retries(spec *v1alpha1.DeadLetterSpec, byDefault func() int) int {
-	switch {
-	case spec != nil && spec.RetryMaxAttempts != nil:
-		return int(*spec.RetryMaxAttempts)
-	case byDefault == nil:
-		return unknown
-	}
-	return byDefault()
-}

@@ -11,12 +11,10 @@ import (
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
-	"knative.dev/pkg/ptr"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
 	"github.com/brunovlucena/knative-lambda-operator/internal/receiverpath"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
 	rtesting "github.com/brunovlucena/knative-lambda-operator/pkg/receiver/testing"
 )
@@ -26,8 +24,7 @@ func TestAgents(t *testing.T) {
 	agent := deadletter.Agent(key)
 	store := rtesting.NewStore(queue, agent.Queue())
 	a := &v1alpha1.LambdaAgent{}
-	a.Spec.Eventing = &v1alpha1.AgentEventing{DLQ: &v1alpha1.DeadLetterSpec{RetryMaxAttempts: ptr.Int32(1)}}
-	ingest := newIngest(store, a, never, func(string) {})
+	ingest := newIngest(store, func(string) {})
 	header := map[string]string{"Ce-Specversion": "1.0", "Ce-Id": "1", "Ce-Type": "t", "Ce-Source": "/s", "Ce-Knativeerrorcode": "503", "Content-Type": "application/json"}
 	if w := post(t, ingest, http.MethodPost, pathOf("agent", "team", "greeter"), header, "{}"); w.Code != http.StatusAccepted {
 		t.Fatalf("answer = %d %s", w.Code, w.Body)
@@ -36,31 +33,11 @@ func TestAgents(t *testing.T) {
 		t.Errorf("the function has %v, the agent %v", store.IDs(queue), store.IDs(agent.Queue()))
 	}
 	s := &deadletter.Service{Serving: rtesting.Serving{}, Store: store, Functions: rtesting.Functions{key: {}}, Agents: rtesting.Agents{key: a}}
-	if listed, err := s.List(t.Context(), agent, 10); err != nil || len(listed) != 1 || listed[0].Attempts != 2 {
-		t.Errorf("List() = %+v, %v; want one with 2 attempts", listed, err)
+	if listed, err := s.List(t.Context(), agent, 10); err != nil || len(listed) != 1 || listed[0].Attempts != 0 {
+		t.Errorf("List() = %+v, %v; want one with an unknown number of attempts", listed, err)
 	}
 	if n, err := s.Purge(t.Context(), agent, deadletter.Selection{All: true}); n != 1 || err != nil {
 		t.Errorf("Purge() = %d, %v", n, err)
-	}
-}
-
-// TestLettersOfAnAgentThatHasGone: what was on its way says so, and where it was to go.
-func TestLettersOfAnAgentThatHasGone(t *testing.T) {
-	agent := deadletter.Agent(key)
-	store := rtesting.NewStore(agent.Queue())
-	ingest := newIngest(store, &v1alpha1.LambdaAgent{}, never, func(string) {})
-	header := map[string]string{"Ce-Specversion": "1.0", "Ce-Id": "1", "Ce-Type": "t", "Ce-Source": "/s", "Content-Type": "application/json"}
-	path := pathOf("agent", "team", "greeter") + "?" + events.RetiredQuery("data/shop")
-	if w := post(t, ingest, http.MethodPost, path, header, "{}"); w.Code != http.StatusAccepted {
-		t.Fatalf("answer = %d %s", w.Code, w.Body)
-	}
-	s := &deadletter.Service{Serving: rtesting.Serving{}, Store: store, Agents: rtesting.Agents{key: {}}}
-	listed, err := s.List(t.Context(), agent, 10)
-	if err != nil || len(listed) != 1 {
-		t.Fatalf("List() = %+v, %v; want one", listed, err)
-	}
-	if l := listed[0]; l.ErrorReason != "agent data/shop was deleted" || l.ErrorCode != -1 || l.Origin != v1alpha1.AgentBrokerURL(types.NamespacedName{Namespace: "data", Name: "shop"}).String() || l.DeadTime == "" {
-		t.Errorf("letter = %+v", l)
 	}
 }
 
@@ -126,47 +103,4 @@ func (a agentWith) Get(types.NamespacedName) (*v1alpha1.LambdaAgent, error) {
 
 func (a agentWith) Triggers(context.Context, *v1alpha1.LambdaAgent) ([]eventingv1.Trigger, error) {
 	return a[key], nil
-}
-
-// TestRetries_Configured: what the configuration says counts where an owner sets
-// nothing, for what arrives and for what is in a queue.
-func TestRetries_Configured(t *testing.T) {
-	configured := func() int { return 2 }
-	sets := func(n int32) *v1alpha1.DeadLetterSpec { return &v1alpha1.DeadLetterSpec{RetryMaxAttempts: &n} }
-	for name, tt := range map[string]struct {
-		spec    *v1alpha1.DeadLetterSpec
-		retries func() int
-		want    int
-	}{
-		"by configuration":   {nil, configured, 3},
-		"other settings":     {&v1alpha1.DeadLetterSpec{BackoffPolicy: "linear"}, configured, 3},
-		"the owner's":        {sets(0), configured, 1},
-		"no configuration":   {nil, nil, 0},
-		"the owner's, alone": {sets(4), nil, 5},
-	} {
-		for _, owner := range []deadletter.Owner{deadletter.Function(key), deadletter.Agent(key)} {
-			t.Run(name+", "+string(owner.Kind), func(t *testing.T) {
-				f, a := &v1alpha1.LambdaFunction{}, &v1alpha1.LambdaAgent{}
-				f.Spec.Eventing = &v1alpha1.FunctionEventing{DLQ: tt.spec}
-				a.Spec.Eventing = &v1alpha1.AgentEventing{DLQ: tt.spec}
-				functions, agents := rtesting.Functions{key: f}, rtesting.Agents{key: a}
-				for arrives, retries := range map[bool]func() int{true: tt.retries, false: nil} {
-					store := rtesting.NewStore(owner.Queue())
-					ingest := deadletter.NewIngest(deadletter.Ingest{Store: store, Functions: functions, Agents: agents, Keys: keyring.Static(theKeys),
-						Bound: never, Observe: func(context.Context, string) {}, Retries: retries})
-					header := map[string]string{"Ce-Specversion": "1.0", "Ce-Id": "1", "Ce-Type": "t", "Ce-Source": "/s", "Ce-Knativeerrorcode": "503"}
-					if w := post(t, ingest, http.MethodPost, pathOf(owner.Kind, key.Namespace, key.Name), header, "{}"); w.Code != http.StatusAccepted {
-						t.Fatalf("answer = %d %s", w.Code, w.Body)
-					}
-					s := &deadletter.Service{Serving: rtesting.Serving{}, Store: store, Functions: functions, Agents: agents}
-					if !arrives {
-						s.Retries = tt.retries
-					}
-					if listed, err := s.List(t.Context(), owner, 1); err != nil || len(listed) != 1 || listed[0].Attempts != tt.want {
-						t.Errorf("List() = %+v, %v; want %d attempts", listed, err, tt.want)
-					}
-				}
-			})
-		}
-	}
 }

@@ -15,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
-	"knative.dev/pkg/ptr"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
@@ -76,7 +75,7 @@ func (r *recipient) client() *http.Client {
 func service(t *testing.T, f *v1alpha1.LambdaFunction, n int, client *http.Client) (*deadletter.Service, *rtesting.Store) {
 	store := rtesting.NewStore(queue)
 	for i := range n {
-		if err := store.Publish(t.Context(), queue, newEvent(fmt.Sprint(i), map[string]any{"knativeerrorcode": 500, "lambdadeadtime": fmt.Sprintf("2026-01-0%dT00:00:00Z", 9-i)})); err != nil {
+		if err := store.Publish(t.Context(), queue, newEvent(fmt.Sprint(i), map[string]any{"knativeerrorcode": 500, "lambdaattempts": "3", "lambdadeadtime": fmt.Sprintf("2026-01-0%dT00:00:00Z", 9-i)})); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -170,11 +169,9 @@ func TestReplayToAFunctionThatIsNotThere(t *testing.T) {
 }
 
 func TestListShowPurge(t *testing.T) {
-	f := &v1alpha1.LambdaFunction{}
-	f.Spec.Eventing = &v1alpha1.FunctionEventing{DLQ: &v1alpha1.DeadLetterSpec{RetryMaxAttempts: ptr.Int32(2)}}
-	s, store := service(t, f, 3, http.DefaultClient)
+	s, store := service(t, &v1alpha1.LambdaFunction{}, 3, http.DefaultClient)
 	listed, err := s.List(t.Context(), deadletter.Function(key), 2)
-	if err != nil || len(listed) != 2 || listed[0].ID != "2" || listed[0].Attempts != 3 {
+	if err != nil || len(listed) != 2 || listed[0].ID != "2" || listed[0].Source != "/shop" || listed[0].Attempts != 3 {
 		t.Errorf("List() = %+v, %v; want the two oldest, with 3 attempts", listed, err)
 	}
 	found, err := s.Show(t.Context(), deadletter.Function(key), deadletter.Selection{ID: "1"})

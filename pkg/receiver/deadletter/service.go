@@ -36,9 +36,6 @@ type Service struct {
 	Keys *keyring.Store[keyring.Keyring]
 	// Receiver returns the receiver's own Service.
 	Receiver func() types.NamespacedName
-	// Retries returns how often a broker tries again whose owner sets nothing: that of
-	// config-eventing. Without it, such attempts are not counted.
-	Retries func() int
 }
 
 // Selection of dead letters: those of an event's id, or all.
@@ -73,9 +70,7 @@ func (s Selection) has(l *Letter) bool {
 // queue that is longer than that, some.
 func (s *Service) List(ctx context.Context, owner Owner, limit int) ([]events.DeadLetter, error) {
 	listed := []events.DeadLetter{}
-	retries := retriesOf(owner, s.Functions, s.Agents, s.Retries)
 	err := s.each(ctx, owner, func(_ Session, l *Letter) (bool, error) {
-		describe(l, retries)
 		listed = append(listed, l.Describe())
 		return len(listed) < MaxListed, nil
 	})
@@ -95,23 +90,13 @@ func (s *Service) Show(ctx context.Context, owner Owner, which Selection) ([]*Le
 		return nil, err
 	}
 	var found []*Letter
-	retries := retriesOf(owner, s.Functions, s.Agents, s.Retries)
 	err := s.each(ctx, owner, func(_ Session, l *Letter) (bool, error) {
 		if which.has(l) {
-			describe(l, retries)
 			found = append(found, l)
 		}
 		return len(found) < enough, nil
 	})
 	return found, err
-}
-
-// describe adds what the queue does not know where Knative itself filled it.
-func describe(l *Letter, retries int) {
-	if l.Malformed == nil {
-		clean(&l.Event)
-		Annotate(&l.Event, retries, time.Time{})
-	}
 }
 
 // Result of one letter's replay.
@@ -221,6 +206,10 @@ func (s *Service) each(ctx context.Context, owner Owner, visit func(Session, *Le
 		}
 		if l == nil {
 			return nil
+		}
+		if l.Malformed == nil { // the dispatcher leaves the reason and the origin to its readers
+			clean(&l.Event)
+			Annotate(&l.Event, time.Time{})
 		}
 		if more, err = visit(session, l); err != nil {
 			return err

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/httpserver"
 	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
@@ -93,9 +92,8 @@ func TestSlowSenders(t *testing.T) {
 	mine := events.DeadLetterQueue("victim", "greeter")
 	store := &stalled{Store: rtesting.NewStore(mine), queue: queue}
 	store.begun.Add(4)
-	functions := rtesting.Functions{key: {}, types.NamespacedName{Namespace: "victim", Name: "greeter"}: {}}
 	address := listen(t, deadletter.NewIngest(deadletter.Ingest{
-		Store: store, Functions: functions, Agents: rtesting.Agents{}, Keys: keyring.Static(theKeys), Bound: never, Observe: func(context.Context, string) {},
+		Store: store, Keys: keyring.Static(theKeys), Observe: func(context.Context, string) {},
 	}))
 	path, victim := pathOf(deadletter.KindFunction, "team", "greeter"), pathOf(deadletter.KindFunction, "victim", "greeter")
 	for range 40 {
@@ -120,10 +118,9 @@ func TestSlowSenders(t *testing.T) {
 // beyond its share of the memory, and another is served.
 func TestBytesInFlight(t *testing.T) {
 	mine := events.DeadLetterQueue("victim", "greeter")
-	functions := rtesting.Functions{key: {}, types.NamespacedName{Namespace: "victim", Name: "greeter"}: {}}
 	refused := make(chan string, 100)
 	address := listen(t, deadletter.NewIngest(deadletter.Ingest{
-		Store: rtesting.NewStore(mine, queue), Functions: functions, Agents: rtesting.Agents{}, Keys: keyring.Static(theKeys), Bound: never,
+		Store: rtesting.NewStore(mine, queue), Keys: keyring.Static(theKeys),
 		Observe: func(_ context.Context, outcome string) { refused <- outcome },
 	}))
 	path := pathOf(deadletter.KindFunction, "team", "greeter")

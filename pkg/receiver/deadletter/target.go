@@ -144,9 +144,6 @@ func (s *Service) targetsOfAgent(ctx context.Context, o Owner, a *v1alpha1.Lambd
 	}
 	return func(l *Letter) (target, error) {
 		origin := l.text(events.OriginExtension)
-		if origin == "" {
-			origin = l.text(knativeErrorDest)
-		}
 		to, ok := leads[place(origin)]
 		if !ok || origin == "" {
 			return to, fmt.Errorf("no Trigger of agent %s leads to %q, where the event was to go; the event stays in the queue", o.Name, receiverpath.Redact(origin))

@@ -50,7 +50,7 @@ func failed(name string, err error) error {
 	case errors.Is(err, queue.ErrFull):
 		return fmt.Errorf("%w: %s", deadletter.ErrFull, name)
 	case errors.Is(err, amqp.ErrNotConfigured):
-		return fmt.Errorf("%w: %w: create a Secret knative-lambda-rabbitmq in the operator's namespace", deadletter.ErrUnavailable, err)
+		return fmt.Errorf("%w: %w: apply config/rabbitmq/setup.yaml, which writes the Secret knative-lambda-rabbitmq-receiver", deadletter.ErrUnavailable, err)
 	}
 	return fmt.Errorf("%w: %w", deadletter.ErrUnavailable, err)
 }

@@ -9,15 +9,14 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/google/go-cmp/cmp"
 	amqp "github.com/rabbitmq/amqp091-go"
-	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
+	planeevent "github.com/brunovlucena/knative-lambda-operator/internal/broker/event"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
 )
 
-// TestMessageKeepsTheEvent: what is written is read as it was, binary data too.
-func TestMessageKeepsTheEvent(t *testing.T) {
+// TestLetter_KeepsTheEvent: what is written is read as it was, binary data too.
+func TestLetter_KeepsTheEvent(t *testing.T) {
+	t.Parallel()
 	e := event.New()
 	e.SetID(strings.Repeat("i", 300))
 	e.SetType(strings.Repeat("t", 300))
@@ -26,14 +25,17 @@ func TestMessageKeepsTheEvent(t *testing.T) {
 	e.SetDataSchema("http://schema")
 	e.SetTime(time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC))
 	e.SetExtension("lambdaerrorcode", "500")
-	e.SetExtension("lambdaerrorreason", "no way")
+	e.SetExtension("amount", 42)
 	e.SetExtension("lambdadeadtime", "2026-01-02T03:04:05Z")
 	e.SetDataContentType("image/png")
 	e.DataEncoded = []byte{0, 1, 0xff}
-	m := message(&e)
+	m, err := planeevent.Encode(&e)
+	if err != nil {
+		t.Fatal(err)
+	}
 	l := letter(&amqp.Delivery{Headers: m.Headers, Body: m.Body, Timestamp: time.Now(), DeliveryTag: 7})
 	if l.Malformed != nil || l.Tag != 7 {
-		t.Fatalf("letter = %+v", l)
+		t.Fatalf("letter() = %+v", l)
 	}
 	want, _ := e.MarshalJSON()
 	got, err := l.Event.MarshalJSON()
@@ -42,39 +44,24 @@ func TestMessageKeepsTheEvent(t *testing.T) {
 	}
 }
 
-// TestMessageThatRabbitMQDeadLettered: RabbitMQ's own headers are not the event's,
-// but tell when it died.
-func TestMessageThatRabbitMQDeadLettered(t *testing.T) {
-	died := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	l := letter(&amqp.Delivery{ContentType: "text/plain", Body: []byte("x"), Headers: amqp.Table{
-		"specversion": "1.0", "id": "1", "type": "t", "source": "/s", "x-delivery-count": int64(3), "x-death": []any{amqp.Table{"time": died}}, "knativeerrorcode": int64(404),
-	}})
-	if l.Malformed != nil {
-		t.Fatal(l.Malformed)
-	}
-	want := map[string]any{"knativeerrorcode": "404", events.ErrorCodeExtension: "404", events.ErrorReasonExtension: "the answer was 404 Not Found", events.DeadTimeExtension: "2026-01-02T03:04:05Z"}
-	if diff := cmp.Diff(want, l.Event.Extensions()); diff != "" {
-		t.Errorf("extensions (-want, +got): %s", diff)
-	}
-}
-
-// TestMessageForAnAgentThatHasGone: RabbitMQ's routing key says for whom it was.
-func TestMessageForAnAgentThatHasGone(t *testing.T) {
-	died := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	headers := amqp.Table{"specversion": "1.0", "id": "1", "type": "t", "source": "/s", "x-death": []any{amqp.Table{"time": died, "reason": "maxlen"}}}
-	want := events.DeadLetter{ID: "1", Source: "/s", Type: "t", ErrorCode: -1, ErrorReason: "agent data/shop was deleted", Origin: v1alpha1.AgentBrokerURL(types.NamespacedName{Namespace: "data", Name: "shop"}).String(), DeadTime: "2026-01-02T03:04:05Z"}
-	for key, want := range map[string]events.DeadLetter{
-		"lambda.knative.io/gone:data/shop":   want,
-		"":                                   {ID: "1", Source: "/s", Type: "t", DeadTime: want.DeadTime},
-		"lambda.dlq.team.agents.greeter":     {ID: "1", Source: "/s", Type: "t", DeadTime: want.DeadTime},
-		"x.lambda.knative.io/gone:data/shop": {ID: "1", Source: "/s", Type: "t", DeadTime: want.DeadTime},
-	} {
-		l := letter(&amqp.Delivery{Headers: headers, RoutingKey: key})
-		if l.Malformed != nil {
-			t.Fatal(l.Malformed)
+// TestLetter_Malformed: a message that is no event has the same id whenever it is read,
+// and another one than other messages.
+func TestLetter_Malformed(t *testing.T) {
+	t.Parallel()
+	read := func(tag uint64, body string, headers amqp.Table) *deadletter.Letter {
+		l := letter(&amqp.Delivery{Headers: headers, Body: []byte(body), DeliveryTag: tag})
+		if l.Malformed == nil || !strings.HasPrefix(l.ID(), "message-") || string(l.Event.Data()) != body {
+			t.Errorf("letter() = %+v, want one that is malformed and has its data", l)
 		}
-		if diff := cmp.Diff(want, l.Describe()); diff != "" {
-			t.Errorf("letter with routing key %q (-want, +got): %s", key, diff)
+		return l
+	}
+	first := read(1, "x", amqp.Table{"type": "t"})
+	if again := read(2, "x", amqp.Table{"type": "t", "x-delivery-count": int64(3)}); again.ID() != first.ID() {
+		t.Errorf("id = %s, and %s the second time", first.ID(), again.ID())
+	}
+	for _, other := range []*deadletter.Letter{read(3, "y", amqp.Table{"type": "t"}), read(4, "x", amqp.Table{"type": "u"}), read(5, "x", nil)} {
+		if other.ID() == first.ID() {
+			t.Errorf("two messages have the id %s", first.ID())
 		}
 	}
 }
@@ -87,7 +74,7 @@ func TestNotConfigured(t *testing.T) {
 	e := event.New()
 	e.SetID("1")
 	err := b.Publish(t.Context(), "lambda.dlq.team.f", &e)
-	if !errors.Is(err, deadletter.ErrUnavailable) || !strings.Contains(err.Error(), "create a Secret knative-lambda-rabbitmq") {
+	if !errors.Is(err, deadletter.ErrUnavailable) || !strings.Contains(err.Error(), "apply config/rabbitmq/setup.yaml") {
 		t.Errorf("Publish() = %v; want ErrUnavailable and what to do", err)
 	}
 }

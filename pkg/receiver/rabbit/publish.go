@@ -5,6 +5,7 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
+	planeevent "github.com/brunovlucena/knative-lambda-operator/internal/broker/event"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
 )
 
@@ -12,5 +13,9 @@ var _ deadletter.Store = (*Broker)(nil)
 
 // Publish implements deadletter.Store.
 func (b *Broker) Publish(ctx context.Context, queue string, e *event.Event) error {
-	return failed(queue, b.engine.Put(ctx, queue, message(e)))
+	m, err := planeevent.Encode(e)
+	if err != nil {
+		return err
+	}
+	return failed(queue, b.engine.Put(ctx, queue, m))
 }

@@ -25,9 +25,6 @@ func (s *settings) newestEvents() *config.Events { return s.events.Load() }
 // receiver is the receiver's own Service.
 func (s *settings) receiver() types.NamespacedName { return s.eventing.Load().DeadLetters.Receiver }
 
-// retries of a broker whose owner sets none.
-func (s *settings) retries() int { return s.eventing.Load().Delivery.Retry }
-
 // watchConfig reads both ConfigMaps and follows them until ctx ends.
 func watchConfig(ctx context.Context, kube kubernetes.Interface, namespace string) (*settings, error) {
 	s := &settings{}

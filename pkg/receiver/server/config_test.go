@@ -22,8 +22,9 @@ func TestWatchConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if own := (types.NamespacedName{Namespace: "operator", Name: "knative-lambda-receiver"}); s.retries() != 2 || s.receiver() != own || s.newestEvents() == nil {
-		t.Errorf("retries %d, receiver %v; want 2 and %v", s.retries(), s.receiver(), own)
+	retries := func() int { return s.eventing.Load().Delivery.Retry }
+	if own := (types.NamespacedName{Namespace: "operator", Name: "knative-lambda-receiver"}); retries() != 2 || s.receiver() != own || s.newestEvents() == nil {
+		t.Errorf("retries %d, receiver %v; want 2 and %v", retries(), s.receiver(), own)
 	}
 	for _, retry := range []string{"many", "0"} {
 		changed := eventing.DeepCopy()
@@ -32,9 +33,9 @@ func TestWatchConfig(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for deadline := time.Now().Add(10 * time.Second); s.retries() != 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); retries() != 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d retries, want the changed value 0", s.retries())
+			t.Fatalf("%d retries, want the changed value 0", retries())
 		}
 	}
 }

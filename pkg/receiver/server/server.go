@@ -13,7 +13,6 @@ import (
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
-	topologyclientset "knative.dev/eventing-rabbitmq/third_party/pkg/client/clientset/versioned"
 	eventingclientset "knative.dev/eventing/pkg/client/clientset/versioned"
 
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -79,10 +78,6 @@ func Run(ctx context.Context, cfg *rest.Config, o Options) error {
 	if err != nil {
 		return err
 	}
-	bindings, err := newBindings(cfg)
-	if err != nil {
-		return err
-	}
 	broker := rabbit.New(o.RabbitMQ)
 	defer broker.Close() //nolint:errcheck // the process ends
 	telemetry, metrics, err := newTelemetry(deadletter.NewDepths(broker, cache.owners, clock.RealClock{}).Observe)
@@ -91,17 +86,14 @@ func Run(ctx context.Context, cfg *rest.Config, o Options) error {
 	}
 	client := egress.Client(egress.Deliveries, 0) // each call has a deadline of its own
 	letters := &deadletter.Service{Store: broker, Functions: functions, Agents: known, Sender: deadletter.NewSender(client), Keys: keys,
-		Serving: deadletter.NewServing(objects), Receiver: settings.receiver, Retries: settings.retries}
+		Serving: deadletter.NewServing(objects), Receiver: settings.receiver}
 	reviewer := access.NewReviewer(kube)
 	audits := newAudits(client, settings.newestEvents, functions, known)
 	go audits.run(ctx)
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
-	mux.Handle(deadletter.Path, deadletter.NewIngest(deadletter.Ingest{
-		Store: broker, Functions: functions, Agents: known, Keys: keys, Bound: bindings.Has, Observe: telemetry.letter,
-		Retries: settings.retries,
-	}))
+	mux.Handle(deadletter.Path, deadletter.NewIngest(deadletter.Ingest{Store: broker, Keys: keys, Observe: telemetry.letter}))
 	commands := command.NewHandler(command.Handler{
 		Kube: kube, Clients: command.Impersonating(cfg), Access: reviewer, Letters: letters, Config: settings.newestEvents, Observe: telemetry.command,
 		Deliver: func(ctx context.Context, url string, e *event.Event) error { return sink.Deliver(ctx, client, url, e) },
@@ -143,15 +135,6 @@ func apiOf(letters *deadletter.Service, forAgents *agents.Handler, reviewer *acc
 // lameDuck is how long new requests are still accepted at the end: others need a moment
 // to learn that this replica stops.
 const lameDuck = time.Second
-
-// newBindings asks the API server without a limit of its own: a few letters at once
-// are being taken, whatever their number.
-func newBindings(cfg *rest.Config) (*deadletter.Bindings, error) {
-	unlimited := rest.CopyConfig(cfg)
-	unlimited.QPS = -1
-	client, err := topologyclientset.NewForConfig(unlimited)
-	return &deadletter.Bindings{Client: client, Clock: clock.RealClock{}}, err
-}
 
 // functions of all namespaces, from a cache.
 type functions struct {
