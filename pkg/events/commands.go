@@ -61,15 +61,17 @@ type DeadLetterList struct {
 // DeadLetterReplay is the data of CommandDeadLetterReplay.
 type DeadLetterReplay struct {
 	Target
-	ID  string `json:"id,omitempty" jsonschema:"id of the event to send again"`
-	All bool   `json:"all,omitempty" jsonschema:"send all again"`
+	ID     string `json:"id,omitempty" jsonschema:"id of the event to redeliver"`
+	Source string `json:"source,omitempty" jsonschema:"source of the event; required where events of several sources have the id"`
+	All    bool   `json:"all,omitempty" jsonschema:"redeliver all"`
 }
 
 // DeadLetterPurge is the data of CommandDeadLetterPurge.
 type DeadLetterPurge struct {
 	Target
-	ID  string `json:"id,omitempty" jsonschema:"id of the event to remove"`
-	All bool   `json:"all,omitempty" jsonschema:"remove all"`
+	ID     string `json:"id,omitempty" jsonschema:"id of the event to remove"`
+	Source string `json:"source,omitempty" jsonschema:"source of the event; required where events of several sources have the id"`
+	All    bool   `json:"all,omitempty" jsonschema:"remove all"`
 }
 
 // CommandResult is the data of ResponseSuccess where it answers a command.
@@ -94,7 +96,7 @@ type DeadLetter struct {
 	Subject     string `json:"subject,omitempty" jsonschema:"subject of the event"`
 	ErrorCode   int    `json:"errorCode,omitempty" jsonschema:"HTTP status that the function answered; -1 where it did not answer"`
 	ErrorReason string `json:"errorReason,omitempty" jsonschema:"why it could not be delivered"`
-	Attempts    int    `json:"attempts,omitempty" jsonschema:"how often it was sent"`
+	Attempts    int    `json:"attempts,omitempty" jsonschema:"how often it was sent; left out where the broker does not say"`
 	Origin      string `json:"origin,omitempty" jsonschema:"where it was sent to"`
 	DeadTime    string `json:"deadTime,omitempty" jsonschema:"when it became a dead letter, as RFC 3339"`
 	Size        int    `json:"size" jsonschema:"bytes of its data"`

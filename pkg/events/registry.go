@@ -39,7 +39,7 @@ var All = []Definition{
 	{CommandServiceUpdate, Command, "Change how a function runs: image, scaling, environment, resources.", ServiceUpdate{}},
 	{CommandServiceDelete, Command, "Delete a function whose source is an image.", ServiceDelete{}},
 	{CommandDeadLetterList, Command, "List a function's dead letters.", DeadLetterList{}},
-	{CommandDeadLetterReplay, Command, "Send dead letters to the function again.", DeadLetterReplay{}},
+	{CommandDeadLetterReplay, Command, "Redeliver dead letters to the function.", DeadLetterReplay{}},
 	{CommandDeadLetterPurge, Command, "Remove dead letters.", DeadLetterPurge{}},
 
 	{LifecycleFunctionCreated, LifecycleOf, "There is a new function.", Lifecycle{}},

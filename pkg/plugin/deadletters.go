@@ -216,9 +216,9 @@ func selection(cmd *cobra.Command, args []string, all bool, source string) (url.
 // errEmptyID refuses an argument that is empty, as a variable is that is not set.
 var errEmptyID = errors.New("expected an id, got an empty one")
 
-// sourceFlag tells dead letters of one id apart.
+// sourceFlag names the source of an event: it is identified by source and id together.
 func sourceFlag(cmd *cobra.Command, source *string) {
-	cmd.Flags().StringVar(source, "source", "", "Only those of this source: events are identified by source and id together")
+	cmd.Flags().StringVar(source, "source", "", "Source of the event, where events of several sources have the ID")
 }
 
 func (o *options) replay() *cobra.Command {
@@ -267,10 +267,10 @@ func (o *options) progress(lines io.Reader) error {
 			return fmt.Errorf("after %d delivered: %s", delivered, l.Problem)
 		case l.Error != "":
 			stay++
-			fmt.Fprintf(o.Out, "%s\tnot delivered: %s\n", line(l.ID), line(l.Error))
+			fmt.Fprintf(o.Out, "%s\t%s\tnot delivered: %s\n", line(l.ID), line(l.Source), line(l.Error))
 		default:
 			delivered++
-			fmt.Fprintf(o.Out, "%s\tdelivered (%d)\n", line(l.ID), l.Status)
+			fmt.Fprintf(o.Out, "%s\t%s\tdelivered (%d)\n", line(l.ID), line(l.Source), l.Status)
 		}
 	}
 }

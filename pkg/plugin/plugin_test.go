@@ -213,11 +213,11 @@ func TestDeadLetters(t *testing.T) {
 	}
 	w.status = http.StatusInternalServerError
 	w.fails("not all dead letters were delivered", "dlq", "replay", "greeter", "a")
-	if !strings.Contains(w.out.String(), "a\tnot delivered: the answer was 500") || !strings.Contains(w.out.String(), "0 delivered, 1 stay in the queue") {
+	if !strings.Contains(w.out.String(), "a\t/shop\tnot delivered: the answer was 500") || !strings.Contains(w.out.String(), "0 delivered, 1 stay in the queue") {
 		t.Errorf("printed %q", w.out.String())
 	}
 	w.status = http.StatusOK
-	w.says("a\tdelivered (200)\n1 delivered, 0 stay in the queue\n", "dlq", "replay", "greeter", "a")
+	w.says("a\t/shop\tdelivered (200)\n1 delivered, 0 stay in the queue\n", "dlq", "replay", "greeter", "a")
 	w.says("1 removed", "dlq", "purge", "greeter", "b", "--source", "/shop")
 
 	w.input = "n\n"

@@ -127,6 +127,7 @@ func statusOf(err error) int {
 	var notReady *deadletter.NotReadyError
 	var request *requestError
 	var invalid *access.InvalidNameError
+	var ambiguous *deadletter.AmbiguousError
 	switch {
 	case errors.As(err, &unauthenticated):
 		return http.StatusUnauthorized
@@ -134,7 +135,7 @@ func statusOf(err error) int {
 		return http.StatusForbidden
 	case errors.Is(err, deadletter.ErrNoQueue), errors.Is(err, errNoLetter), apierrs.IsNotFound(err):
 		return http.StatusNotFound
-	case errors.Is(err, deadletter.ErrBusy), errors.As(err, &notReady):
+	case errors.Is(err, deadletter.ErrBusy), errors.As(err, &notReady), errors.As(err, &ambiguous):
 		return http.StatusConflict
 	case errors.As(err, &request), errors.As(err, &invalid), errors.Is(err, deadletter.ErrSelection):
 		return http.StatusBadRequest

@@ -229,6 +229,21 @@ func TestAnswers(t *testing.T) {
 			t.Errorf("%s: answer = %d %s, want %d that says %q", tt.name, status, body, tt.status, tt.want)
 		}
 	}
+	for _, source := range []string{"/a", "/b"} {
+		e := event.New()
+		e.SetID("1")
+		e.SetType("t")
+		e.SetSource(source)
+		if err := s.store.Publish(t.Context(), queue, &e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if status, body := s.call(t, http.MethodDelete, path+"?id=1", "anns", nil); status != 409 || !strings.Contains(body, `the sources are \"/a\", \"/b\"`) {
+		t.Errorf("an id of two sources: answer = %d %s, want 409 that names both", status, body)
+	}
+	if status, body := s.call(t, http.MethodDelete, path+"?id=1&source=%2Fb", "anns", nil); status != 200 || !strings.Contains(body, `{"purged":1}`) {
+		t.Errorf("an id and source: answer = %d %s, want 200 and one purged", status, body)
+	}
 	s.store.Err = deadletter.ErrUnavailable
 	if status, body := s.call(t, http.MethodGet, path, "anns", nil); status != 503 {
 		t.Errorf("without RabbitMQ: answer = %d %s, want 503", status, body)

@@ -429,6 +429,16 @@ func TestDeadLetterCommands(t *testing.T) {
 	w.refused(newCommand(events.CommandDeadLetterPurge, "3", `{"id":"a"}`), 404, "NotFound")
 	w.refused(newCommand(events.CommandDeadLetterList, "4", `{"limit":5000}`), 400, "InvalidData")
 	w.refused(newCommand(events.CommandDeadLetterReplay, "5", `{"all":true}`), 404, "NotFound") // the function
+	other := newCommand("t", "b", "{}")
+	other.SetSource("/other")
+	if err := w.store.Publish(t.Context(), events.DeadLetterQueue("team", "f"), &other); err != nil {
+		t.Fatal(err)
+	}
+	w.refused(newCommand(events.CommandDeadLetterPurge, "7", `{"id":"b"}`), 409, "Ambiguous")
+	w.refused(newCommand(events.CommandDeadLetterPurge, "8", `{"all":true,"source":"/other"}`), 400, "InvalidData")
+	if r := w.ok(newCommand(events.CommandDeadLetterPurge, "9", `{"id":"b","source":"/other"}`)); r.Purged != 1 {
+		t.Errorf("result = %+v, want the one of /other purged", r)
+	}
 	w.may = false
 	w.refused(newCommand(events.CommandDeadLetterList, "6", ""), 403, "Forbidden")
 }

@@ -157,13 +157,11 @@ func (h *Handler) deadLetters(ctx context.Context, c *command) (*events.CommandR
 		return decoded(c, func(d *events.DeadLetterList) (*events.CommandResult, error) { return h.listLetters(ctx, c, d.Limit) })
 	}
 	return decoded(c, func(d *events.DeadLetterReplay) (*events.CommandResult, error) {
-		if (d.ID == "") != d.All {
-			return nil, refuse(http.StatusBadRequest, "InvalidData", "data: expected either id or all")
-		}
+		which := deadletter.Selection{ID: d.ID, Source: d.Source, All: d.All}
 		if c.kind == events.CommandDeadLetterReplay {
-			return h.replayLetters(ctx, c, deadletter.Selection{ID: d.ID, All: d.All})
+			return h.replayLetters(ctx, c, which)
 		}
-		return h.purgeLetters(ctx, c, deadletter.Selection{ID: d.ID, All: d.All})
+		return h.purgeLetters(ctx, c, which)
 	})
 }
 

@@ -34,6 +34,7 @@ func refusalOf(err error) *refusal {
 	var notReady *deadletter.NotReadyError
 	var event *httpserver.EventError
 	var invalid *access.InvalidNameError
+	var ambiguous *deadletter.AmbiguousError
 	switch {
 	case errors.As(err, &r):
 		return r
@@ -45,6 +46,10 @@ func refusalOf(err error) *refusal {
 		err = refuse(http.StatusForbidden, "Forbidden", "%v", err)
 	case errors.Is(err, deadletter.ErrNoQueue):
 		err = refuse(http.StatusNotFound, "NotFound", "%v", err)
+	case errors.Is(err, deadletter.ErrSelection):
+		err = refuse(http.StatusBadRequest, "InvalidData", "data: %v", err)
+	case errors.As(err, &ambiguous):
+		err = refuse(http.StatusConflict, "Ambiguous", "%v", err)
 	case errors.As(err, &notReady), errors.Is(err, deadletter.ErrBusy):
 		err = refuse(http.StatusServiceUnavailable, "NotReady", "%v", err)
 	case errors.As(err, &status):

@@ -1,6 +1,7 @@
 package deadletter_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -183,5 +184,47 @@ func TestListShowPurge(t *testing.T) {
 	}
 	if n, err := s.Purge(t.Context(), deadletter.Function(key), deadletter.Selection{All: true}); n != 2 || err != nil || len(store.IDs(queue)) > 0 {
 		t.Errorf("Purge() = %d, %v; want the other two", n, err)
+	}
+}
+
+// TestSelection_Ambiguous: an id that several sources have names none of their events.
+func TestSelection_Ambiguous(t *testing.T) {
+	t.Parallel()
+	r := newRecipient(t, func(string) int { return http.StatusNoContent })
+	s, store := service(t, r.function(), 2, r.client())
+	other := newEvent("1", nil)
+	other.SetSource("/other")
+	if err := store.Publish(t.Context(), queue, other); err != nil {
+		t.Fatal(err)
+	}
+	replay := func(which deadletter.Selection) (n int, err error) {
+		err = s.Replay(t.Context(), deadletter.Function(key), which, func(one deadletter.Result) {
+			if one.Error == "" {
+				n++
+			}
+		})
+		return n, err
+	}
+	purge := func(which deadletter.Selection) (int, error) {
+		return s.Purge(t.Context(), deadletter.Function(key), which)
+	}
+	for name, do := range map[string]func(deadletter.Selection) (int, error){"Replay": replay, "Purge": purge} {
+		n, err := do(deadletter.Selection{ID: "1"})
+		var ambiguous *deadletter.AmbiguousError
+		if n != 0 || !errors.As(err, &ambiguous) || !strings.Contains(err.Error(), `--source`) || !strings.Contains(err.Error(), `"/other", "/shop"`) {
+			t.Errorf("%s() = %d, %v; want an error that names both sources and --source", name, n, err)
+		}
+	}
+	if found, err := s.Show(t.Context(), deadletter.Function(key), deadletter.Selection{ID: "1"}); len(found) != 2 || err != nil {
+		t.Errorf("Show() = %d dead letters, %v; want both", len(found), err)
+	}
+	if n, err := replay(deadletter.Selection{ID: "1", Source: "/other"}); n != 1 || err != nil {
+		t.Errorf("Replay() with the source = %d, %v; want 1", n, err)
+	}
+	if n, err := purge(deadletter.Selection{ID: "1"}); n != 1 || err != nil {
+		t.Errorf("Purge() of the only source = %d, %v; want 1", n, err)
+	}
+	if diff := cmp.Diff([]string{"0"}, store.IDs(queue)); diff != "" {
+		t.Errorf("what remains (-want, +got): %s", diff)
 	}
 }

@@ -2,7 +2,6 @@ package deadletter
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -36,33 +35,6 @@ type Service struct {
 	Keys *keyring.Store[keyring.Keyring]
 	// Receiver returns the receiver's own Service.
 	Receiver func() types.NamespacedName
-}
-
-// Selection of dead letters: those of an event's id, or all.
-type Selection struct {
-	// ID of the event. It is an error to set neither ID nor All, or both.
-	ID string
-	// Source of the event; empty is any. It goes with ID.
-	Source string
-	// All dead letters of the owner.
-	All bool
-}
-
-// ErrSelection reports a Selection that does not say which dead letters it is for.
-var ErrSelection = errors.New("expected the id of a dead letter, or all; an empty id is neither")
-
-func (s Selection) validate() error {
-	switch {
-	case (s.ID == "") != s.All:
-		return ErrSelection
-	case s.ID == "" && s.Source != "":
-		return fmt.Errorf("%w: source goes with an id", ErrSelection)
-	}
-	return nil
-}
-
-func (s Selection) has(l *Letter) bool {
-	return s.All || s.ID == l.ID() && (s.Source == "" || s.Source == l.Event.Source())
 }
 
 // List tells of the letters, the oldest first. A queue does not keep their order
@@ -119,6 +91,9 @@ func (s *Service) Replay(ctx context.Context, owner Owner, which Selection, tell
 	if err != nil {
 		return err
 	}
+	if which, err = s.identify(ctx, owner, which); err != nil {
+		return err
+	}
 	var mu sync.Mutex
 	group, replaying := errgroup.WithContext(ctx)
 	group.SetLimit(parallelReplays)
@@ -169,7 +144,11 @@ func (s *Service) Purge(ctx context.Context, owner Owner, which Selection) (int,
 	if err := which.validate(); err != nil {
 		return 0, err
 	}
-	err := s.each(ctx, owner, func(session Session, l *Letter) (bool, error) {
+	which, err := s.identify(ctx, owner, which)
+	if err != nil {
+		return 0, err
+	}
+	err = s.each(ctx, owner, func(session Session, l *Letter) (bool, error) {
 		if !which.has(l) {
 			return true, nil
 		}
