@@ -44,10 +44,9 @@ func TestReplay_RefusesURLsOfStatus(t *testing.T) {
 	}
 }
 
-// TestReplay_BrokersOfOtherClasses: their ingress is shared, and has the broker in its
-// path.
-func TestReplay_BrokersOfOtherClasses(t *testing.T) {
-	for _, host := range []string{"broker-ingress", "kafka-broker-ingress"} {
+// TestReplay_SharedIngress: the ingress of these classes has the broker in its path.
+func TestReplay_SharedIngress(t *testing.T) {
+	for _, host := range []string{"knative-lambda-broker.knative-testing", "broker-ingress.knative-eventing", "kafka-broker-ingress.knative-eventing"} {
 		r := newRecipient(t, func(string) int { return http.StatusOK })
 		replied := ""
 		broker := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -56,8 +55,8 @@ func TestReplay_BrokersOfOtherClasses(t *testing.T) {
 		}))
 		defer broker.Close()
 		f := r.function()
-		f.Status.Brokers[0].URL = &apis.URL{Scheme: "http", Host: host + ".knative-eventing.svc.cluster.local", Path: "/team/default"}
-		s, store := service(t, f, 1, to{"greeter.team.svc.cluster.local": r.Listener.Addr().String(), host + ".knative-eventing.svc.cluster.local": broker.Listener.Addr().String()}.client())
+		f.Status.Brokers[0].URL = &apis.URL{Scheme: "http", Host: host + ".svc.cluster.local", Path: "/team/default"}
+		s, store := service(t, f, 1, to{"greeter.team.svc.cluster.local": r.Listener.Addr().String(), host + ".svc.cluster.local": broker.Listener.Addr().String()}.client())
 		if err := s.Replay(t.Context(), deadletter.Function(key), deadletter.Selection{ID: "0"}, func(deadletter.Result) {}); err != nil || replied != "/team/default" || len(store.IDs(queue)) != 0 {
 			t.Errorf("%s: Replay() = %v, the reply went to %q, %v stay", host, err, replied, store.IDs(queue))
 		}

@@ -51,7 +51,8 @@ func TestReplayOfAgents(t *testing.T) {
 	const at = "http://receiver.operator.svc.cluster.local"
 	store := rtesting.NewStore(owner.Queue())
 	for id, origin := range map[string]string{
-		"subscription": "http://greeter.team.svc.cluster.local/?lambdapermanent=retry", "route": "http://shop-broker-ingress.data.svc.cluster.local",
+		"subscription": "http://greeter.team.svc.cluster.local", "route": "http://shop-broker-ingress.data.svc.cluster.local",
+		"route of the event plane": "http://knative-lambda-broker.knative-testing.svc.cluster.local/data/shop", "other route of the event plane": "http://knative-lambda-broker.knative-testing.svc.cluster.local/data/other",
 		"approval": at + approvals.Path(theKeys), "another's approval": at + others.Path(theKeys), "stranger": "http://stranger.test/", "nowhere": "",
 	} {
 		extensions := map[string]any{}
@@ -68,26 +69,29 @@ func TestReplayOfAgents(t *testing.T) {
 		return t
 	}
 	triggers := agentWith{key: {
-		trigger("Service", "team", "greeter", &apis.URL{Path: "/", RawQuery: "lambdapermanent=retry"}), trigger("Broker", "data", "shop", nil),
+		trigger("Service", "team", "greeter", nil), trigger("Broker", "data", "shop", nil),
 		trigger("Service", "operator", "receiver", &apis.URL{Path: approvals.Path(theKeys)}), trigger("Service", "operator", "receiver", &apis.URL{Path: others.Path(theKeys)}),
 		trigger("Service", "team", "another", nil),
 	}}
 	s := &deadletter.Service{Serving: rtesting.Serving{}, Store: store, Agents: triggers, Keys: keyring.Static(theKeys),
 		Receiver: func() types.NamespacedName { return types.NamespacedName{Namespace: "operator", Name: "receiver"} },
 		Sender: deadletter.NewSender(to{"greeter.team.svc.cluster.local": self.Listener.Addr().String(), "shop-broker-ingress.data.svc.cluster.local": peer.Listener.Addr().String(),
-			"receiver.operator.svc.cluster.local": receiver.Listener.Addr().String()}.client())}
+			"knative-lambda-broker.knative-testing.svc.cluster.local": peer.Listener.Addr().String(),
+			"receiver.operator.svc.cluster.local":                     receiver.Listener.Addr().String()}.client())}
 	results := map[string]string{}
 	if err := s.Replay(t.Context(), owner, deadletter.Selection{All: true}, func(one deadletter.Result) { results[one.ID] = fmt.Sprint(one.Status, " ", one.Error) }); err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]string{"subscription": "200 ", "route": "202 ", "approval": "403 the answer was 403 Forbidden",
-		"another's approval": `0 no Trigger of agent greeter leads to "` + at + `/agents/data/shop/approvals", where the event was to go; the event stays in the queue`,
-		"stranger":           `0 no Trigger of agent greeter leads to "http://stranger.test/", where the event was to go; the event stays in the queue`,
-		"nowhere":            `0 no Trigger of agent greeter leads to "", where the event was to go; the event stays in the queue`}
+	want := map[string]string{"subscription": "200 ", "route": "202 ", "route of the event plane": "202 ",
+		"other route of the event plane": `0 no Trigger of agent greeter leads to "http://knative-lambda-broker.knative-testing.svc.cluster.local/data/other", where the event was to go; the event stays in the queue`,
+		"approval":                       "403 the answer was 403 Forbidden",
+		"another's approval":             `0 no Trigger of agent greeter leads to "` + at + `/agents/data/shop/approvals", where the event was to go; the event stays in the queue`,
+		"stranger":                       `0 no Trigger of agent greeter leads to "http://stranger.test/", where the event was to go; the event stays in the queue`,
+		"nowhere":                        `0 no Trigger of agent greeter leads to "", where the event was to go; the event stays in the queue`}
 	if diff := cmp.Diff(want, results); diff != "" {
 		t.Errorf("results (-want, +got): %s", diff)
 	}
-	if len(self.got) != 1 || len(peer.got) != 1 || len(store.IDs(owner.Queue())) != 4 {
+	if len(self.got) != 1 || len(peer.got) != 2 || len(store.IDs(owner.Queue())) != 5 {
 		t.Errorf("the agent got %v, the other %v, and %v stay", self.got, peer.got, store.IDs(owner.Queue()))
 	}
 }

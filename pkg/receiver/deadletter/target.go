@@ -77,14 +77,32 @@ func expect(o Owner, field string, found *apis.URL, expected ...string) error {
 	return &NotReadyError{o.Kind, o.Name, fmt.Sprintf("cannot be sent its dead letters: %s is %q, expected %s; events are sent to no other address", field, receiverpath.Redact(found.String()), strings.Join(expected, " or "))}
 }
 
-// brokerURLs are the ingresses that a Broker of that name may have, by its class:
-// LambdaBroker, RabbitMQBroker, MTChannelBasedBroker, and Kafka.
-func brokerURLs(namespace, broker string) []string {
+// brokerURLs are the ingresses that a Broker may have, by its class: LambdaBroker,
+// RabbitMQBroker, MTChannelBasedBroker, and Kafka.
+func brokerURLs(broker types.NamespacedName) []string {
 	shared := func(service string) string {
-		return apis.HTTP(network.GetServiceHostname(service, knativeEventing)).String() + "/" + namespace + "/" + broker
+		return apis.HTTP(network.GetServiceHostname(service, knativeEventing)).String() + "/" + broker.Namespace + "/" + broker.Name
 	}
-	key := types.NamespacedName{Namespace: namespace, Name: broker}
-	return []string{v1alpha1.AgentBrokerURL(key).String(), v1alpha1.RabbitMQBrokerURL(key).String(), shared("broker-ingress"), shared("kafka-broker-ingress")}
+	return []string{
+		v1alpha1.AgentBrokerURL(broker).String(), v1alpha1.RabbitMQBrokerURL(broker).String(),
+		shared("broker-ingress"), shared("kafka-broker-ingress"),
+	}
+}
+
+// repliesTo the Broker of a status, at that of its addresses which the status has; empty
+// if it has none.
+func repliesTo(o Owner, field string, b *v1alpha1.BrokerStatus) (string, error) {
+	if b == nil || b.URL == nil {
+		return "", nil
+	}
+	if len(validation.IsDNS1123Subdomain(b.Name)) > 0 {
+		return "", &NotReadyError{o.Kind, o.Name, fmt.Sprintf("cannot be sent its dead letters: %s.name is %q, which is no name of a Broker", field, b.Name)}
+	}
+	expected := brokerURLs(types.NamespacedName{Namespace: o.Namespace, Name: b.Name})
+	if err := expect(o, field+".url", b.URL, expected...); err != nil {
+		return "", err
+	}
+	return strings.TrimSuffix(b.URL.String(), "/"), nil
 }
 
 // targetOf is where a function's dead letters are sent, and its replies: to its broker,
@@ -102,16 +120,11 @@ func targetOf(o Owner, f *v1alpha1.LambdaFunction) (target, error) {
 		t.timeout = r.Timeout.Value()
 	}
 	t.timeout += coldStart
-	if len(f.Status.Brokers) > 0 && f.Status.Brokers[0].URL != nil {
-		b := f.Status.Brokers[0]
-		if len(validation.IsDNS1123Subdomain(b.Name)) > 0 {
-			return t, &NotReadyError{o.Kind, o.Name, fmt.Sprintf("cannot be sent its dead letters: status.brokers[0].name is %q, which is no name of a Broker", b.Name)}
-		}
-		expected := brokerURLs(o.Namespace, b.Name)
-		if err := expect(o, "status.brokers[0].url", b.URL, expected...); err != nil {
+	if len(f.Status.Brokers) > 0 {
+		var err error
+		if t.replies, err = repliesTo(o, "status.brokers[0]", &f.Status.Brokers[0]); err != nil {
 			return t, err
 		}
-		t.replies = expected[slices.Index(expected, strings.TrimSuffix(b.URL.String(), "/"))]
 	}
 	return t, nil
 }
@@ -124,22 +137,15 @@ func (s *Service) targetsOfAgent(ctx context.Context, o Owner, a *v1alpha1.Lambd
 	if err != nil {
 		return nil, fmt.Errorf("listing the Triggers of agent %s: %w", o.Name, err)
 	}
-	replies := ""
-	if b := a.Status.Broker; b != nil && b.URL != nil {
-		replies = v1alpha1.AgentBrokerURL(o.NamespacedName).String()
-		if other := v1alpha1.RabbitMQBrokerURL(o.NamespacedName).String(); b.URL.String() == other {
-			replies = other
-		}
+	replies, err := repliesTo(o, "status.broker", a.Status.Broker)
+	if err != nil {
+		return nil, err
 	}
 	leads := map[string]target{}
 	for i := range triggers {
-		if t, ok := s.subscriber(o, &triggers[i]); ok {
+		for _, t := range s.subscriber(o, &triggers[i]) {
 			t.replies, t.timeout = replies, defaultTimeout+coldStart
 			leads[place(t.url)] = t
-			if ref := triggers[i].Spec.Subscriber.Ref; ref.Kind == "Broker" { // of which class, only the event says
-				t.url = v1alpha1.RabbitMQBrokerURL(types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}).String()
-				leads[place(t.url)] = t
-			}
 		}
 	}
 	return func(l *Letter) (target, error) {
@@ -152,32 +158,30 @@ func (s *Service) targetsOfAgent(ctx context.Context, o Owner, a *v1alpha1.Lambd
 	}, nil
 }
 
-// subscriber is where a Trigger of an agent leads, from what its spec refers to: the
-// agent's own Service, another agent's broker, or what the receiver serves for the
-// agent.
-func (s *Service) subscriber(o Owner, t *eventingv1.Trigger) (target, bool) {
+// subscriber returns where a Trigger of an agent may lead, from what its spec refers to:
+// the agent's own Service, another agent's Broker at one of its addresses, or what the
+// receiver serves for the agent.
+func (s *Service) subscriber(o Owner, t *eventingv1.Trigger) (targets []target) {
 	ref, uri := t.Spec.Subscriber.Ref, t.Spec.Subscriber.URI
 	if ref == nil || len(validation.IsDNS1123Label(ref.Namespace)) > 0 || len(validation.IsDNS1123Label(ref.Name)) > 0 {
-		return target{}, false
+		return nil
 	}
 	to := types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}
 	switch {
 	case ref.Kind == "Broker":
-		return target{url: v1alpha1.AgentBrokerURL(to).String()}, true
-	case ref.Kind == "Service" && to == o.NamespacedName:
-		own := target{url: serviceURL(o), tell: true}
-		if uri != nil && uri.RawQuery != "" {
-			own.url += "/?" + uri.RawQuery
+		for _, url := range brokerURLs(to) {
+			targets = append(targets, target{url: url})
 		}
-		return own, true
+	case ref.Kind == "Service" && to == o.NamespacedName:
+		targets = []target{{url: serviceURL(o), tell: true}}
 	case ref.Kind == "Service" && uri != nil && s.Keys != nil && to == s.Receiver():
 		at, code, ok := receiverpath.Parse(uri.Path)
 		if !ok || at.Purpose == receiverpath.DeadLetters || at.Namespace != o.Namespace || at.Name != o.Name || !at.Verify(s.Keys.Newest(), code) {
-			return target{}, false
+			return nil
 		}
-		return target{url: apis.HTTP(network.GetServiceHostname(to.Name, to.Namespace)).String() + at.Path(s.Keys.Newest())}, true
+		targets = []target{{url: apis.HTTP(network.GetServiceHostname(to.Name, to.Namespace)).String() + at.Path(s.Keys.Newest())}}
 	}
-	return target{}, false
+	return targets
 }
 
 // place is a URL without its query, its fragment and the receiver's code.
