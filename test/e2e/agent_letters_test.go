@@ -134,7 +134,7 @@ func TestDeadLettersOfAgents(t *testing.T) {
 // and goes to the agent when it is back.
 func TestAgentThatRoutesLeadToGoes(t *testing.T) {
 	t.Parallel()
-	_, ch := rabbitMQ(t)
+	ch := rabbitMQ(t)
 	ctx := t.Context()
 	home, away := clients.Namespace(ctx, t), clients.Namespace(ctx, t)
 	const ordered = "io.example.shop.order.created"

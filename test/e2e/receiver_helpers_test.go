@@ -10,31 +10,13 @@ import (
 	"strings"
 	"testing"
 
-	apierrs "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
 	"github.com/brunovlucena/knative-lambda-operator/internal/receiverpath"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/plugin"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
 )
-
-// noFunctions knows of no function.
-type noFunctions struct{}
-
-func (noFunctions) Get(key types.NamespacedName) (*v1alpha1.LambdaFunction, error) {
-	return nil, apierrs.NewNotFound(lambda.LambdaFunctionResource, key.Name)
-}
-
-// functionOf the name of a dead letter queue.
-func functionOf(queue string) deadletter.Owner {
-	parts := strings.SplitN(queue, ".", 4)
-	return deadletter.Function(types.NamespacedName{Namespace: parts[2], Name: parts[3]})
-}
 
 // pathOf is the path at the receiver that the operator makes for a target, by the key of
 // the cluster.

@@ -129,7 +129,6 @@ func TestForgedDeadLetters(t *testing.T) {
 	base := "/dead-letters/" + victim.Namespace + "/" + f.Name
 	for i, path := range []string{
 		base,
-		base + "?binding=none",
 		base + "/" + strings.Repeat("0", max(1, len(code))),
 		base + stolen[strings.LastIndexByte(stolen, '/'):], // the code of the attacker's own sink
 		"/dead-letters/" + victim.Namespace + "/agents/" + f.Name,
