@@ -14,7 +14,7 @@ import (
 	"k8s.io/cli-runtime/pkg/printers"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/agents"
+	receiverv1 "github.com/brunovlucena/knative-lambda-operator/pkg/apis/receiver/v1"
 )
 
 func (o *options) approvals() *cobra.Command {
@@ -47,7 +47,7 @@ func (o *options) listApprovals() *cobra.Command {
 func (o *options) requests(ctx context.Context, agent string, query url.Values) (*v1alpha1.ApprovalRequestList, error) {
 	list := &v1alpha1.ApprovalRequestList{}
 	return list, o.with(ctx, func(r *receiver) error {
-		return r.get(ctx, http.MethodGet, agents.APIPath(o.namespace, agent), query, list)
+		return r.get(ctx, http.MethodGet, receiverv1.ApprovalsPath(o.namespace, agent), query, list)
 	})
 }
 
@@ -81,7 +81,7 @@ func (o *options) showApproval() *cobra.Command {
 			if args[1] == "" {
 				return errEmptyID
 			}
-			list, err := o.requests(cmd.Context(), args[0], url.Values{"id": {args[1]}})
+			list, err := o.requests(cmd.Context(), args[0], url.Values{receiverv1.ParamID: {args[1]}})
 			if err != nil {
 				return err
 			}
@@ -138,7 +138,7 @@ func (o *options) describeApproval(r *v1alpha1.ApprovalRequest) error {
 }
 
 func (o *options) decide(verb string, decision v1alpha1.ApprovalDecision, short string) *cobra.Command {
-	d := agents.Decision{Decision: decision}
+	d := receiverv1.ApprovalDecision{Decision: decision}
 	cmd := &cobra.Command{
 		Use: verb + " AGENT ID", Short: short, Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -147,7 +147,7 @@ func (o *options) decide(verb string, decision v1alpha1.ApprovalDecision, short 
 			}
 			return o.with(cmd.Context(), func(r *receiver) error {
 				var decided v1alpha1.ApprovalRequest
-				if err := r.post(cmd.Context(), agents.APIPath(o.namespace, args[0]), url.Values{"id": {args[1]}}, d, &decided); err != nil {
+				if err := r.post(cmd.Context(), receiverv1.ApprovalsPath(o.namespace, args[0]), url.Values{receiverv1.ParamID: {args[1]}}, d, &decided); err != nil {
 					return err
 				}
 				if decided.Status.Decision == "" {

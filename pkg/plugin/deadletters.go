@@ -20,9 +20,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/ceio"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/api"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
+	receiverv1 "github.com/brunovlucena/knative-lambda-operator/pkg/apis/receiver/v1"
 )
 
 func (o *options) deadLetters() *cobra.Command {
@@ -33,12 +31,12 @@ func (o *options) deadLetters() *cobra.Command {
 
 // withOwner calls do with a way to the receiver, and whose dead letters an argument
 // names.
-func (o *options) withOwner(ctx context.Context, arg string, do func(*receiver, deadletter.Owner) error) error {
-	owner, err := o.owner(arg)
+func (o *options) withOwner(ctx context.Context, arg string, do func(*receiver, owner) error) error {
+	of, err := o.owner(arg)
 	if err != nil {
 		return err
 	}
-	return o.with(ctx, func(r *receiver) error { return do(r, owner) })
+	return o.with(ctx, func(r *receiver) error { return do(r, of) })
 }
 
 // with calls do with a way to the receiver.
@@ -57,15 +55,15 @@ func (o *options) list() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list [TYPE/]NAME", Short: "List dead letters, the oldest first", Args: one,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.withOwner(cmd.Context(), args[0], func(r *receiver, owner deadletter.Owner) error {
-				var list api.List
-				if err := r.get(cmd.Context(), http.MethodGet, api.Path(owner), url.Values{"limit": {strconv.Itoa(limit)}}, &list); err != nil {
+			return o.withOwner(cmd.Context(), args[0], func(r *receiver, of owner) error {
+				var list receiverv1.DeadLetterList
+				if err := r.get(cmd.Context(), http.MethodGet, of.path(), url.Values{receiverv1.ParamLimit: {strconv.Itoa(limit)}}, &list); err != nil {
 					return err
 				}
 				if output != "" {
 					return write(o.Out, output, list)
 				}
-				return o.table(owner, list.Items)
+				return o.table(of, list.Items)
 			})
 		},
 	}
@@ -74,9 +72,9 @@ func (o *options) list() *cobra.Command {
 	return cmd
 }
 
-func (o *options) table(owner deadletter.Owner, letters []events.DeadLetter) error {
+func (o *options) table(of owner, letters []receiverv1.DeadLetter) error {
 	if len(letters) == 0 {
-		fmt.Fprintf(o.ErrOut, "%s %s has no dead letters.\n", strings.ToUpper(string(owner.Kind[:1]))+string(owner.Kind[1:]), owner.Name)
+		fmt.Fprintf(o.ErrOut, "%s %s has no dead letters.\n", strings.ToUpper(string(of.kind[:1]))+string(of.kind[1:]), of.name)
 		return nil
 	}
 	w := printers.GetNewTabWriter(o.Out)
@@ -136,9 +134,9 @@ func (o *options) show() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return o.withOwner(cmd.Context(), args[0], func(r *receiver, owner deadletter.Owner) error {
-				var list api.ShownList
-				if err := r.get(cmd.Context(), http.MethodGet, api.Path(owner), query, &list); err != nil {
+			return o.withOwner(cmd.Context(), args[0], func(r *receiver, of owner) error {
+				var list receiverv1.ShownDeadLetterList
+				if err := r.get(cmd.Context(), http.MethodGet, of.path(), query, &list); err != nil {
 					return err
 				}
 				if output != "" {
@@ -158,7 +156,7 @@ func (o *options) show() *cobra.Command {
 	return cmd
 }
 
-func (o *options) describe(s *api.Shown) error {
+func (o *options) describe(s *receiverv1.ShownDeadLetter) error {
 	w := printers.GetNewTabWriter(o.Out)
 	field := func(name, value string) {
 		if value != "" && value != "0" {
@@ -202,15 +200,15 @@ func selection(cmd *cobra.Command, args []string, all bool, source string) (url.
 	case given && source == "":
 		return nil, errors.New("--source: expected the source of an event, got an empty one")
 	case len(args) == 2 && given:
-		return url.Values{"id": {args[1]}, "source": {source}}, nil
+		return url.Values{receiverv1.ParamID: {args[1]}, receiverv1.ParamSource: {source}}, nil
 	case len(args) == 2:
-		return url.Values{"id": {args[1]}}, nil
+		return url.Values{receiverv1.ParamID: {args[1]}}, nil
 	case given:
 		return nil, errors.New("--source: expected an id beside it")
 	case !all:
 		return nil, errors.New("expected the id of a dead letter, or --all")
 	}
-	return url.Values{"all": {"true"}}, nil
+	return url.Values{receiverv1.ParamAll: {"true"}}, nil
 }
 
 // errEmptyID refuses an argument that is empty, as a variable is that is not set.
@@ -233,8 +231,8 @@ func (o *options) replay() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return o.withOwner(cmd.Context(), args[0], func(r *receiver, owner deadletter.Owner) error {
-				response, err := r.do(cmd.Context(), http.MethodPost, api.Path(owner)+"/replay", query)
+			return o.withOwner(cmd.Context(), args[0], func(r *receiver, of owner) error {
+				response, err := r.do(cmd.Context(), http.MethodPost, receiverv1.ReplayPath(of.kind, of.namespace, of.name), query)
 				if err != nil {
 					return err
 				}
@@ -252,7 +250,7 @@ func (o *options) replay() *cobra.Command {
 func (o *options) progress(lines io.Reader) error {
 	delivered, stay := 0, 0
 	for decoder := json.NewDecoder(lines); ; {
-		var l api.Line
+		var l receiverv1.ReplayLine
 		err := decoder.Decode(&l)
 		switch {
 		case errors.Is(err, io.EOF):
@@ -288,9 +286,9 @@ func (o *options) purge() *cobra.Command {
 			if all && !yes && !o.confirmed(fmt.Sprintf("Remove all dead letters of %s/%s for good?", o.namespace, line(args[0]))) {
 				return errors.New("nothing was removed; --yes removes without asking")
 			}
-			return o.withOwner(cmd.Context(), args[0], func(r *receiver, owner deadletter.Owner) error {
-				var purged api.Purged
-				if err := r.get(cmd.Context(), http.MethodDelete, api.Path(owner), query, &purged); err != nil {
+			return o.withOwner(cmd.Context(), args[0], func(r *receiver, of owner) error {
+				var purged receiverv1.Purged
+				if err := r.get(cmd.Context(), http.MethodDelete, of.path(), query, &purged); err != nil {
 					return err
 				}
 				fmt.Fprintf(o.Out, "%d removed\n", purged.Purged)

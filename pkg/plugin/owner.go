@@ -4,22 +4,28 @@ import (
 	"fmt"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/types"
-
-	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
+	receiverv1 "github.com/brunovlucena/knative-lambda-operator/pkg/apis/receiver/v1"
 )
 
-// types by the names that kubectl takes for them.
-var ownerKinds = map[string]deadletter.Kind{
-	"function": deadletter.KindFunction, "functions": deadletter.KindFunction,
-	"lambdafunction": deadletter.KindFunction, "lambdafunctions": deadletter.KindFunction, "lf": deadletter.KindFunction, "lfunc": deadletter.KindFunction,
-	"agent": deadletter.KindAgent, "agents": deadletter.KindAgent,
-	"lambdaagent": deadletter.KindAgent, "lambdaagents": deadletter.KindAgent, "la": deadletter.KindAgent, "lagent": deadletter.KindAgent,
+// ownerKinds by the names that kubectl takes for them.
+var ownerKinds = map[string]receiverv1.Kind{
+	"function": receiverv1.KindFunction, "functions": receiverv1.KindFunction,
+	"lambdafunction": receiverv1.KindFunction, "lambdafunctions": receiverv1.KindFunction, "lf": receiverv1.KindFunction, "lfunc": receiverv1.KindFunction,
+	"agent": receiverv1.KindAgent, "agents": receiverv1.KindAgent,
+	"lambdaagent": receiverv1.KindAgent, "lambdaagents": receiverv1.KindAgent, "la": receiverv1.KindAgent, "lagent": receiverv1.KindAgent,
 }
+
+// owner of dead letters.
+type owner struct {
+	kind            receiverv1.Kind
+	namespace, name string
+}
+
+func (o owner) path() string { return receiverv1.DeadLettersPath(o.kind, o.namespace, o.name) }
 
 // owner of dead letters, as kubectl names objects: TYPE/NAME. A plain NAME is a
 // function.
-func (o *options) owner(arg string) (deadletter.Owner, error) {
+func (o *options) owner(arg string) (owner, error) {
 	kind, name, typed := strings.Cut(arg, "/")
 	if !typed {
 		kind, name = "function", arg
@@ -27,7 +33,7 @@ func (o *options) owner(arg string) (deadletter.Owner, error) {
 	kind, _, _ = strings.Cut(strings.ToLower(kind), ".") // lambdaagents.lambda.knative.io
 	k, ok := ownerKinds[kind]
 	if !ok || name == "" || strings.Contains(name, "/") {
-		return deadletter.Owner{}, fmt.Errorf("%q: expected the name of a function, or function/NAME or agent/NAME", arg)
+		return owner{}, fmt.Errorf("%q: expected the name of a function, or function/NAME or agent/NAME", arg)
 	}
-	return deadletter.Owner{Kind: k, NamespacedName: types.NamespacedName{Namespace: o.namespace, Name: name}}, nil
+	return owner{kind: k, namespace: o.namespace, name: name}, nil
 }

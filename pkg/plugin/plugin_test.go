@@ -92,10 +92,10 @@ func newWorld(t *testing.T, objects ...runtime.Object) *world {
 	if err := indexer.Add(supervised); err != nil {
 		t.Fatal(err)
 	}
-	(&agents.API{Handler: &agents.Handler{
+	(&agents.API{
 		Agents: listers.NewLambdaAgentLister(indexer), Client: w.cluster.LambdaV1alpha1(), Clock: clock.RealClock{},
-		Audit: func(context.Context, string, string, *v1alpha1.LambdaAgent) {},
-	}, Access: reviewer}).Register(people)
+		Audit: func(context.Context, string, string, *v1alpha1.LambdaAgent) {}, Access: reviewer,
+	}).Register(people)
 	receiver := httptest.NewTLSServer(people)
 	t.Cleanup(receiver.Close)
 	w.options = &options{
@@ -241,7 +241,7 @@ func TestWhoseDeadLetters(t *testing.T) {
 		"pod/bruno": "", "agent/": "", "/bruno": "", "agent/bruno/x": "", "": "",
 	} {
 		got, err := o.owner(arg)
-		if (want == "") != (err != nil) || err == nil && string(got.Kind)+" "+got.Name != want {
+		if (want == "") != (err != nil) || err == nil && string(got.kind)+" "+got.name != want {
 			t.Errorf("owner(%q) = %+v, %v, want %q", arg, got, err, want)
 		}
 	}

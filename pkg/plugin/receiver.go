@@ -14,7 +14,7 @@ import (
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
 
-	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/api"
+	receiverv1 "github.com/brunovlucena/knative-lambda-operator/pkg/apis/receiver/v1"
 )
 
 const (
@@ -98,7 +98,7 @@ func problemOf(response *http.Response) error {
 	if err != nil {
 		return err
 	}
-	var p api.Problem
+	var p receiverv1.Problem
 	if json.Unmarshal(text, &p) == nil && p.Error != "" {
 		return errors.New(p.Error)
 	}

@@ -21,7 +21,7 @@ import (
 	"knative.dev/pkg/ptr"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/api"
+	receiverv1 "github.com/brunovlucena/knative-lambda-operator/pkg/apis/receiver/v1"
 	"github.com/brunovlucena/knative-lambda-operator/test"
 )
 
@@ -235,7 +235,7 @@ func answered(ctx context.Context, f *v1alpha1.LambdaFunction) (ids []string) {
 // listed just now.
 func deadIDs(ctx context.Context, f *v1alpha1.LambdaFunction) (ids []string) {
 	said, err := kubectlLambda(ctx, f.Namespace, "dlq", "list", f.Name, "--limit", "1000", "-o", "json")
-	var list api.List
+	var list receiverv1.DeadLetterList
 	if err != nil || json.Unmarshal([]byte(said), &list) != nil {
 		return nil
 	}

@@ -17,6 +17,7 @@ import (
 	"knative.dev/pkg/ptr"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	receiverv1 "github.com/brunovlucena/knative-lambda-operator/pkg/apis/receiver/v1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 	"github.com/brunovlucena/knative-lambda-operator/test"
 )
@@ -48,7 +49,7 @@ func TestPermanentFailuresAreDeadLetters(t *testing.T) {
 	publish(ctx, t, broker, never, circle)
 	letters := dead(ctx, t, f, 2)
 	for id, want := range map[string]string{"never-1": "PermanentError: no such article", "circle-1": "InvalidRequest: lambdahops is 11"} {
-		i := slices.IndexFunc(letters, func(l events.DeadLetter) bool { return l.ID == id })
+		i := slices.IndexFunc(letters, func(l receiverv1.DeadLetter) bool { return l.ID == id })
 		if i < 0 {
 			t.Errorf("%s is missing", id)
 			continue
@@ -92,7 +93,7 @@ func TestLastAttemptsAreDeadLetters(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, id := range ids {
-		i := slices.IndexFunc(letters, func(l events.DeadLetter) bool { return l.ID == id })
+		i := slices.IndexFunc(letters, func(l receiverv1.DeadLetter) bool { return l.ID == id })
 		if i < 0 {
 			t.Errorf("%s is missing", id)
 			continue

@@ -29,9 +29,8 @@ import (
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/receiverpath"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	receiverv1 "github.com/brunovlucena/knative-lambda-operator/pkg/apis/receiver/v1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/api"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
 	"github.com/brunovlucena/knative-lambda-operator/test"
 )
 
@@ -74,21 +73,21 @@ func receiverPost(ctx context.Context, t *testing.T, path string, e event.Event)
 }
 
 // dead waits until a function has so many dead letters.
-func dead(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction, n int) []events.DeadLetter {
+func dead(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction, n int) []receiverv1.DeadLetter {
 	t.Helper()
 	return deadLetters(ctx, t, f.Namespace, f.Name, n)
 }
 
 // deadLetters are those of whom the plugin is asked for.
-func deadLetters(ctx context.Context, t *testing.T, namespace, owner string, n int) []events.DeadLetter {
+func deadLetters(ctx context.Context, t *testing.T, namespace, owner string, n int) []receiverv1.DeadLetter {
 	t.Helper()
-	var list api.List
+	var list receiverv1.DeadLetterList
 	there := -1 // when they were last listed
 	var said string
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, time.Second, test.Patience, true, func(ctx context.Context) (bool, error) {
-		list = api.List{}
-		if said, last = kubectlLambda(ctx, namespace, "dlq", "list", owner, "-o", "json", "--limit", strconv.Itoa(deadletter.MaxListed)); last == nil {
+		list = receiverv1.DeadLetterList{}
+		if said, last = kubectlLambda(ctx, namespace, "dlq", "list", owner, "-o", "json", "--limit", strconv.Itoa(receiverv1.MaxListed)); last == nil {
 			last = json.Unmarshal([]byte(said), &list)
 		}
 		if last == nil {
@@ -123,7 +122,7 @@ func TestDeadLettersThroughTheBroker(t *testing.T) {
 		publish(ctx, t, broker, e)
 	}
 	letters := dead(ctx, t, f, many)
-	l := letters[slices.IndexFunc(letters, func(l events.DeadLetter) bool { return l.ID == "order-03" })]
+	l := letters[slices.IndexFunc(letters, func(l receiverv1.DeadLetter) bool { return l.ID == "order-03" })]
 	if l.ErrorCode != http.StatusInternalServerError || l.Attempts != 2 || !strings.Contains(l.Origin, f.Name) || l.DeadTime == "" || l.ErrorReason == "" || l.Source != "/e2e" {
 		t.Errorf("letter = %+v, want code 500 after 2 attempts, and where from", l)
 	}

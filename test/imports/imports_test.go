@@ -71,6 +71,9 @@ var rules = []struct {
 	[]string{"pkg/reconciler/internal"}, []string{module + "/pkg/reconciler/lambdaagent", module + "/pkg/reconciler/lambdafunction"},
 	"what reconcilers share knows none of them",
 }, {
+	[]string{"pkg/plugin", "cmd/kubectl-lambda"}, []string{module + "/pkg/receiver"},
+	"a client of the receiver needs its paths and types only, which are in pkg/apis/receiver/v1",
+}, {
 	[]string{"pkg"}, []string{module + "/cmd", module + "/test", module + "/hack"},
 	"programs and tests use packages, not the other way round",
 }}
@@ -127,6 +130,16 @@ func directImports(t *testing.T, dir string) []string {
 		t.Fatal(err)
 	}
 	return p.Imports
+}
+
+// TestReceiverTypes: clients of the receiver import its types, and nothing else by it.
+func TestReceiverTypes(t *testing.T) {
+	for _, imported := range directImports(t, "pkg/apis/receiver/v1") {
+		domain, _, _ := strings.Cut(imported, "/")
+		if strings.Contains(domain, ".") && imported != module+"/pkg/apis/lambda/v1alpha1" {
+			t.Errorf("pkg/apis/receiver/v1 imports %s: expected the standard library and v1alpha1 only", imported)
+		}
+	}
 }
 
 // TestMakersHaveNoClock: the package time is for durations there.
@@ -195,7 +208,9 @@ func TestDependencies(t *testing.T) {
 		// The filters of Knative Eventing's Triggers bring its clients with them.
 		module + "/pkg/apis/lambda/v1alpha1": append(ours, module+"/pkg/build", module+"/pkg/source"),
 		// What starts with a function's container, or with a build, is small.
-		module + "/cmd/runtime":                   append(inAController, module+"/pkg/apis/lambda/v1alpha1", "k8s.io/api/core/v1"),
+		module + "/cmd/runtime": append(inAController, module+"/pkg/apis/lambda/v1alpha1", "k8s.io/api/core/v1"),
+		// A client of the receiver links none of what the receiver is made of.
+		module + "/cmd/kubectl-lambda":            {"github.com/rabbitmq/amqp091-go", "knative.dev/eventing-rabbitmq/third_party/pkg/client/clientset/versioned"},
 		module + "/cmd/builder":                   append(inAController, module+"/pkg/apis/lambda/v1alpha1"),
 		module + "/pkg/reconciler/lambdafunction": {module + "/pkg/reconciler/lambdaagent", module + "/pkg/reconciler/lambdaagent/resources"},
 		module + "/pkg/reconciler/lambdaagent":    {module + "/pkg/reconciler/lambdafunction", module + "/pkg/reconciler/lambdafunction/resources"},

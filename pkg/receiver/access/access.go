@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/httpapi"
 )
 
 // The cluster's CA of client certificates, where the API server publishes it.
@@ -48,37 +49,18 @@ var (
 	Approvals = Resource{lambda.LambdaAgentResource.Resource, "approvals"}
 )
 
-// UnauthenticatedError says that it is not known who calls.
-type UnauthenticatedError struct{ Why string }
-
-func (e *UnauthenticatedError) Error() string { return "not authenticated: " + e.Why }
-
-// ForbiddenError says that somebody may not do what they ask for.
-type ForbiddenError struct {
-	Resource                         Resource
-	User, Verb, Namespace, Name, Why string
+// unauthenticated is the error of a caller that is not known.
+func unauthenticated(why string) error {
+	return httpapi.Errorf(http.StatusUnauthorized, "Unauthenticated", "not authenticated: %s", why)
 }
 
-func (e *ForbiddenError) Error() string {
-	return strings.TrimSuffix(fmt.Sprintf("user %q may not %s %s of %s/%s: %s", e.User, e.Verb, e.Resource, e.Namespace, e.Name, e.Why), ": ")
-}
-
-// InvalidNameError says that a path names no namespace, function or agent. RBAC must not
-// be asked about such a name: a function "agents.x" would have the dead letters of the
-// agent x.
-type InvalidNameError struct{ Field, Value string }
-
-func (e *InvalidNameError) Error() string {
-	return fmt.Sprintf("%s: expected a DNS label, got %q", e.Field, e.Value)
-}
-
-// checkNames returns an *InvalidNameError unless both are DNS labels.
+// checkNames returns an error unless both are DNS labels. RBAC must not be asked about
+// other names: a function "agents.x" would have the dead letters of the agent x.
 func checkNames(namespace, name string) error {
-	if len(validation.IsDNS1123Label(namespace)) > 0 {
-		return &InvalidNameError{"namespace", namespace}
-	}
-	if len(validation.IsDNS1123Label(name)) > 0 {
-		return &InvalidNameError{"name", name}
+	for _, part := range [][2]string{{"namespace", namespace}, {"name", name}} {
+		if len(validation.IsDNS1123Label(part[1])) > 0 {
+			return httpapi.Errorf(http.StatusBadRequest, "InvalidData", "%s: expected a DNS label, got %q", part[0], part[1])
+		}
 	}
 	return nil
 }
@@ -101,7 +83,7 @@ func (r *Reviewer) User(req *http.Request) (*authenticationv1.UserInfo, error) {
 		return r.Token(req.Context(), strings.TrimSpace(token))
 	}
 	if req.TLS == nil || len(req.TLS.PeerCertificates) == 0 {
-		return nil, &UnauthenticatedError{"send a bearer token or a client certificate that the cluster's API server takes"}
+		return nil, unauthenticated("send a bearer token or a client certificate that the cluster's API server takes")
 	}
 	roots, err := r.clientCA(req.Context())
 	if err != nil {
@@ -112,12 +94,22 @@ func (r *Reviewer) User(req *http.Request) (*authenticationv1.UserInfo, error) {
 		intermediates.AddCert(c)
 	}
 	if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: intermediates, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
-		return nil, &UnauthenticatedError{err.Error()}
+		return nil, unauthenticated(err.Error())
 	}
 	if leaf.Subject.CommonName == "" {
-		return nil, &UnauthenticatedError{"the client certificate has no common name"}
+		return nil, unauthenticated("the client certificate has no common name")
 	}
 	return &authenticationv1.UserInfo{Username: leaf.Subject.CommonName, Groups: append([]string{groupAuthenticated}, leaf.Subject.Organization...)}, nil
+}
+
+// Authorize returns who makes a request, if they may do this with what an owner has. The
+// owner is that of the path's {namespace} and {name}.
+func (r *Reviewer) Authorize(req *http.Request, resource Resource, verb string) (*authenticationv1.UserInfo, error) {
+	user, err := r.User(req)
+	if err != nil {
+		return nil, err
+	}
+	return user, r.Allowed(req.Context(), user, resource, verb, req.PathValue("namespace"), req.PathValue("name"))
 }
 
 // Token tells whose a bearer token is, that was issued for one of the audiences;
@@ -130,14 +122,13 @@ func (r *Reviewer) Token(ctx context.Context, token string, audiences ...string)
 	case err != nil:
 		return nil, fmt.Errorf("asking whose the token is: %w", err)
 	case !review.Status.Authenticated:
-		return nil, &UnauthenticatedError{"the API server does not take the token " + review.Status.Error}
+		return nil, unauthenticated("the API server does not take the token " + review.Status.Error)
 	}
 	return &review.Status.User, nil
 }
 
 // Allowed asks whether a user may do something with what a function or an agent of
-// that name has. nil says yes. It is an *InvalidNameError where no object can have the
-// names.
+// that name has. nil says yes. It is a bad request where no object can have the names.
 func (r *Reviewer) Allowed(ctx context.Context, user *authenticationv1.UserInfo, resource Resource, verb, namespace, name string) error {
 	if err := checkNames(namespace, name); err != nil {
 		return err
@@ -158,7 +149,8 @@ func (r *Reviewer) Allowed(ctx context.Context, user *authenticationv1.UserInfo,
 	case err != nil:
 		return fmt.Errorf("asking what %q may do: %w", user.Username, err)
 	case !review.Status.Allowed:
-		return &ForbiddenError{resource, user.Username, verb, namespace, name, review.Status.Reason}
+		text := fmt.Sprintf("user %q may not %s %s of %s/%s: %s", user.Username, verb, resource, namespace, name, review.Status.Reason)
+		return httpapi.Errorf(http.StatusForbidden, "Forbidden", "%s", strings.TrimSuffix(text, ": "))
 	}
 	return nil
 }

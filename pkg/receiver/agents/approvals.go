@@ -18,6 +18,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/approval"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events/schema"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/httpapi"
 )
 
 // MaxPending requests of one agent.
@@ -29,11 +30,11 @@ const MaxPending = 100
 func (h *Handler) request(ctx context.Context, agent *v1alpha1.LambdaAgent, e *event.Event) (*event.Event, error) {
 	switch {
 	case agent.Spec.OperationMode != v1alpha1.ModeSupervised || agent.Spec.Approval == nil:
-		return nil, refuse(http.StatusForbidden, "agent %s/%s is not supervised", agent.Namespace, agent.Name)
+		return nil, httpapi.Errorf(http.StatusForbidden, "", "agent %s/%s is not supervised", agent.Namespace, agent.Name)
 	case e.Type() != events.ApprovalRequested:
-		return nil, refuse(http.StatusForbidden, "expected type %s, got %q", events.ApprovalRequested, e.Type())
+		return nil, httpapi.Errorf(http.StatusForbidden, "", "expected type %s, got %q", events.ApprovalRequested, e.Type())
 	case agent.Spec.ActiveEventing() == nil || e.Source() != agent.EventSource():
-		return nil, refuse(http.StatusForbidden, "agent %s/%s asks from another source than %q", agent.Namespace, agent.Name, e.Source())
+		return nil, httpapi.Errorf(http.StatusForbidden, "", "agent %s/%s asks from another source than %q", agent.Namespace, agent.Name, e.Source())
 	}
 	asked, hops, err := read(e)
 	if err != nil {
@@ -108,7 +109,7 @@ func (h *Handler) bounded(agent *v1alpha1.LambdaAgent) error {
 		}
 	}
 	if pending >= MaxPending {
-		return refuse(http.StatusTooManyRequests, "%d requests of agent %s/%s wait for a decision: no more fit", pending, agent.Namespace, agent.Name)
+		return httpapi.Errorf(http.StatusTooManyRequests, "", "%d requests of agent %s/%s wait for a decision: no more fit", pending, agent.Namespace, agent.Name)
 	}
 	return nil
 }
@@ -119,31 +120,25 @@ func (h *Handler) outcome(w http.ResponseWriter, r *http.Request) {
 	var agent *v1alpha1.LambdaAgent
 	err := h.verify(r)
 	if err == nil {
-		agent, err = h.agent(r)
+		agent, err = agentOf(h.Agents, r)
 	}
 	if err != nil {
-		http.Error(w, err.Error(), statusOf(err))
+		httpapi.RefuseEvent(w, err)
 		return
 	}
 	id := r.URL.Query().Get("id")
 	request, err := h.Requests.ApprovalRequests(agent.Namespace).Get(approval.Name(agent, id))
 	switch {
 	case apierrs.IsNotFound(err):
-		http.Error(w, fmt.Sprintf("agent %s/%s has no request %q", agent.Namespace, agent.Name, id), http.StatusNotFound)
+		httpapi.RefuseEvent(w, httpapi.Errorf(http.StatusNotFound, "", "agent %s/%s has no request %q", agent.Namespace, agent.Name, id))
 		return
 	case err != nil:
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		httpapi.RefuseEvent(w, err)
 		return
 	}
 	status := http.StatusOK
 	if request.Status.Decision == "" {
 		status = http.StatusAccepted
 	}
-	writeJSON(w, status, approval.Outcome(request))
-}
-
-func writeJSON(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // the client went away
+	httpapi.WriteJSON(w, status, approval.Outcome(request))
 }

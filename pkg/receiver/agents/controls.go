@@ -2,8 +2,6 @@ package agents
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -13,12 +11,14 @@ import (
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/retry"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/approval"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events/schema"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/httpapi"
 )
 
 const (
@@ -27,9 +27,6 @@ const (
 	maxWithdrawal = 365 * 24 * time.Hour
 	// remembered controls of an agent.
 	remembered = 64
-	// maxConflicts is how often a change is tried when others change the agent at the
-	// same time.
-	maxConflicts = 5
 )
 
 // FieldManager of the annotation.
@@ -39,25 +36,26 @@ const FieldManager = "lambda-controls"
 // checked against the agent as it is written: a Trigger that an older spec made lets
 // nothing in.
 func (h *Handler) control(ctx context.Context, agent *v1alpha1.LambdaAgent, e *event.Event) (*event.Event, error) {
-	for tries := 1; ; tries++ {
-		change, err := h.controlled(agent, e)
-		if err != nil {
-			return nil, err
+	var change *events.PermissionControl
+	var done bool
+	err := retry.RetryOnConflict(retry.DefaultRetry, func() (err error) {
+		if change, err = h.controlled(agent, e); err != nil {
+			return err
 		}
-		done, err := h.apply(ctx, agent, e, change)
-		switch {
-		case apierrs.IsConflict(err) && tries < maxConflicts:
-			if agent, err = h.Client.LambdaAgents(agent.Namespace).Get(ctx, agent.Name, metav1.GetOptions{}); err != nil {
-				return nil, err
-			}
-			continue
-		case err != nil:
-			return nil, err
-		case done:
-			h.Audit(ctx, e.Source(), change.Action+map[string]string{events.PermissionWithdraw: "n", events.PermissionRestore: "d"}[change.Action], agent)
+		if done, err = h.apply(ctx, agent, e, change); !apierrs.IsConflict(err) {
+			return err
 		}
-		return nil, nil
+		newest, getErr := h.Client.LambdaAgents(agent.Namespace).Get(ctx, agent.Name, metav1.GetOptions{})
+		if getErr != nil {
+			return getErr
+		}
+		agent = newest
+		return err
+	})
+	if done && err == nil {
+		h.Audit(ctx, e.Source(), change.Action+map[string]string{events.PermissionWithdraw: "n", events.PermissionRestore: "d"}[change.Action], agent)
 	}
+	return nil, err
 }
 
 // controlled reads a control that the agent allows.
@@ -65,33 +63,33 @@ func (h *Handler) controlled(agent *v1alpha1.LambdaAgent, e *event.Event) (*even
 	controls := agent.Controls(h.Config())
 	switch {
 	case controls == nil:
-		return nil, refuse(http.StatusForbidden, "agent %s/%s lets no event change its permissions", agent.Namespace, agent.Name)
+		return nil, httpapi.Errorf(http.StatusForbidden, "", "agent %s/%s lets no event change its permissions", agent.Namespace, agent.Name)
 	case !controls.Allows(e.Type(), e.Source()):
-		return nil, refuse(http.StatusForbidden, "agent %s/%s lets no event of type %q from source %q change its permissions", agent.Namespace, agent.Name, e.Type(), e.Source())
+		return nil, httpapi.Errorf(http.StatusForbidden, "", "agent %s/%s lets no event of type %q from source %q change its permissions", agent.Namespace, agent.Name, e.Type(), e.Source())
 	}
 	data, err := complete(controls, e)
 	if err != nil {
 		return nil, err
 	}
 	if err := schema.Validate(events.ControlPermission, data); err != nil {
-		return nil, refuse(http.StatusBadRequest, "data: %v", err)
+		return nil, httpapi.Errorf(http.StatusBadRequest, "", "data: %v", err)
 	}
 	c := &events.PermissionControl{}
 	if err := json.Unmarshal(data, c); err != nil {
-		return nil, refuse(http.StatusBadRequest, "data: %v", err)
+		return nil, httpapi.Errorf(http.StatusBadRequest, "", "data: %v", err)
 	}
 	if c.Permission != string(v1alpha1.PermissionAll) && !slices.Contains(v1alpha1.Permissions, v1alpha1.Permission(c.Permission)) {
-		return nil, refuse(http.StatusBadRequest, "permission: expected brokers, triggers, functions or *, got %q", c.Permission)
+		return nil, httpapi.Errorf(http.StatusBadRequest, "", "permission: expected brokers, triggers, functions or *, got %q", c.Permission)
 	}
 	switch {
 	case c.Action != events.PermissionWithdraw && c.Action != events.PermissionRestore:
-		return nil, refuse(http.StatusBadRequest, "action: expected withdraw or restore, got %q", c.Action)
+		return nil, httpapi.Errorf(http.StatusBadRequest, "", "action: expected withdraw or restore, got %q", c.Action)
 	case c.Duration == "":
 	case c.Action == events.PermissionRestore:
-		return nil, refuse(http.StatusBadRequest, "duration: goes with withdraw; what is restored stays so")
+		return nil, httpapi.Errorf(http.StatusBadRequest, "", "duration: goes with withdraw; what is restored stays so")
 	default:
 		if d, err := time.ParseDuration(c.Duration); err != nil || d <= 0 || d > maxWithdrawal {
-			return nil, refuse(http.StatusBadRequest, "duration: expected one such as 90s or 1h, of at most 365 days, got %q", c.Duration)
+			return nil, httpapi.Errorf(http.StatusBadRequest, "", "duration: expected one such as 90s or 1h, of at most 365 days, got %q", c.Duration)
 		}
 	}
 	return c, nil
@@ -118,16 +116,16 @@ func complete(controls *v1alpha1.Controls, e *event.Event) ([]byte, error) {
 	data := map[string]any{}
 	if len(e.Data()) > 0 {
 		if err := json.Unmarshal(e.Data(), &data); err != nil || data == nil {
-			return nil, refuse(http.StatusBadRequest, "data: expected a JSON object, or nothing for all permissions")
+			return nil, httpapi.Errorf(http.StatusBadRequest, "", "data: expected a JSON object, or nothing for all permissions")
 		}
 	}
 	if is, ok := data["action"]; ok && is != action {
-		return nil, refuse(http.StatusBadRequest, "action: expected %s, or nothing, for type %s, got %v", action, e.Type(), is)
+		return nil, httpapi.Errorf(http.StatusBadRequest, "", "action: expected %s, or nothing, for type %s, got %v", action, e.Type(), is)
 	}
 	data["action"] = action
 	if name, ok := data["capability"]; ok {
 		if _, both := data["permission"]; both {
-			return nil, refuse(http.StatusBadRequest, "capability: expected only one of capability and permission")
+			return nil, httpapi.Errorf(http.StatusBadRequest, "", "capability: expected only one of capability and permission")
 		}
 		delete(data, "capability")
 		data["permission"] = name
@@ -148,7 +146,7 @@ func (h *Handler) apply(ctx context.Context, agent *v1alpha1.LambdaAgent, e *eve
 	if err != nil {
 		return false, err // until somebody repairs it
 	}
-	key := keyOf(e)
+	key := httpapi.EventKey(e)
 	if slices.Contains(w.Events, key) {
 		return false, nil
 	}
@@ -189,10 +187,4 @@ func (h *Handler) change(w *v1alpha1.Withdrawals, e *event.Event, c *events.Perm
 		}
 		w.Withdraw(withdrawn)
 	}
-}
-
-// keyOf a control: CloudEvents are the same where source and id are.
-func keyOf(e *event.Event) string {
-	sum := sha256.Sum256([]byte(e.Source() + "\x00" + e.ID()))
-	return hex.EncodeToString(sum[:8])
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/internal/receiverpath"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/httpapi"
 )
 
 var controls = at(receiverpath.Controls, "bruno")
@@ -32,7 +33,7 @@ func TestControl(t *testing.T) {
 		}
 		w.cluster.PrependReactor("patch", "lambdaagents", conflictOnce())
 	}
-	want := `{"permissions":[{"permission":"triggers","until":"2026-01-02T04:04:05Z","source":"/guards/north","reason":"too many"}],"events":["` + keyOf(&e) + `"]}`
+	want := `{"permissions":[{"permission":"triggers","until":"2026-01-02T04:04:05Z","source":"/guards/north","reason":"too many"}],"events":["` + httpapi.EventKey(&e) + `"]}`
 	if got := w.record(); got != want {
 		t.Errorf("the record is %s, want %s", got, want)
 	}

@@ -4,17 +4,13 @@ package agents
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
-	apierrs "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/utils/clock"
@@ -26,6 +22,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	typedlambda "github.com/brunovlucena/knative-lambda-operator/pkg/client/clientset/versioned/typed/lambda/v1alpha1"
 	listers "github.com/brunovlucena/knative-lambda-operator/pkg/client/listers/lambda/v1alpha1"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/httpapi"
 )
 
 // maxEvent bounds what is read of an event.
@@ -50,7 +47,7 @@ type Handler struct {
 	// Keys verify that the operator has made a URL.
 	Keys *keyring.Store[keyring.Keyring]
 
-	gate *httpserver.Gate
+	events *httpapi.EventReader
 }
 
 // limits of all events, whose key is their namespace.
@@ -58,7 +55,7 @@ var limits = httpserver.Limits{Bytes: 16 << 20, BytesPerKey: 8 << 20, Places: 16
 
 // NewHandler returns a handler with the exported fields of h.
 func NewHandler(h Handler) *Handler {
-	h.gate = httpserver.NewGate(limits)
+	h.events = httpapi.NewEventReader(limits, maxEvent)
 	return &h
 }
 
@@ -70,25 +67,12 @@ func (h *Handler) Register(mux *http.ServeMux) {
 	mux.HandleFunc("POST /agents/{namespace}/{name}/approvals/{code}", h.serve("approval", h.request))
 	mux.HandleFunc("GET /agents/{namespace}/{name}/approvals/{code}", h.outcome)
 	mux.HandleFunc(receiverpath.AgentsPrefix, func(w http.ResponseWriter, _ *http.Request) {
-		http.Error(w, errForbidden.Error(), statusOf(errForbidden))
+		httpapi.RefuseEvent(w, errForbidden)
 	})
 }
 
 // errForbidden is the one answer to paths that the operator has not made.
-var errForbidden = refuse(http.StatusForbidden, "the URL is not one that the operator has made: use the URL of the agent's Trigger, which changes when keys are rotated")
-
-// refusal is what a sender is told. 4xx other than 404, 408, 409 and 429 end a
-// broker's tries; what may pass by itself does not.
-type refusal struct {
-	status  int
-	message string
-}
-
-func (r *refusal) Error() string { return r.message }
-
-func refuse(status int, format string, args ...any) error {
-	return &refusal{status, fmt.Sprintf(format, args...)}
-}
+var errForbidden = httpapi.Errorf(http.StatusForbidden, "", "the URL is not one that the operator has made: use the URL of the agent's Trigger, which changes when keys are rotated")
 
 // serve reads the agent and the event, and answers what take says: an event, or
 // nothing where that is nil.
@@ -98,12 +82,8 @@ func (h *Handler) serve(what string, take func(context.Context, *v1alpha1.Lambda
 		status := http.StatusAccepted
 		switch {
 		case err != nil:
-			status = statusOf(err)
-			slog.InfoContext(r.Context(), "an event for an agent was refused", "what", what, "agent", r.PathValue("namespace")+"/"+r.PathValue("name"), "status", status, "reason", err.Error())
-			if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
-				w.Header().Set("Retry-After", "1")
-			}
-			http.Error(w, err.Error(), status)
+			status = httpapi.RefuseEvent(w, err)
+			slog.InfoContext(r.Context(), "Refused an event for an agent", "what", what, "agent", r.PathValue("namespace")+"/"+r.PathValue("name"), "status", status, "reason", err.Error())
 		case answer != nil:
 			status = http.StatusOK
 			if err := cehttp.WriteResponseWriter(binding.WithForceBinary(r.Context()), binding.ToMessage(answer), status, w); err != nil {
@@ -112,7 +92,7 @@ func (h *Handler) serve(what string, take func(context.Context, *v1alpha1.Lambda
 		default:
 			w.WriteHeader(status)
 		}
-		h.Observe(r.Context(), what, strings.ToLower(strings.ReplaceAll(http.StatusText(status), " ", "_")))
+		h.Observe(r.Context(), what, httpapi.Outcome(status))
 	}
 }
 
@@ -120,19 +100,16 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, take func(context
 	if err := h.verify(r); err != nil {
 		return nil, err
 	}
-	agent, err := h.agent(r)
+	agent, err := agentOf(h.Agents, r)
 	if err != nil {
 		return nil, err
 	}
-	e, release, err := h.gate.ReadEvent(w, r, maxEvent, agent.Namespace)
+	e, release, err := h.events.Read(w, r, agent.Namespace, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	if err := httpserver.CheckAttributes(e); err != nil {
-		return nil, err
-	}
-	leave, err := h.gate.Enter(r.Context(), agent.Namespace)
+	leave, err := h.events.Enter(r.Context(), agent.Namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -149,25 +126,11 @@ func (h *Handler) verify(r *http.Request) error {
 	return nil
 }
 
-// agent of a request's path. One that is not there may be a moment later.
-func (h *Handler) agent(r *http.Request) (*v1alpha1.LambdaAgent, error) {
+// agentOf a request's path. One that is not there may be a moment later.
+func agentOf(agents listers.LambdaAgentLister, r *http.Request) (*v1alpha1.LambdaAgent, error) {
 	key := types.NamespacedName{Namespace: r.PathValue("namespace"), Name: r.PathValue("name")}
 	if len(validation.IsDNS1123Label(key.Namespace)) > 0 || len(validation.IsDNS1123Label(key.Name)) > 0 {
-		return nil, refuse(http.StatusBadRequest, "%q is no agent", key)
+		return nil, httpapi.Errorf(http.StatusBadRequest, "", "%q is no agent", key)
 	}
-	return h.Agents.LambdaAgents(key.Namespace).Get(key.Name)
-}
-
-func statusOf(err error) int {
-	var r *refusal
-	var event *httpserver.EventError
-	switch {
-	case errors.As(err, &r):
-		return r.status
-	case errors.As(err, &event):
-		return event.Status
-	case apierrs.IsNotFound(err):
-		return http.StatusNotFound
-	}
-	return http.StatusServiceUnavailable
+	return agents.LambdaAgents(key.Namespace).Get(key.Name)
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	receiverv1 "github.com/brunovlucena/knative-lambda-operator/pkg/apis/receiver/v1"
 	fakelambda "github.com/brunovlucena/knative-lambda-operator/pkg/client/clientset/versioned/fake"
 	listers "github.com/brunovlucena/knative-lambda-operator/pkg/client/listers/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/access"
@@ -110,7 +111,7 @@ func newWorld(t *testing.T, change ...func(*v1alpha1.LambdaAgent)) *world {
 		return true, review, nil
 	})
 	people := http.NewServeMux()
-	(&API{Handler: h, Access: access.NewReviewer(kube)}).Register(people)
+	(&API{Agents: h.Agents, Client: h.Client, Clock: h.Clock, Access: access.NewReviewer(kube), Audit: h.Audit}).Register(people)
 	w.people = people
 	return w
 }
@@ -184,7 +185,7 @@ func (w *world) get(path string) (int, string) {
 
 // call the API as a user.
 func (w *world) call(method, user, query, body string) (int, string) {
-	r := httptest.NewRequest(method, APIPath("team", "bruno")+query, strings.NewReader(body))
+	r := httptest.NewRequest(method, receiverv1.ApprovalsPath("team", "bruno")+query, strings.NewReader(body))
 	if user != "" {
 		r.Header.Set("Authorization", "Bearer "+user)
 	}

@@ -1,40 +1,28 @@
-// Package api serves dead letters to people: list, show, replay, purge, to those
-// whom RBAC allows it.
+// Package api serves dead letters: list, show, replay and purge, by what RBAC allows.
 package api
 
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"strconv"
 
-	apierrs "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
+	receiverv1 "github.com/brunovlucena/knative-lambda-operator/pkg/apis/receiver/v1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/access"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/httpapi"
 )
 
-// kinds of owners by how they are in paths, and by what RBAC says who may do what with
-// their dead letters.
-var kinds = map[deadletter.Kind]struct {
-	plural   string
-	resource access.Resource
-}{
-	deadletter.KindFunction: {"functions", access.DeadLetters},
-	deadletter.KindAgent:    {"agents", access.AgentDeadLetters},
+// resources by which RBAC says who may do what with the dead letters of an owner.
+var resources = map[deadletter.Kind]access.Resource{
+	deadletter.KindFunction: access.DeadLetters,
+	deadletter.KindAgent:    access.AgentDeadLetters,
 }
 
-// Path of an owner's dead letters.
-func Path(o deadletter.Owner) string {
-	return "/v1/namespaces/" + o.Namespace + "/" + kinds[o.Kind].plural + "/" + o.Name + "/deadletters"
-}
-
-// defaultListed is how many letters a list has where it is not said.
+// defaultListed is the number of dead letters in a list without receiverv1.ParamLimit.
 const defaultListed = 100
 
 // Audit is told who did what.
@@ -50,16 +38,16 @@ type handler struct {
 func New(letters *deadletter.Service, reviewer *access.Reviewer, audit Audit) http.Handler {
 	h := &handler{letters: letters, access: reviewer, audit: audit}
 	mux := http.NewServeMux()
-	for kind := range kinds {
-		pattern := Path(deadletter.Owner{Kind: kind, NamespacedName: types.NamespacedName{Namespace: "{namespace}", Name: "{name}"}})
-		mux.HandleFunc("GET "+pattern, h.guarded(kind, "get", h.get))
-		mux.HandleFunc("POST "+pattern+"/replay", h.guarded(kind, "update", h.replay))
-		mux.HandleFunc("DELETE "+pattern, h.guarded(kind, "delete", h.purge))
+	for kind := range resources {
+		path := receiverv1.DeadLettersPath(kind, "{namespace}", "{name}")
+		mux.HandleFunc("GET "+path, h.authorized(kind, "get", h.get))
+		mux.HandleFunc("POST "+receiverv1.ReplayPath(kind, "{namespace}", "{name}"), h.authorized(kind, "update", h.replay))
+		mux.HandleFunc("DELETE "+path, h.authorized(kind, "delete", h.purge))
 	}
 	return mux
 }
 
-// call is a request of somebody who may make it.
+// call is an authorized request.
 type call struct {
 	*http.Request
 	user  string
@@ -71,119 +59,52 @@ type call struct {
 // selected reads which dead letters a query is for. A parameter that is there and empty
 // is an error: scripts pass variables that are not set.
 func selected(query url.Values) (s deadletter.Selection, err error) {
-	for name, to := range map[string]*string{"id": &s.ID, "source": &s.Source} {
+	for name, to := range map[string]*string{receiverv1.ParamID: &s.ID, receiverv1.ParamSource: &s.Source} {
 		values, there := query[name]
 		if *to = query.Get(name); there && (len(values) != 1 || *to == "") {
-			return s, &requestError{name + ": expected one value that is not empty"}
+			return s, invalid("%s: expected one value that is not empty", name)
 		}
 	}
-	if text, there := query["all"]; there {
+	if text, there := query[receiverv1.ParamAll]; there {
 		if len(text) != 1 || text[0] != "true" {
-			return s, &requestError{"all: expected true"}
+			return s, invalid("%s: expected true", receiverv1.ParamAll)
 		}
 		s.All = true
 	}
 	return s, nil
 }
 
-func (h *handler) guarded(kind deadletter.Kind, verb string, serve func(http.ResponseWriter, *call) error) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		c := &call{Request: r, owner: deadletter.Owner{Kind: kind, NamespacedName: types.NamespacedName{Namespace: r.PathValue("namespace"), Name: r.PathValue("name")}}}
-		var selection error
-		c.which, selection = selected(r.URL.Query())
-		user, err := h.access.User(r)
-		if err == nil {
-			c.user = user.Username
-			err = h.access.Allowed(r.Context(), user, kinds[kind].resource, verb, c.owner.Namespace, c.owner.Name)
-		}
-		if err == nil {
-			err = selection
-		}
-		if err == nil {
-			err = serve(w, c)
-		}
+func (h *handler) authorized(kind deadletter.Kind, verb string, serve func(http.ResponseWriter, *call) error) http.HandlerFunc {
+	return httpapi.Handle(func(w http.ResponseWriter, r *http.Request) error {
+		user, err := h.access.Authorize(r, resources[kind], verb)
 		if err != nil {
-			fail(w, r, err)
+			return err
 		}
-	}
+		which, err := selected(r.URL.Query())
+		if err != nil {
+			return err
+		}
+		owner := deadletter.Owner{Kind: kind, NamespacedName: types.NamespacedName{Namespace: r.PathValue("namespace"), Name: r.PathValue("name")}}
+		return serve(w, &call{Request: r, user: user.Username, owner: owner, which: which})
+	})
 }
 
-// Problem is the body of an answer that is an error.
-type Problem struct {
-	Error string `json:"error"`
+// invalid is the error of a query.
+func invalid(format string, args ...any) error {
+	return httpapi.Errorf(http.StatusBadRequest, "InvalidRequest", format, args...)
 }
 
-func fail(w http.ResponseWriter, r *http.Request, err error) {
-	status := statusOf(err)
-	if status == http.StatusInternalServerError {
-		slog.ErrorContext(r.Context(), "a request failed", "path", r.URL.Path, "error", err)
-	}
-	writeJSON(w, status, Problem{err.Error()})
-}
-
-func statusOf(err error) int {
-	var unauthenticated *access.UnauthenticatedError
-	var forbidden *access.ForbiddenError
-	var notReady *deadletter.NotReadyError
-	var request *requestError
-	var invalid *access.InvalidNameError
-	var ambiguous *deadletter.AmbiguousError
-	switch {
-	case errors.As(err, &unauthenticated):
-		return http.StatusUnauthorized
-	case errors.As(err, &forbidden):
-		return http.StatusForbidden
-	case errors.Is(err, deadletter.ErrNoQueue), errors.Is(err, errNoLetter), apierrs.IsNotFound(err):
-		return http.StatusNotFound
-	case errors.Is(err, deadletter.ErrBusy), errors.As(err, &notReady), errors.As(err, &ambiguous):
-		return http.StatusConflict
-	case errors.As(err, &request), errors.As(err, &invalid), errors.Is(err, deadletter.ErrSelection):
-		return http.StatusBadRequest
-	case errors.Is(err, deadletter.ErrUnavailable):
-		return http.StatusServiceUnavailable
-	}
-	return http.StatusInternalServerError
-}
-
-var errNoLetter = errors.New("there is no dead letter of that id and source")
-
-// requestError is a query that is wrong.
-type requestError struct{ message string }
-
-func (e *requestError) Error() string { return e.message }
-
-func writeJSON(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // the client went away
-}
-
-// List is the answer to a list.
-type List struct {
-	Items []events.DeadLetter `json:"items"`
-}
-
-// Shown is one letter with its event, in CloudEvents' JSON format where it is one.
-type Shown struct {
-	events.DeadLetter
-	Event json.RawMessage `json:"event,omitempty"`
-	Raw   []byte          `json:"raw,omitempty"`
-}
-
-// ShownList is the answer where an id is asked for.
-type ShownList struct {
-	Items []Shown `json:"items"`
-}
+var errNoDeadLetter = httpapi.Errorf(http.StatusNotFound, "NotFound", "there is no dead letter of that id and source")
 
 func (h *handler) get(w http.ResponseWriter, c *call) error {
 	if c.which != (deadletter.Selection{}) {
 		return h.show(w, c)
 	}
 	limit := defaultListed
-	if text := c.URL.Query().Get("limit"); text != "" {
+	if text := c.URL.Query().Get(receiverv1.ParamLimit); text != "" {
 		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > deadletter.MaxListed {
-			return &requestError{"limit: expected a whole number from 1 to " + strconv.Itoa(deadletter.MaxListed)}
+		if err != nil || n < 1 || n > receiverv1.MaxListed {
+			return invalid("%s: expected a whole number from 1 to %d", receiverv1.ParamLimit, receiverv1.MaxListed)
 		}
 		limit = n
 	}
@@ -192,7 +113,7 @@ func (h *handler) get(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	h.audit(c.Context(), c.user, "listed", c.owner)
-	writeJSON(w, http.StatusOK, List{listed})
+	httpapi.WriteJSON(w, http.StatusOK, receiverv1.DeadLetterList{Items: listed})
 	return nil
 }
 
@@ -202,11 +123,11 @@ func (h *handler) show(w http.ResponseWriter, c *call) error {
 	case err != nil:
 		return err
 	case len(found) == 0:
-		return errNoLetter
+		return errNoDeadLetter
 	}
-	var list ShownList
+	var list receiverv1.ShownDeadLetterList
 	for _, l := range found {
-		shown := Shown{DeadLetter: l.Describe()}
+		shown := receiverv1.ShownDeadLetter{DeadLetter: l.Describe()}
 		if l.Malformed != nil {
 			shown.Raw = l.Event.Data()
 		} else if shown.Event, err = l.Event.MarshalJSON(); err != nil {
@@ -215,22 +136,15 @@ func (h *handler) show(w http.ResponseWriter, c *call) error {
 		list.Items = append(list.Items, shown)
 	}
 	h.audit(c.Context(), c.user, "shown", c.owner)
-	writeJSON(w, http.StatusOK, list)
+	httpapi.WriteJSON(w, http.StatusOK, list)
 	return nil
 }
 
-// Line of a replay's answer, which is one of these a line, as it goes: a Result for
-// each letter, and an Error where the replay itself broke off.
-type Line struct {
-	*deadletter.Result
-	Problem string `json:"problem,omitempty"`
-}
-
-// replay tells of each letter as soon as it is sent, so that somebody can watch.
+// replay reports each dead letter as soon as it is sent, a receiverv1.ReplayLine each.
 func (h *handler) replay(w http.ResponseWriter, c *call) error {
 	begun := false
 	encoder := json.NewEncoder(w)
-	write := func(line Line) {
+	write := func(line receiverv1.ReplayLine) {
 		if !begun {
 			begun = true
 			w.Header().Set("Content-Type", "application/x-ndjson")
@@ -240,23 +154,18 @@ func (h *handler) replay(w http.ResponseWriter, c *call) error {
 		_ = http.NewResponseController(w).Flush()
 	}
 	h.audit(c.Context(), c.user, "replayed", c.owner)
-	err := h.letters.Replay(c.Context(), c.owner, c.which, func(r deadletter.Result) { write(Line{Result: &r}) })
+	err := h.letters.Replay(c.Context(), c.owner, c.which, func(r receiverv1.ReplayResult) { write(receiverv1.ReplayLine{ReplayResult: &r}) })
 	switch {
 	case err != nil && begun:
-		write(Line{Problem: err.Error()})
+		write(receiverv1.ReplayLine{Problem: err.Error()})
 	case err != nil:
 		return err
 	case !begun && !c.which.All:
-		return errNoLetter
+		return errNoDeadLetter
 	case !begun:
 		w.Header().Set("Content-Type", "application/x-ndjson")
 	}
 	return nil
-}
-
-// Purged is the answer to a purge.
-type Purged struct {
-	Purged int `json:"purged"`
 }
 
 func (h *handler) purge(w http.ResponseWriter, c *call) error {
@@ -268,8 +177,8 @@ func (h *handler) purge(w http.ResponseWriter, c *call) error {
 	case err != nil:
 		return err
 	case n == 0 && !c.which.All:
-		return errNoLetter
+		return errNoDeadLetter
 	}
-	writeJSON(w, http.StatusOK, Purged{n})
+	httpapi.WriteJSON(w, http.StatusOK, receiverv1.Purged{Purged: n})
 	return nil
 }

@@ -28,6 +28,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	clientgotesting "k8s.io/client-go/testing"
 
+	receiverv1 "github.com/brunovlucena/knative-lambda-operator/pkg/apis/receiver/v1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/access"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
@@ -156,9 +157,13 @@ func function(namespace string) deadletter.Owner {
 	return deadletter.Function(types.NamespacedName{Namespace: namespace, Name: "greeter"})
 }
 
+func pathOf(o deadletter.Owner) string {
+	return receiverv1.DeadLettersPath(o.Kind, o.Namespace, o.Name)
+}
+
 func TestWhoMay(t *testing.T) {
 	ca := newAuthority(t)
-	path := Path(function("team"))
+	path := pathOf(function("team"))
 	for _, tt := range []struct {
 		name, method, path, token string
 		cert                      *tls.Certificate
@@ -180,8 +185,8 @@ func TestWhoMay(t *testing.T) {
 		{"a certificate of nobody", http.MethodGet, path, "", ca.issue(t, "", x509.ExtKeyUsageClientAuth), 401, "no common name"},
 		{"a reader who purges", http.MethodDelete, path, "", ca.issue(t, "bob", x509.ExtKeyUsageClientAuth, "readers"), 403, `user \"bob\" may not delete lambdafunctions/deadletters of team/greeter`},
 		{"a reader who replays", http.MethodPost, path + "/replay", "", ca.issue(t, "bob", x509.ExtKeyUsageClientAuth, "readers"), 403, "may not update"},
-		{"who may see the function's and not the agent's", http.MethodGet, Path(deadletter.Agent(function("team").NamespacedName)), "anns", nil, 403, `user \"ann\" may not get lambdaagents/deadletters of team/greeter`},
-		{"another namespace", http.MethodGet, Path(function("other")), "anns", nil, 403, "other/greeter"},
+		{"who may see the function's and not the agent's", http.MethodGet, pathOf(deadletter.Agent(function("team").NamespacedName)), "anns", nil, 403, `user \"ann\" may not get lambdaagents/deadletters of team/greeter`},
+		{"another namespace", http.MethodGet, pathOf(function("other")), "anns", nil, 403, "other/greeter"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := serve(t, ca)
@@ -201,7 +206,7 @@ func TestWhoMay(t *testing.T) {
 
 func TestAnswers(t *testing.T) {
 	s := serve(t, newAuthority(t))
-	path := Path(function("team"))
+	path := pathOf(function("team"))
 	for _, tt := range []struct {
 		name, method, path string
 		status             int
@@ -238,8 +243,8 @@ func TestAnswers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if status, body := s.call(t, http.MethodDelete, path+"?id=1", "anns", nil); status != 409 || !strings.Contains(body, `the sources are \"/a\", \"/b\"`) {
-		t.Errorf("an id of two sources: answer = %d %s, want 409 that names both", status, body)
+	if status, body := s.call(t, http.MethodDelete, path+"?id=1", "anns", nil); status != 422 || !strings.Contains(body, `the sources are \"/a\", \"/b\"`) {
+		t.Errorf("an id of two sources: answer = %d %s, want 422 that names both", status, body)
 	}
 	if status, body := s.call(t, http.MethodDelete, path+"?id=1&source=%2Fb", "anns", nil); status != 200 || !strings.Contains(body, `{"purged":1}`) {
 		t.Errorf("an id and source: answer = %d %s, want 200 and one purged", status, body)

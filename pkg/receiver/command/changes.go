@@ -21,6 +21,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/httpapi"
 )
 
 // FieldManager is as what commands change functions.
@@ -56,7 +57,7 @@ func (c *change) current(ctx context.Context) (*v1alpha1.LambdaFunction, error) 
 // existing is the function, an error where there is none.
 func (c *change) existing(f *v1alpha1.LambdaFunction) error {
 	if f == nil {
-		return refuse(http.StatusNotFound, "NotFound", "there is no LambdaFunction %s/%s", c.namespace, c.name)
+		return httpapi.Errorf(http.StatusNotFound, "NotFound", "there is no LambdaFunction %s/%s", c.namespace, c.name)
 	}
 	return nil
 }
@@ -175,7 +176,7 @@ func (c *change) earlier(ctx context.Context, f *v1alpha1.LambdaFunction) (strin
 			return revisions[i].Name, nil
 		}
 	}
-	return "", refuse(http.StatusConflict, "NoEarlierRevision", "function %s/%s has no ready revision before %q", c.namespace, c.name, serves)
+	return "", httpapi.Errorf(http.StatusConflict, "NoEarlierRevision", "function %s/%s has no ready revision before %q", c.namespace, c.name, serves)
 }
 
 func (c *change) remove(ctx context.Context, f *v1alpha1.LambdaFunction) (*events.CommandResult, error) {
@@ -188,7 +189,7 @@ func (c *change) remove(ctx context.Context, f *v1alpha1.LambdaFunction) (*event
 
 func (c *change) removeService(ctx context.Context, f *v1alpha1.LambdaFunction) (*events.CommandResult, error) {
 	if f.Spec.Source.Image == nil {
-		return nil, refuse(http.StatusConflict, "NotAnImage", "the source of function %s/%s is no image: delete it with %s", c.namespace, c.name, events.CommandFunctionDelete)
+		return nil, httpapi.Errorf(http.StatusConflict, "NotAnImage", "the source of function %s/%s is no image: delete it with %s", c.namespace, c.name, events.CommandFunctionDelete)
 	}
 	return c.remove(ctx, f)
 }
@@ -196,9 +197,9 @@ func (c *change) removeService(ctx context.Context, f *v1alpha1.LambdaFunction) 
 func (c *change) build(ctx context.Context, f *v1alpha1.LambdaFunction, onlyFailed bool) (*events.CommandResult, error) {
 	switch b := f.Status.Build; {
 	case f.Spec.Source.Image != nil:
-		return nil, refuse(http.StatusConflict, "NothingToBuild", "the source of function %s/%s is an image: nothing is built", c.namespace, c.name)
+		return nil, httpapi.Errorf(http.StatusConflict, "NothingToBuild", "the source of function %s/%s is an image: nothing is built", c.namespace, c.name)
 	case onlyFailed && (b == nil || b.Failure == nil):
-		return nil, refuse(http.StatusConflict, "NothingFailed", "no build of function %s/%s has failed", c.namespace, c.name)
+		return nil, httpapi.Errorf(http.StatusConflict, "NothingFailed", "no build of function %s/%s has failed", c.namespace, c.name)
 	}
 	changed, err := c.patch(ctx, f, nil, map[string]string{lambda.RebuildAnnotationKey: c.id})
 	if err != nil {
@@ -210,10 +211,10 @@ func (c *change) build(ctx context.Context, f *v1alpha1.LambdaFunction, onlyFail
 func (c *change) cancelBuild(ctx context.Context, f *v1alpha1.LambdaFunction) (*events.CommandResult, error) {
 	b := f.Status.Build
 	if f.Status.ObservedGeneration != f.Generation || b == nil || b.Reference == "" {
-		return nil, refuse(http.StatusServiceUnavailable, "NotObserved", "the newest spec of function %s/%s has not been looked at yet", c.namespace, c.name)
+		return nil, httpapi.Errorf(http.StatusServiceUnavailable, "NotObserved", "the newest spec of function %s/%s has not been looked at yet", c.namespace, c.name)
 	}
 	if b.Image != "" || b.Failure != nil && !b.Failure.Retryable {
-		return nil, refuse(http.StatusConflict, "NothingToCancel", "no build of function %s/%s runs or waits", c.namespace, c.name)
+		return nil, httpapi.Errorf(http.StatusConflict, "NothingToCancel", "no build of function %s/%s runs or waits", c.namespace, c.name)
 	}
 	tag := b.Reference[strings.LastIndexByte(b.Reference, ':')+1:]
 	changed, err := c.patch(ctx, f, nil, map[string]string{lambda.CancelBuildAnnotationKey: tag})
@@ -226,7 +227,7 @@ func (c *change) cancelBuild(ctx context.Context, f *v1alpha1.LambdaFunction) (*
 // createService makes a function from an image. It must not be there.
 func (c *change) createService(ctx context.Context, f *v1alpha1.LambdaFunction, d *events.ServiceCreate) (*events.CommandResult, error) {
 	if f != nil {
-		return nil, refuse(http.StatusConflict, "AlreadyExists", "there is a LambdaFunction %s/%s: change it with %s", c.namespace, c.name, events.CommandServiceUpdate)
+		return nil, httpapi.Errorf(http.StatusConflict, "AlreadyExists", "there is a LambdaFunction %s/%s: change it with %s", c.namespace, c.name, events.CommandServiceUpdate)
 	}
 	if err := serviceFields(d.Spec); err != nil {
 		return nil, err
@@ -239,7 +240,7 @@ func (c *change) createService(ctx context.Context, f *v1alpha1.LambdaFunction, 
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&f.Spec); err != nil {
-		return nil, refuse(http.StatusUnprocessableEntity, "Invalid", "spec: %v", err)
+		return nil, httpapi.Errorf(http.StatusUnprocessableEntity, "Invalid", "spec: %v", err)
 	}
 	f.Spec.Source.Image = &v1alpha1.ImageSource{ImageReference: imageOf(d.Image)}
 	if d.Port != 0 {
@@ -262,7 +263,7 @@ func (c *change) updateService(ctx context.Context, f *v1alpha1.LambdaFunction, 
 	}
 	if d.Image != "" {
 		if f.Spec.Source.Image == nil {
-			return nil, refuse(http.StatusConflict, "NotAnImage", "the source of function %s/%s is no image: change it with %s", c.namespace, c.name, events.CommandFunctionDeploy)
+			return nil, httpapi.Errorf(http.StatusConflict, "NotAnImage", "the source of function %s/%s is no image: change it with %s", c.namespace, c.name, events.CommandFunctionDeploy)
 		}
 		i := imageOf(d.Image)
 		image := map[string]any{"repository": i.Repository, "tag": nil, "digest": nil}
@@ -274,7 +275,7 @@ func (c *change) updateService(ctx context.Context, f *v1alpha1.LambdaFunction, 
 		spec["source"] = map[string]any{"image": image}
 	}
 	if len(spec) == 0 {
-		return nil, refuse(http.StatusBadRequest, "InvalidData", "data: expected image, spec or both")
+		return nil, httpapi.Errorf(http.StatusBadRequest, "InvalidData", "data: expected image, spec or both")
 	}
 	changed, err := c.patch(ctx, f, spec, nil)
 	if err != nil {
@@ -288,7 +289,7 @@ func (c *change) updateService(ctx context.Context, f *v1alpha1.LambdaFunction, 
 func serviceFields(spec map[string]any) error {
 	for _, field := range []string{"source", "runtime", "build"} {
 		if _, has := spec[field]; has {
-			return refuse(http.StatusBadRequest, "InvalidData", "data.spec.%s: not of a service: use %s", field, events.CommandFunctionDeploy)
+			return httpapi.Errorf(http.StatusBadRequest, "InvalidData", "data.spec.%s: not of a service: use %s", field, events.CommandFunctionDeploy)
 		}
 	}
 	return nil

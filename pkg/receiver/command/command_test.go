@@ -434,7 +434,7 @@ func TestDeadLetterCommands(t *testing.T) {
 	if err := w.store.Publish(t.Context(), events.DeadLetterQueue("team", "f"), &other); err != nil {
 		t.Fatal(err)
 	}
-	w.refused(newCommand(events.CommandDeadLetterPurge, "7", `{"id":"b"}`), 409, "Ambiguous")
+	w.refused(newCommand(events.CommandDeadLetterPurge, "7", `{"id":"b"}`), 422, "Ambiguous")
 	w.refused(newCommand(events.CommandDeadLetterPurge, "8", `{"all":true,"source":"/other"}`), 400, "InvalidData")
 	if r := w.ok(newCommand(events.CommandDeadLetterPurge, "9", `{"id":"b","source":"/other"}`)); r.Purged != 1 {
 		t.Errorf("result = %+v, want the one of /other purged", r)

@@ -12,19 +12,18 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/retry"
 	servingclientset "knative.dev/serving/pkg/client/clientset/versioned"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/quantity"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	receiverv1 "github.com/brunovlucena/knative-lambda-operator/pkg/apis/receiver/v1"
 	lambdaclientset "github.com/brunovlucena/knative-lambda-operator/pkg/client/clientset/versioned"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/access"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/httpapi"
 )
-
-// maxConflicts is how often a change is tried when others change the function at
-// the same time.
-const maxConflicts = 5
 
 // clients with the rights of a namespace.
 type clients struct {
@@ -61,10 +60,10 @@ func decode[T any](c *command) (*T, error) {
 		return t, nil
 	}
 	if err := quantity.Check(c.Data()); err != nil {
-		return nil, refuse(http.StatusBadRequest, "InvalidData", "data: %v", err)
+		return nil, httpapi.Errorf(http.StatusBadRequest, "InvalidData", "data: %v", err)
 	}
 	if err := json.Unmarshal(c.Data(), t); err != nil {
-		return nil, refuse(http.StatusBadRequest, "InvalidData", "data: %v", err)
+		return nil, httpapi.Errorf(http.StatusBadRequest, "InvalidData", "data: %v", err)
 	}
 	return t, nil
 }
@@ -79,21 +78,21 @@ func (h *Handler) execute(ctx context.Context, c *command) (*events.CommandResul
 	if err != nil {
 		return nil, err
 	}
-	ch := &change{clients: clients{lambda, serving}, key: keyOf(&c.Event), id: c.ID(), namespace: c.target.Namespace, name: c.target.Name}
-	for tries := 1; ; tries++ {
+	ch := &change{clients: clients{lambda, serving}, key: httpapi.EventKey(&c.Event), id: c.ID(), namespace: c.target.Namespace, name: c.target.Name}
+	var r *events.CommandResult
+	err = retry.OnError(retry.DefaultRetry, changedMeanwhile, func() error {
 		f, err := ch.current(ctx)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if f != nil && carriedOut(f, ch.key) {
-			return result(f, "%s of %s had been carried out before", c.kind, c.target), nil
+			r = result(f, "%s of %s had been carried out before", c.kind, c.target)
+			return nil
 		}
-		r, err := ch.make(ctx, c, f)
-		if tries < maxConflicts && changedMeanwhile(err) {
-			continue
-		}
-		return r, err
-	}
+		r, err = ch.make(ctx, c, f)
+		return err
+	})
+	return r, err
 }
 
 // changedMeanwhile tells whether somebody else changed the function between
@@ -170,21 +169,23 @@ func (h *Handler) listLetters(ctx context.Context, c *command, limit int) (*even
 	switch {
 	case limit == 0:
 		limit = byDefault
-	case limit < 0 || limit > deadletter.MaxListed:
-		return nil, refuse(http.StatusBadRequest, "InvalidData", "data.limit: expected 1 to %d", deadletter.MaxListed)
+	case limit < 0 || limit > receiverv1.MaxListed:
+		return nil, httpapi.Errorf(http.StatusBadRequest, "InvalidData", "data.limit: expected 1 to %d", receiverv1.MaxListed)
 	}
 	letters, err := h.Letters.List(ctx, deadletter.Function(c.target), limit)
 	if err != nil {
 		return nil, err
 	}
 	r := result(nil, "%d dead letters are listed", len(letters))
-	r.Letters = letters
+	for _, l := range letters {
+		r.Letters = append(r.Letters, events.DeadLetter(l))
+	}
 	return r, nil
 }
 
 func (h *Handler) replayLetters(ctx context.Context, c *command, which deadletter.Selection) (*events.CommandResult, error) {
 	r := &events.CommandResult{}
-	err := h.Letters.Replay(ctx, deadletter.Function(c.target), which, func(one deadletter.Result) {
+	err := h.Letters.Replay(ctx, deadletter.Function(c.target), which, func(one receiverv1.ReplayResult) {
 		if one.Error == "" {
 			r.Replayed++
 		} else {
@@ -195,7 +196,7 @@ func (h *Handler) replayLetters(ctx context.Context, c *command, which deadlette
 		return nil, err
 	}
 	if r.Replayed+r.Failed == 0 && !which.All {
-		return nil, refuse(http.StatusNotFound, "NotFound", "there is no dead letter %q of %s", which.ID, c.target)
+		return nil, httpapi.Errorf(http.StatusNotFound, "NotFound", "there is no dead letter %q of %s", which.ID, c.target)
 	}
 	r.Message = fmt.Sprintf("%d dead letters are delivered, %d stay", r.Replayed, r.Failed)
 	return r, nil
@@ -207,7 +208,7 @@ func (h *Handler) purgeLetters(ctx context.Context, c *command, which deadletter
 	case err != nil:
 		return nil, err
 	case n == 0 && !which.All:
-		return nil, refuse(http.StatusNotFound, "NotFound", "there is no dead letter %q of %s", which.ID, c.target)
+		return nil, httpapi.Errorf(http.StatusNotFound, "NotFound", "there is no dead letter %q of %s", which.ID, c.target)
 	}
 	r := result(nil, "%d dead letters are removed", n)
 	r.Purged = n

@@ -29,6 +29,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events/schema"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/access"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/httpapi"
 )
 
 // maxCommand bounds a command: inline source may be 512 KiB, and JSON longer.
@@ -51,7 +52,7 @@ type Handler struct {
 	// Observe is called with each command and its outcome.
 	Observe func(ctx context.Context, command, outcome string)
 
-	gate *httpserver.Gate
+	events *httpapi.EventReader
 }
 
 // limits of all commands. Their key is the sender's address: whose they are is not known
@@ -60,7 +61,7 @@ var limits = httpserver.Limits{Bytes: 24 << 20, BytesPerKey: 12 << 20, Places: 3
 
 // NewHandler returns a handler with the exported fields of h.
 func NewHandler(h Handler) *Handler {
-	h.gate = httpserver.NewGate(limits)
+	h.events = httpapi.NewEventReader(limits, maxCommand)
 	return &h
 }
 
@@ -73,33 +74,30 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	structured := media == event.ApplicationCloudEventsJSON
-	e, release, err := h.gate.ReadEvent(w, r, maxCommand, httpserver.RemoteIP(r))
-	if err == nil {
-		defer release()
-		err = httpserver.CheckAttributes(e)
-	}
+	e, release, err := h.events.Read(w, r, httpserver.RemoteIP(r), nil)
 	if err != nil {
 		h.Observe(r.Context(), "unknown", "invalid")
-		write(r.Context(), w, problem(nil, nil, refusalOf(err)), refusalOf(err).status, structured)
+		write(r.Context(), w, problem(nil, nil, refusalOf(err)), refusalOf(err).Status, structured)
 		return
 	}
+	defer release()
 	c := &command{Event: *e, kind: h.Config().Command(e.Type())}
 	status := http.StatusOK
 	answer, err := h.handle(r.Context(), c, r)
 	if err != nil {
 		refused := refusalOf(err)
-		status, answer = refused.status, problem(e, c, refused)
-		slog.InfoContext(r.Context(), "a command was refused", "type", e.Type(), "id", e.ID(), "source", e.Source(), "function", c.target.String(), "status", status, "reason", refused.Error())
+		status, answer = refused.Status, problem(e, c, refused)
+		slog.InfoContext(r.Context(), "a command was refused", "type", e.Type(), "id", e.ID(), "source", e.Source(), "function", c.target.String(), "status", status, "reason", refused.Reason+": "+refused.Error())
 	}
 	if sink := h.Config().ResponseSink; sink != "" {
 		if err := h.Deliver(r.Context(), sink, answer); err != nil {
 			// Nobody may be left without an answer: the command comes again, has no
 			// second effect, and is answered then.
 			slog.WarnContext(r.Context(), "the response sink did not take an answer", "sink", sink, "id", e.ID(), "error", err)
-			status, answer = http.StatusServiceUnavailable, problem(e, c, refusalOf(refuse(http.StatusServiceUnavailable, "ResponseSinkUnavailable", "%v", err)))
+			status, answer = http.StatusServiceUnavailable, problem(e, c, refusalOf(httpapi.Errorf(http.StatusServiceUnavailable, "ResponseSinkUnavailable", "%w", err)))
 		}
 	}
-	h.Observe(r.Context(), known(c.kind), strings.ToLower(strings.ReplaceAll(http.StatusText(status), " ", "_")))
+	h.Observe(r.Context(), known(c.kind), httpapi.Outcome(status))
 	write(r.Context(), w, answer, status, structured)
 }
 
@@ -116,16 +114,16 @@ func (h *Handler) handle(ctx context.Context, c *command, r *http.Request) (*eve
 	if err := c.resolve(); err != nil {
 		return nil, err
 	}
-	leave, err := h.gate.Enter(ctx, c.target.Namespace)
+	leave, err := h.events.Enter(ctx, c.target.Namespace)
 	if err != nil {
-		return nil, refuse(http.StatusServiceUnavailable, "Busy", "too many commands of namespace %s or of all are being carried out; try again later", c.target.Namespace)
+		return nil, err
 	}
 	defer leave()
 	in, err := admit(ctx, h.Kube, h.Access, c.target.Namespace, c.Source(), r)
 	if err != nil {
 		return nil, err
 	}
-	ledger, key := &ledger{h.Kube, in}, keyOf(&c.Event)
+	ledger, key := &ledger{h.Kube, in}, httpapi.EventKey(&c.Event)
 	if before, err := ledger.find(key); before != nil || err != nil {
 		return before, err
 	}
@@ -144,16 +142,16 @@ func (h *Handler) handle(ctx context.Context, c *command, r *http.Request) (*eve
 // resolve checks the command's type and data, and finds out its function.
 func (c *command) resolve() error {
 	if !strings.HasPrefix(c.kind, events.Prefix+"command.") || schema.Of(c.kind) == nil {
-		return refuse(http.StatusBadRequest, "UnknownType", "type %q is no command: docs/events.md lists them", c.Type())
+		return httpapi.Errorf(http.StatusBadRequest, "UnknownType", "type %q is no command: docs/events.md lists them", c.Type())
 	}
 	data := c.Data()
 	if len(data) == 0 {
 		data = []byte("{}")
 	} else if media, _, _ := mime.ParseMediaType(c.DataContentType()); media != "" && media != event.ApplicationJSON && media != "text/json" && !strings.HasSuffix(media, "+json") {
-		return refuse(http.StatusBadRequest, "InvalidData", "datacontenttype: expected application/json, got %q", c.DataContentType())
+		return httpapi.Errorf(http.StatusBadRequest, "InvalidData", "datacontenttype: expected application/json, got %q", c.DataContentType())
 	}
 	if err := schema.Validate(c.kind, data); err != nil {
-		return refuse(http.StatusBadRequest, "InvalidData", "data: %v", err)
+		return httpapi.Errorf(http.StatusBadRequest, "InvalidData", "data: %v", err)
 	}
 	target, err := decode[events.Target](c)
 	if err != nil {
@@ -162,12 +160,12 @@ func (c *command) resolve() error {
 	c.target = types.NamespacedName{Namespace: target.Namespace, Name: target.Name}
 	if namespace, name, ok := strings.Cut(c.Subject(), "/"); ok {
 		if target.Namespace != "" && target.Namespace != namespace || target.Name != "" && target.Name != name {
-			return refuse(http.StatusBadRequest, "InvalidData", "data names function %s/%s and subject %q another", target.Namespace, target.Name, c.Subject())
+			return httpapi.Errorf(http.StatusBadRequest, "InvalidData", "data names function %s/%s and subject %q another", target.Namespace, target.Name, c.Subject())
 		}
 		c.target = types.NamespacedName{Namespace: namespace, Name: name}
 	}
 	if len(validation.IsDNS1123Label(c.target.Namespace)) > 0 || len(validation.IsDNS1035Label(c.target.Name)) > 0 {
-		return refuse(http.StatusBadRequest, "InvalidData", "expected the function as subject <namespace>/<name>, or as namespace and name in data, got %q", c.target)
+		return httpapi.Errorf(http.StatusBadRequest, "InvalidData", "expected the function as subject <namespace>/<name>, or as namespace and name in data, got %q", c.target)
 	}
 	return nil
 }
@@ -201,8 +199,9 @@ func success(c *command, r *events.CommandResult) (*event.Event, error) {
 	return reply(&c.Event, c, events.ResponseSuccess, r)
 }
 
-func problem(e *event.Event, c *command, r *refusal) *event.Event {
-	answer, err := reply(e, c, events.ResponseError, r.data)
+func problem(e *event.Event, c *command, r *httpapi.StatusError) *event.Event {
+	data := events.Error{Type: r.Reason, Message: r.Error(), Permanent: r.Status < http.StatusInternalServerError}
+	answer, err := reply(e, c, events.ResponseError, data)
 	if err != nil { // strings and a bool
 		panic(err)
 	}

@@ -2,8 +2,6 @@ package command
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -20,6 +18,7 @@ import (
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/ceio"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/httpapi"
 )
 
 const (
@@ -29,12 +28,6 @@ const (
 	maxLedger            = 192 << 10
 	rememberedByFunction = 16
 )
-
-// keyOf a command: CloudEvents are the same where source and id are.
-func keyOf(e *event.Event) string {
-	sum := sha256.Sum256([]byte(e.Source() + "\x00" + e.ID()))
-	return hex.EncodeToString(sum[:8])
-}
 
 // ledger remembers what commands were answered, in an annotation of the ConfigMap
 // by which their namespace lets them in. A command that comes again gets the same
@@ -61,7 +54,7 @@ func (l *ledger) read() ([]answered, error) {
 	}
 	var all []answered
 	if err := json.Unmarshal([]byte(text), &all); err != nil {
-		return nil, refuse(http.StatusForbidden, "DamagedRecord", "annotation %s of ConfigMap %s/%s: %v; remove it, and commands of before may be carried out again",
+		return nil, httpapi.Errorf(http.StatusForbidden, "DamagedRecord", "annotation %s of ConfigMap %s/%s: %v; remove it, and commands of before may be carried out again",
 			lambda.CommandsAnnotationKey, l.in.Namespace, l.in.Name, err)
 	}
 	return all, nil

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/access"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/httpapi"
 )
 
 // OptIn is the name of the ConfigMap with which a namespace lets commands in, and
@@ -68,16 +69,16 @@ func (o *optIn) allows(source string) bool {
 func admit(ctx context.Context, kube kubernetes.Interface, reviewer *access.Reviewer, namespace, source string, r *http.Request) (*corev1.ConfigMap, error) {
 	cm, err := kube.CoreV1().ConfigMaps(namespace).Get(ctx, OptIn, metav1.GetOptions{})
 	if apierrs.IsNotFound(err) {
-		return nil, refuse(http.StatusForbidden, "NotOptedIn", "namespace %s takes no commands: it has no ConfigMap %s", namespace, OptIn)
+		return nil, httpapi.Errorf(http.StatusForbidden, "NotOptedIn", "namespace %s takes no commands: it has no ConfigMap %s", namespace, OptIn)
 	} else if err != nil {
 		return nil, fmt.Errorf("reading ConfigMap %s/%s: %w", namespace, OptIn, err)
 	}
 	o, err := parseOptIn(cm)
 	if err != nil {
-		return nil, refuse(http.StatusForbidden, "NotOptedIn", "namespace %s takes no commands: ConfigMap %s: %v", namespace, OptIn, err)
+		return nil, httpapi.Errorf(http.StatusForbidden, "NotOptedIn", "namespace %s takes no commands: ConfigMap %s: %v", namespace, OptIn, err)
 	}
 	if !o.allows(source) {
-		return nil, refuse(http.StatusForbidden, "SourceNotAllowed", "namespace %s takes no commands from source %q: ConfigMap %s does not list it", namespace, source, OptIn)
+		return nil, httpapi.Errorf(http.StatusForbidden, "SourceNotAllowed", "namespace %s takes no commands from source %q: ConfigMap %s does not list it", namespace, source, OptIn)
 	}
 	if len(o.identities) == 0 {
 		return cm, nil
@@ -89,17 +90,14 @@ func admit(ctx context.Context, kube kubernetes.Interface, reviewer *access.Revi
 func (o *optIn) identify(ctx context.Context, reviewer *access.Reviewer, namespace string, r *http.Request) error {
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok {
-		return refuse(http.StatusUnauthorized, "Unauthenticated", "namespace %s takes commands only with a bearer token for the audience %s", namespace, Audience)
+		return httpapi.Errorf(http.StatusUnauthorized, "Unauthenticated", "namespace %s takes commands only with a bearer token for the audience %s", namespace, Audience)
 	}
 	user, err := reviewer.Token(ctx, strings.TrimSpace(token), Audience)
-	var unauthenticated *access.UnauthenticatedError
 	switch {
-	case errors.As(err, &unauthenticated):
-		return refuse(http.StatusUnauthorized, "Unauthenticated", "%v", err)
 	case err != nil:
 		return err
 	case !slices.Contains(o.identities, user.Username):
-		return refuse(http.StatusForbidden, "IdentityNotAllowed", "namespace %s takes no commands from %q: ConfigMap %s does not list it under identities", namespace, user.Username, OptIn)
+		return httpapi.Errorf(http.StatusForbidden, "IdentityNotAllowed", "namespace %s takes no commands from %q: ConfigMap %s does not list it under identities", namespace, user.Username, OptIn)
 	}
 	return nil
 }

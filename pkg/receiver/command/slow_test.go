@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/httpserver"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/httpapi"
 )
 
 // TestUnfinishedCommands: 330 commands of 1.9 MB of which the last byte does not come
@@ -51,10 +52,10 @@ func TestUnfinishedCommands(t *testing.T) {
 	select {
 	case <-enough:
 	case <-time.After(30 * time.Second):
-		t.Errorf("%d were refused, and %d bytes are kept", refused.Load(), w.gate.Used())
+		t.Errorf("%d were refused, and %d bytes are kept", refused.Load(), w.events.Used())
 		close(enough)
 	}
-	if used := w.gate.Used(); used > limits.BytesPerKey {
+	if used := w.events.Used(); used > limits.BytesPerKey {
 		t.Errorf("%d bytes are kept, want at most %d", used, limits.BytesPerKey)
 	}
 }
@@ -62,7 +63,7 @@ func TestUnfinishedCommands(t *testing.T) {
 // TestBusy: what does not fit is answered 503 with when to try again.
 func TestBusy(t *testing.T) {
 	w := newWorld(t, nil)
-	w.gate = httpserver.NewGate(httpserver.Limits{Bytes: 1, BytesPerKey: 1, Places: 1, PlacesPerNamespace: 1})
+	w.events = httpapi.NewEventReader(httpserver.Limits{Bytes: 1, BytesPerKey: 1, Places: 1, PlacesPerNamespace: 1}, maxCommand)
 	r := httptest.NewRequestWithContext(t.Context(), "POST", "/commands", strings.NewReader(`{"specversion":"1.0"}`))
 	r.Header.Set("Content-Type", "application/cloudevents+json")
 	recorded := httptest.NewRecorder()

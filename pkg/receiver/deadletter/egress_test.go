@@ -10,7 +10,9 @@ import (
 	"knative.dev/pkg/apis"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	receiverv1 "github.com/brunovlucena/knative-lambda-operator/pkg/apis/receiver/v1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/httpapi"
 )
 
 // TestReplay_RefusesURLsOfStatus: whatever stands in a status, nothing is sent but to
@@ -35,9 +37,8 @@ func TestReplay_RefusesURLsOfStatus(t *testing.T) {
 			f := r.function()
 			tt.change(f)
 			s, store := service(t, f, 1, r.client())
-			err := s.Replay(t.Context(), deadletter.Function(key), deadletter.Selection{All: true}, func(deadletter.Result) { t.Error("something was sent") })
-			var notReady *deadletter.NotReadyError
-			if !errors.As(err, &notReady) || !strings.Contains(err.Error(), tt.want) || len(r.got) > 0 || len(store.IDs(queue)) != 1 {
+			err := s.Replay(t.Context(), deadletter.Function(key), deadletter.Selection{All: true}, func(receiverv1.ReplayResult) { t.Error("something was sent") })
+			if httpapi.StatusOf(err, 0) != http.StatusConflict || !strings.Contains(err.Error(), tt.want) || len(r.got) > 0 || len(store.IDs(queue)) != 1 {
 				t.Errorf("Replay() = %v, sent %v, %v stay; want an error that names %s", err, r.got, store.IDs(queue), tt.want)
 			}
 		})
@@ -57,7 +58,7 @@ func TestReplay_SharedIngress(t *testing.T) {
 		f := r.function()
 		f.Status.Brokers[0].URL = &apis.URL{Scheme: "http", Host: host + ".svc.cluster.local", Path: "/team/default"}
 		s, store := service(t, f, 1, to{"greeter.team.svc.cluster.local": r.Listener.Addr().String(), host + ".svc.cluster.local": broker.Listener.Addr().String()}.client())
-		if err := s.Replay(t.Context(), deadletter.Function(key), deadletter.Selection{ID: "0"}, func(deadletter.Result) {}); err != nil || replied != "/team/default" || len(store.IDs(queue)) != 0 {
+		if err := s.Replay(t.Context(), deadletter.Function(key), deadletter.Selection{ID: "0"}, func(receiverv1.ReplayResult) {}); err != nil || replied != "/team/default" || len(store.IDs(queue)) != 0 {
 			t.Errorf("%s: Replay() = %v, the reply went to %q, %v stay", host, err, replied, store.IDs(queue))
 		}
 	}
@@ -90,8 +91,8 @@ func TestReplay_TellsLittle(t *testing.T) {
 			defer broker.Close()
 			r := newRecipient(t, nil)
 			s, _ := service(t, r.function(), 1, to{"greeter.team.svc.cluster.local": function.Listener.Addr().String(), "default-broker-ingress.team.svc.cluster.local": broker.Listener.Addr().String()}.client())
-			var result deadletter.Result
-			if err := s.Replay(t.Context(), deadletter.Function(key), deadletter.Selection{All: true}, func(one deadletter.Result) { result = one }); err != nil {
+			var result receiverv1.ReplayResult
+			if err := s.Replay(t.Context(), deadletter.Function(key), deadletter.Selection{All: true}, func(one receiverv1.ReplayResult) { result = one }); err != nil {
 				t.Fatal(err)
 			}
 			if !strings.HasPrefix(result.Error, tt.want) || strings.Contains(result.Error, "SECRET") {
@@ -114,7 +115,7 @@ func TestSelection(t *testing.T) {
 		if n, err := s.Purge(t.Context(), deadletter.Function(key), wrong); n != 0 || !errors.Is(err, deadletter.ErrSelection) {
 			t.Errorf("Purge(%+v) = %d, %v, want ErrSelection", wrong, n, err)
 		}
-		if err := s.Replay(t.Context(), deadletter.Function(key), wrong, func(deadletter.Result) { t.Error("something was sent") }); !errors.Is(err, deadletter.ErrSelection) {
+		if err := s.Replay(t.Context(), deadletter.Function(key), wrong, func(receiverv1.ReplayResult) { t.Error("something was sent") }); !errors.Is(err, deadletter.ErrSelection) {
 			t.Errorf("Replay(%+v) = %v, want ErrSelection", wrong, err)
 		}
 		if _, err := s.Show(t.Context(), deadletter.Function(key), wrong); !errors.Is(err, deadletter.ErrSelection) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -16,6 +15,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
 	"github.com/brunovlucena/knative-lambda-operator/internal/receiverpath"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/httpapi"
 )
 
 const (
@@ -42,59 +42,50 @@ type Ingest struct {
 	// Observe is called with the outcome of each dead letter.
 	Observe func(ctx context.Context, outcome string)
 
-	gate *httpserver.Gate
+	events *httpapi.EventReader
 }
 
 // NewIngest returns a handler for Path with the exported fields of i.
 func NewIngest(i Ingest) *Ingest {
-	i.gate = httpserver.NewGate(limits)
+	i.events = httpapi.NewEventReader(limits, maxDeadLetter)
 	return &i
 }
 
 // ServeHTTP implements http.Handler.
 func (i *Ingest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	status, err := i.serve(w, r)
 	outcome := "stored"
-	switch {
-	case err != nil:
-		outcome = strings.ToLower(strings.ReplaceAll(http.StatusText(status), " ", "_"))
-		if status == http.StatusServiceUnavailable {
-			w.Header().Set("Retry-After", "1")
-		} else {
+	if err := i.serve(w, r); err != nil {
+		status := httpapi.RefuseEvent(w, err)
+		outcome = httpapi.Outcome(status)
+		if status != http.StatusServiceUnavailable {
 			slog.WarnContext(r.Context(), "Refused a dead letter", "path", receiverpath.Redact(r.URL.Path), "status", status, "reason", err.Error(), "remote", r.RemoteAddr)
 		}
-		http.Error(w, err.Error(), status)
-	default:
-		w.WriteHeader(status)
+	} else {
+		w.WriteHeader(http.StatusAccepted)
 	}
 	i.Observe(r.Context(), outcome)
 }
 
 // errForbidden is the one answer to paths that the operator has not made, whether or not
 // their owner exists.
-var errForbidden = errors.New("the URL is not one that the operator has made: use the URL of the owner's status.deadLetterSinkUri or Trigger, which changes when keys are rotated")
+var errForbidden = httpapi.Errorf(http.StatusForbidden, "Forbidden", "the URL is not one that the operator has made: use the URL of the owner's status.deadLetterSinkUri or Trigger, which changes when keys are rotated")
 
-func (i *Ingest) serve(w http.ResponseWriter, r *http.Request) (int, error) {
+func (i *Ingest) serve(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		return http.StatusMethodNotAllowed, errors.New("expected POST")
+		return httpapi.Errorf(http.StatusMethodNotAllowed, "MethodNotAllowed", "expected POST")
 	}
 	owner, ok := i.owner(r.URL.Path)
 	if !ok {
-		return http.StatusForbidden, errForbidden
+		return errForbidden
 	}
-	e, release, err := i.gate.ReadEvent(w, r, maxDeadLetter, owner.Namespace)
+	e, release, err := i.events.Read(w, r, owner.Namespace, clean)
 	if err != nil {
-		return statusOf(0, err), err
+		return err
 	}
 	defer release()
-	clean(e)
-	if err := httpserver.CheckAttributes(e); err != nil {
-		return statusOf(0, err), err
-	}
 	Annotate(e, time.Now())
-	err = i.publish(r.Context(), owner, e)
-	return statusOf(http.StatusAccepted, err), err
+	return i.publish(r.Context(), owner, e)
 }
 
 // owner of a path that the operator has made.
@@ -106,16 +97,25 @@ func (i *Ingest) owner(path string) (Owner, bool) {
 	return Owner{Kind(t.Kind), types.NamespacedName{Namespace: t.Namespace, Name: t.Name}}, true
 }
 
-// publish takes a place only once the event has been read: a slow sender holds none.
+// publish takes a place only once the event has been read: a slow sender holds none. The
+// status of its error is 400 or, if another attempt may succeed, 503.
 func (i *Ingest) publish(ctx context.Context, owner Owner, e *event.Event) error {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	leave, err := i.gate.Enter(ctx, owner.Namespace)
+	leave, err := i.events.Enter(ctx, owner.Namespace)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	return i.Store.Publish(ctx, owner.Queue(), e)
+	err = i.Store.Publish(ctx, owner.Queue(), e)
+	var attribute *planeevent.AttributeError
+	switch {
+	case errors.As(err, &attribute):
+		return httpapi.Errorf(http.StatusBadRequest, "InvalidRequest", "%w", err)
+	case err != nil:
+		return httpapi.Errorf(http.StatusServiceUnavailable, "Unavailable", "%w", err)
+	}
+	return nil
 }
 
 // clean replaces what is not printable in the description of the failure, which is not
@@ -126,19 +126,4 @@ func clean(e *event.Event) {
 			e.SetExtension(name, receiverpath.Redact(printable(text)))
 		}
 	}
-}
-
-// statusOf an error; ok where there is none. What another attempt may change is 503.
-func statusOf(ok int, err error) int {
-	var refused *httpserver.EventError
-	var attribute *planeevent.AttributeError
-	switch {
-	case err == nil:
-		return ok
-	case errors.As(err, &refused):
-		return refused.Status
-	case errors.As(err, &attribute):
-		return http.StatusBadRequest
-	}
-	return http.StatusServiceUnavailable
 }

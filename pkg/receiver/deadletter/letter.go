@@ -14,6 +14,7 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
+	receiverv1 "github.com/brunovlucena/knative-lambda-operator/pkg/apis/receiver/v1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 )
 
@@ -44,9 +45,9 @@ type Letter struct {
 // ID of the event, or what stands for it in a message that is none.
 func (l *Letter) ID() string { return l.Event.ID() }
 
-// Describe tells of the letter without its data.
-func (l *Letter) Describe() events.DeadLetter {
-	d := events.DeadLetter{
+// Describe returns the dead letter without its data.
+func (l *Letter) Describe() receiverv1.DeadLetter {
+	d := receiverv1.DeadLetter{
 		ID: l.Event.ID(), Source: l.Event.Source(), Type: l.Event.Type(), Subject: l.Event.Subject(),
 		ErrorReason: l.text(events.ErrorReasonExtension), Origin: l.text(events.OriginExtension), DeadTime: l.text(events.DeadTimeExtension),
 		Size: len(l.Event.Data()),

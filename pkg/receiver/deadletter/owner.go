@@ -7,16 +7,17 @@ import (
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	receiverv1 "github.com/brunovlucena/knative-lambda-operator/pkg/apis/receiver/v1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 )
 
-// Kind of whoever has a dead letter queue.
-type Kind string
+// Kind of an owner.
+type Kind = receiverv1.Kind
 
-// The kinds, as people say them.
+// The kinds of owners.
 const (
-	KindFunction Kind = "function"
-	KindAgent    Kind = "agent"
+	KindFunction = receiverv1.KindFunction
+	KindAgent    = receiverv1.KindAgent
 )
 
 // Owner of a dead letter queue. A function and an agent of one name are two.

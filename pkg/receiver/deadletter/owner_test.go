@@ -15,6 +15,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
 	"github.com/brunovlucena/knative-lambda-operator/internal/receiverpath"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	receiverv1 "github.com/brunovlucena/knative-lambda-operator/pkg/apis/receiver/v1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
 	rtesting "github.com/brunovlucena/knative-lambda-operator/pkg/receiver/testing"
 )
@@ -79,7 +80,7 @@ func TestReplayOfAgents(t *testing.T) {
 			"knative-lambda-broker.knative-testing.svc.cluster.local": peer.Listener.Addr().String(),
 			"receiver.operator.svc.cluster.local":                     receiver.Listener.Addr().String()}.client())}
 	results := map[string]string{}
-	if err := s.Replay(t.Context(), owner, deadletter.Selection{All: true}, func(one deadletter.Result) { results[one.ID] = fmt.Sprint(one.Status, " ", one.Error) }); err != nil {
+	if err := s.Replay(t.Context(), owner, deadletter.Selection{All: true}, func(one receiverv1.ReplayResult) { results[one.ID] = fmt.Sprint(one.Status, " ", one.Error) }); err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]string{"subscription": "200 ", "route": "202 ", "route of the event plane": "202 ",

@@ -1,7 +1,6 @@
 package deadletter_test
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,7 +17,9 @@ import (
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	receiverv1 "github.com/brunovlucena/knative-lambda-operator/pkg/apis/receiver/v1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/httpapi"
 	rtesting "github.com/brunovlucena/knative-lambda-operator/pkg/receiver/testing"
 )
 
@@ -92,7 +93,7 @@ func TestReplay(t *testing.T) {
 		t.Fatal(err)
 	}
 	results := map[string]string{}
-	if err := s.Replay(t.Context(), deadletter.Function(key), deadletter.Selection{All: true}, func(one deadletter.Result) {
+	if err := s.Replay(t.Context(), deadletter.Function(key), deadletter.Selection{All: true}, func(one receiverv1.ReplayResult) {
 		results[one.ID] = fmt.Sprint(one.Status, " ", one.Error)
 	}); err != nil {
 		t.Fatal(err)
@@ -115,8 +116,8 @@ func TestReplayWhoseReplyIsNotTaken(t *testing.T) {
 	r := newRecipient(t, func(string) int { return http.StatusOK })
 	r.broker = http.StatusServiceUnavailable
 	s, store := service(t, r.function(), 1, r.client())
-	var result deadletter.Result
-	if err := s.Replay(t.Context(), deadletter.Function(key), deadletter.Selection{ID: "0"}, func(one deadletter.Result) { result = one }); err != nil {
+	var result receiverv1.ReplayResult
+	if err := s.Replay(t.Context(), deadletter.Function(key), deadletter.Selection{ID: "0"}, func(one receiverv1.ReplayResult) { result = one }); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(result.Error, "did not accept the reply") || len(store.IDs(queue)) != 1 {
@@ -134,8 +135,8 @@ func TestReplay_MalformedReply(t *testing.T) {
 	}))
 	t.Cleanup(function.Close)
 	s, store := service(t, (&recipient{}).function(), 1, to{"greeter.team.svc.cluster.local": function.Listener.Addr().String()}.client())
-	var result deadletter.Result
-	err := s.Replay(t.Context(), deadletter.Function(key), deadletter.Selection{ID: "0"}, func(one deadletter.Result) { result = one })
+	var result receiverv1.ReplayResult
+	err := s.Replay(t.Context(), deadletter.Function(key), deadletter.Selection{ID: "0"}, func(one receiverv1.ReplayResult) { result = one })
 	if err != nil || !strings.Contains(result.Error, "the reply is not a valid CloudEvent") || len(store.IDs(queue)) != 1 {
 		t.Errorf("Replay() = %v, result = %+v, dead letters %v; want it to stay", err, result, store.IDs(queue))
 	}
@@ -151,8 +152,8 @@ func (panicking) RoundTrip(*http.Request) (*http.Response, error) { panic("broke
 func TestReplay_WhenItPanics_Stays(t *testing.T) {
 	t.Parallel()
 	s, store := service(t, (&recipient{}).function(), 2, &http.Client{Transport: panicking{}})
-	var results []deadletter.Result
-	err := s.Replay(t.Context(), deadletter.Function(key), deadletter.Selection{All: true}, func(one deadletter.Result) { results = append(results, one) })
+	var results []receiverv1.ReplayResult
+	err := s.Replay(t.Context(), deadletter.Function(key), deadletter.Selection{All: true}, func(one receiverv1.ReplayResult) { results = append(results, one) })
 	if err != nil || len(results) != 2 || !strings.Contains(results[0].Error, "inside the receiver") || len(store.IDs(queue)) != 2 {
 		t.Errorf("Replay() = %v, results = %+v, dead letters %v; want both to stay", err, results, store.IDs(queue))
 	}
@@ -160,7 +161,7 @@ func TestReplay_WhenItPanics_Stays(t *testing.T) {
 
 func TestReplayToAFunctionThatIsNotThere(t *testing.T) {
 	s, _ := service(t, &v1alpha1.LambdaFunction{}, 1, http.DefaultClient)
-	err := s.Replay(t.Context(), deadletter.Function(key), deadletter.Selection{All: true}, func(deadletter.Result) { t.Error("something was sent") })
+	err := s.Replay(t.Context(), deadletter.Function(key), deadletter.Selection{All: true}, func(receiverv1.ReplayResult) { t.Error("something was sent") })
 	if err == nil || !strings.Contains(err.Error(), "no address yet") {
 		t.Errorf("Replay() = %v, want that it has no address", err)
 	}
@@ -198,7 +199,7 @@ func TestSelection_Ambiguous(t *testing.T) {
 		t.Fatal(err)
 	}
 	replay := func(which deadletter.Selection) (n int, err error) {
-		err = s.Replay(t.Context(), deadletter.Function(key), which, func(one deadletter.Result) {
+		err = s.Replay(t.Context(), deadletter.Function(key), which, func(one receiverv1.ReplayResult) {
 			if one.Error == "" {
 				n++
 			}
@@ -210,8 +211,7 @@ func TestSelection_Ambiguous(t *testing.T) {
 	}
 	for name, do := range map[string]func(deadletter.Selection) (int, error){"Replay": replay, "Purge": purge} {
 		n, err := do(deadletter.Selection{ID: "1"})
-		var ambiguous *deadletter.AmbiguousError
-		if n != 0 || !errors.As(err, &ambiguous) || !strings.Contains(err.Error(), `--source`) || !strings.Contains(err.Error(), `"/other", "/shop"`) {
+		if n != 0 || httpapi.StatusOf(err, 0) != http.StatusUnprocessableEntity || !strings.Contains(err.Error(), `--source`) || !strings.Contains(err.Error(), `"/other", "/shop"`) {
 			t.Errorf("%s() = %d, %v; want an error that names both sources and --source", name, n, err)
 		}
 	}

@@ -2,15 +2,17 @@ package deadletter
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/httpapi"
 )
 
-// maxSources that an AmbiguousError names.
+// maxSources that an error names.
 const maxSources = 10
 
 // Selection of dead letters: that of an event, by its id and source together, or all.
@@ -25,7 +27,7 @@ type Selection struct {
 }
 
 // ErrSelection reports a Selection that does not say which dead letters it is for.
-var ErrSelection = errors.New("expected the id of a dead letter, or all; an empty id is neither")
+var ErrSelection = httpapi.Errorf(http.StatusBadRequest, "InvalidData", "expected the id of a dead letter, or all; an empty id is neither")
 
 func (s Selection) validate() error {
 	switch {
@@ -41,21 +43,16 @@ func (s Selection) has(l *Letter) bool {
 	return s.All || s.ID == l.ID() && (s.Source == "" || s.Source == l.Event.Source())
 }
 
-// AmbiguousError reports an id that dead letters of several sources have: events are
+// ambiguous is the error of an id that dead letters of several sources have: events are
 // identified by source and id together.
-type AmbiguousError struct {
-	ID string
-	// Sources in order, up to maxSources.
-	Sources []string
-}
-
-func (e *AmbiguousError) Error() string {
-	quoted := make([]string, len(e.Sources))
-	for i, source := range e.Sources {
+func ambiguous(id string, sources []string) error {
+	quoted := make([]string, len(sources))
+	for i, source := range sources {
 		quoted[i] = strconv.Quote(source)
 	}
-	return fmt.Sprintf("dead letters of several sources have the id %q: name the source, too, as --source of kubectl lambda, or as source of the API or a command; the sources are %s",
-		e.ID, strings.Join(quoted, ", "))
+	return httpapi.Errorf(http.StatusUnprocessableEntity, "Ambiguous",
+		"dead letters of several sources have the id %q: name the source, too, as --source of kubectl lambda, or as source of the API or a command; the sources are %s",
+		id, strings.Join(quoted, ", "))
 }
 
 // identify returns the Selection with the source, if events of only one source have the
@@ -76,7 +73,7 @@ func (s *Service) identify(ctx context.Context, owner Owner, which Selection) (S
 	case err != nil:
 		return which, err
 	case len(found) > 1:
-		return which, &AmbiguousError{which.ID, found}
+		return which, ambiguous(which.ID, found)
 	case len(found) == 1:
 		which.Source = found[0]
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"runtime/debug"
 	"sort"
 	"sync"
@@ -13,15 +14,12 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
+	receiverv1 "github.com/brunovlucena/knative-lambda-operator/pkg/apis/receiver/v1"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/httpapi"
 )
 
-const (
-	// MaxListed is how many letters one answer lists.
-	MaxListed = 1000
-	// parallelReplays of one queue at once.
-	parallelReplays = 8
-)
+// parallelReplays of one queue at once.
+const parallelReplays = 8
 
 // Service lists, shows, replays and purges the dead letters of functions and agents.
 type Service struct {
@@ -40,11 +38,11 @@ type Service struct {
 // List tells of the letters, the oldest first. A queue does not keep their order
 // once somebody has looked at them, so more than the limit are looked at; of a
 // queue that is longer than that, some.
-func (s *Service) List(ctx context.Context, owner Owner, limit int) ([]events.DeadLetter, error) {
-	listed := []events.DeadLetter{}
+func (s *Service) List(ctx context.Context, owner Owner, limit int) ([]receiverv1.DeadLetter, error) {
+	listed := []receiverv1.DeadLetter{}
 	err := s.each(ctx, owner, func(_ Session, l *Letter) (bool, error) {
 		listed = append(listed, l.Describe())
-		return len(listed) < MaxListed, nil
+		return len(listed) < receiverv1.MaxListed, nil
 	})
 	sort.SliceStable(listed, func(i, j int) bool { // by time, as RFC 3339 in UTC sorts
 		if listed[i].DeadTime != listed[j].DeadTime {
@@ -71,19 +69,10 @@ func (s *Service) Show(ctx context.Context, owner Owner, which Selection) ([]*Le
 	return found, err
 }
 
-// Result of one letter's replay.
-type Result struct {
-	events.DeadLetter
-	// Status of the answer; 0 where there was none.
-	Status int `json:"status,omitempty"`
-	// Error says why the letter stays in the queue; empty where it was accepted.
-	Error string `json:"error,omitempty"`
-}
-
 // Replay sends letters again, several at once, and tells of each.
 // A letter leaves the queue only after whoever it is for, and whoever gets the reply,
 // has taken it.
-func (s *Service) Replay(ctx context.Context, owner Owner, which Selection, tell func(Result)) error {
+func (s *Service) Replay(ctx context.Context, owner Owner, which Selection, tell func(receiverv1.ReplayResult)) error {
 	if err := which.validate(); err != nil {
 		return err
 	}
@@ -112,8 +101,8 @@ func (s *Service) Replay(ctx context.Context, owner Owner, which Selection, tell
 	return err
 }
 
-func (s *Service) replay(ctx context.Context, targets func(*Letter) (target, error), session Session, l *Letter) (r Result) {
-	r = Result{DeadLetter: l.Describe()}
+func (s *Service) replay(ctx context.Context, targets func(*Letter) (target, error), session Session, l *Letter) (r receiverv1.ReplayResult) {
+	r = receiverv1.ReplayResult{DeadLetter: l.Describe()}
 	defer func() {
 		if p := recover(); p != nil { // one answer must not stop the receiver
 			slog.ErrorContext(ctx, "A replay panicked", "id", r.ID, "source", r.Source, "panic", p, "stack", string(debug.Stack()))
@@ -197,10 +186,7 @@ func (s *Service) each(ctx context.Context, owner Owner, visit func(Session, *Le
 	return ctx.Err()
 }
 
-// NotReadyError says that somebody cannot get their letters now.
-type NotReadyError struct {
-	Kind      Kind
-	Name, Why string
+// notReady is the error of an owner whose dead letters cannot be redelivered now.
+func notReady(o Owner, format string, args ...any) error {
+	return httpapi.Errorf(http.StatusConflict, ReasonNotReady, "%s %s %s", o.Kind, o.Name, fmt.Sprintf(format, args...))
 }
-
-func (e *NotReadyError) Error() string { return fmt.Sprintf("%s %s %s", e.Kind, e.Name, e.Why) }

@@ -13,7 +13,7 @@ import (
 
 // Serving verifies where the address of an owner leads.
 type Serving interface {
-	// Owned returns a *NotReadyError unless the Service of the owner's name is the one
+	// Owned returns an error of ReasonNotReady unless the Service of the owner's name is the one
 	// that Knative made for it. uid is that of the function or agent. A user of the
 	// namespace can replace the Service, such as by an ExternalName for a Service of
 	// another namespace, whose answers they may not read.
@@ -57,5 +57,5 @@ func (s serving) Owned(ctx context.Context, o Owner, uid types.UID) error {
 }
 
 func notServed(o Owner, why string) error {
-	return &NotReadyError{o.Kind, o.Name, "cannot be sent its dead letters: " + why}
+	return notReady(o, "cannot be sent its dead letters: %s", why)
 }

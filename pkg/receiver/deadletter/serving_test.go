@@ -12,7 +12,9 @@ import (
 	"k8s.io/client-go/metadata/fake"
 	"knative.dev/pkg/ptr"
 
+	receiverv1 "github.com/brunovlucena/knative-lambda-operator/pkg/apis/receiver/v1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/httpapi"
 )
 
 // made is an object of the name key, controlled by an object of that UID.
@@ -58,14 +60,14 @@ func TestServing_Owned(t *testing.T) {
 				t.Fatal(err)
 			}
 			err := deadletter.NewServing(fake.NewSimpleMetadataClient(scheme, tc.objects...)).Owned(t.Context(), deadletter.Function(key), "f")
-			var notReady *deadletter.NotReadyError
+			var notReady *httpapi.StatusError
 			switch {
 			case tc.want == "":
 				if err != nil {
 					t.Errorf("Owned() = %v", err)
 				}
-			case !errors.As(err, &notReady) || !strings.Contains(err.Error(), tc.want):
-				t.Errorf("Owned() = %v, want a *NotReadyError with %q", err, tc.want)
+			case !errors.As(err, &notReady) || notReady.Reason != deadletter.ReasonNotReady || !strings.Contains(err.Error(), tc.want):
+				t.Errorf("Owned() = %v, want one of the reason NotReady with %q", err, tc.want)
 			}
 		})
 	}
@@ -73,8 +75,8 @@ func TestServing_Owned(t *testing.T) {
 
 type replaced struct{}
 
-func (replaced) Owned(_ context.Context, o deadletter.Owner, _ types.UID) error {
-	return &deadletter.NotReadyError{Kind: o.Kind, Name: o.Name, Why: "Service team/greeter is not controlled by the Route"}
+func (replaced) Owned(context.Context, deadletter.Owner, types.UID) error {
+	return errors.New("the Service team/greeter is not controlled by the Route")
 }
 
 // TestReplay_ToAReplacedService: nothing is sent to an address that is not the owner's.
@@ -83,7 +85,7 @@ func TestReplay_ToAReplacedService(t *testing.T) {
 	r := newRecipient(t, func(string) int { return 500 })
 	s, store := service(t, r.function(), 1, r.client())
 	s.Serving = replaced{}
-	err := s.Replay(t.Context(), deadletter.Function(key), deadletter.Selection{All: true}, func(deadletter.Result) { t.Error("something was sent") })
+	err := s.Replay(t.Context(), deadletter.Function(key), deadletter.Selection{All: true}, func(receiverv1.ReplayResult) { t.Error("something was sent") })
 	if err == nil || !strings.Contains(err.Error(), "is not controlled by") || len(r.got) != 0 || len(store.IDs(queue)) != 1 {
 		t.Errorf("Replay() = %v, the other Service got %v; want a refusal", err, r.got)
 	}

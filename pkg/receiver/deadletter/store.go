@@ -2,20 +2,25 @@ package deadletter
 
 import (
 	"context"
-	"errors"
+	"net/http"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/httpapi"
 )
+
+// ReasonNotReady is the reason of errors that pass by themselves.
+const ReasonNotReady = "NotReady"
 
 var (
 	// ErrUnavailable says that the queues cannot be reached just now.
-	ErrUnavailable = errors.New("RabbitMQ cannot be reached")
+	ErrUnavailable = httpapi.Errorf(http.StatusServiceUnavailable, "Unavailable", "RabbitMQ cannot be reached")
 	// ErrNoQueue says that there is no such queue.
-	ErrNoQueue = errors.New("there is no such dead letter queue")
+	ErrNoQueue = httpapi.Errorf(http.StatusNotFound, "NotFound", "there is no such dead letter queue")
 	// ErrFull says that a queue takes no more.
-	ErrFull = errors.New("the dead letter queue is full and refuses more")
+	ErrFull = httpapi.Errorf(http.StatusServiceUnavailable, "QueueFull", "the dead letter queue is full and refuses more")
 	// ErrBusy says that another session has the queue.
-	ErrBusy = errors.New("the dead letter queue is in use by another request; try again later")
+	ErrBusy = httpapi.Errorf(http.StatusConflict, ReasonNotReady, "the dead letter queue is in use by another request; try again later")
 )
 
 // Store is where dead letters are kept.

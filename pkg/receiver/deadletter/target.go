@@ -74,7 +74,8 @@ func expect(o Owner, field string, found *apis.URL, expected ...string) error {
 	if slices.Contains(expected, strings.TrimSuffix(found.String(), "/")) {
 		return nil
 	}
-	return &NotReadyError{o.Kind, o.Name, fmt.Sprintf("cannot be sent its dead letters: %s is %q, expected %s; events are sent to no other address", field, receiverpath.Redact(found.String()), strings.Join(expected, " or "))}
+	return notReady(o, "cannot be sent its dead letters: %s is %q, expected %s; events are sent to no other address",
+		field, receiverpath.Redact(found.String()), strings.Join(expected, " or "))
 }
 
 // brokerURLs are the ingresses that a Broker may have, by its class: LambdaBroker,
@@ -96,7 +97,7 @@ func repliesTo(o Owner, field string, b *v1alpha1.BrokerStatus) (string, error) 
 		return "", nil
 	}
 	if len(validation.IsDNS1123Subdomain(b.Name)) > 0 {
-		return "", &NotReadyError{o.Kind, o.Name, fmt.Sprintf("cannot be sent its dead letters: %s.name is %q, which is no name of a Broker", field, b.Name)}
+		return "", notReady(o, "cannot be sent its dead letters: %s.name is %q, which is no name of a Broker", field, b.Name)
 	}
 	expected := brokerURLs(types.NamespacedName{Namespace: o.Namespace, Name: b.Name})
 	if err := expect(o, field+".url", b.URL, expected...); err != nil {
@@ -111,7 +112,7 @@ func repliesTo(o Owner, field string, b *v1alpha1.BrokerStatus) (string, error) 
 func targetOf(o Owner, f *v1alpha1.LambdaFunction) (target, error) {
 	t := target{url: serviceURL(o), timeout: defaultTimeout, tell: true}
 	if f.Status.Address == nil || f.Status.Address.URL == nil {
-		return t, &NotReadyError{KindFunction, o.Name, "has no address yet; its dead letters stay in the queue until it is Ready"}
+		return t, notReady(o, "has no address yet; its dead letters stay in the queue until it is Ready")
 	}
 	if err := expect(o, "status.address.url", f.Status.Address.URL, t.url); err != nil {
 		return t, err

@@ -104,7 +104,10 @@ func Run(ctx context.Context, cfg *rest.Config, o Options) error {
 		Keys: keys, Agents: cache.agents, Requests: cache.requests, Client: lambda.LambdaV1alpha1(), Clock: clock.RealClock{}, Config: settings.newestEvents, Audit: audits.changed, Observe: telemetry.agent,
 	})
 	forAgents.Register(mux)
-	people := apiOf(letters, forAgents, reviewer, audits)
+	people := http.NewServeMux()
+	people.Handle("/", api.New(letters, reviewer, audits.tell))
+	approvals := &agents.API{Agents: cache.agents, Client: lambda.LambdaV1alpha1(), Clock: clock.RealClock{}, Access: reviewer, Audit: audits.decided}
+	approvals.Register(people)
 	slog.Info("serving", "events", o.Events, "api", o.API)
 	return listenAndServe(ctx, o, mux, people, metrics)
 }
@@ -120,16 +123,6 @@ func listenAndServe(ctx context.Context, o Options, events, people, metrics http
 		httpserver.Endpoint{Address: o.API, Options: httpserver.Options{Name: "api", Handler: people, TLS: certificate, LameDuck: lameDuck}},
 		httpserver.Endpoint{Address: o.Metrics, Options: httpserver.Options{Name: "metrics", Handler: metrics, LameDuck: lameDuck}},
 	)
-}
-
-// apiOf serves people and programs, by what RBAC allows them.
-func apiOf(letters *deadletter.Service, forAgents *agents.Handler, reviewer *access.Reviewer, audits *audits) http.Handler {
-	decide := *forAgents
-	decide.Audit = audits.decided
-	mux := http.NewServeMux()
-	mux.Handle("/", api.New(letters, reviewer, audits.tell))
-	(&agents.API{Handler: &decide, Access: reviewer}).Register(mux)
-	return mux
 }
 
 // lameDuck is how long new requests are still accepted at the end: others need a moment

@@ -22,8 +22,8 @@ import (
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	receiverv1 "github.com/brunovlucena/knative-lambda-operator/pkg/apis/receiver/v1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/api"
 	"github.com/brunovlucena/knative-lambda-operator/test"
 )
 
@@ -35,13 +35,13 @@ def handler(event, context):
 `
 
 // deadLetters waits until a function has so many dead letters, and returns them.
-func deadLetters(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction, n int) []events.DeadLetter {
+func deadLetters(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction, n int) []receiverv1.DeadLetter {
 	t.Helper()
-	var list api.List
+	var list receiverv1.DeadLetterList
 	var said string
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, time.Second, soon, true, func(ctx context.Context) (bool, error) {
-		list = api.List{}
+		list = receiverv1.DeadLetterList{}
 		if said, last = kubectlLambda(ctx, f.Namespace, "dlq", "list", f.Name, "-o", "json"); last == nil {
 			last = json.Unmarshal([]byte(said), &list)
 		}
@@ -139,7 +139,7 @@ func TestForgedDeadLetters(t *testing.T) {
 		}
 	}
 	got := deadLetters(ctx, t, f, 3)
-	if i := slices.IndexFunc(got, func(l events.DeadLetter) bool { return !strings.HasPrefix(l.ID, "real-") }); i >= 0 {
+	if i := slices.IndexFunc(got, func(l receiverv1.DeadLetter) bool { return !strings.HasPrefix(l.ID, "real-") }); i >= 0 {
 		t.Errorf("among the victim's dead letters is %+v", got[i])
 	}
 }
