@@ -51,7 +51,8 @@ func ambiguous(id string, sources []string) error {
 		quoted[i] = strconv.Quote(source)
 	}
 	return httpapi.Errorf(http.StatusUnprocessableEntity, "Ambiguous",
-		"dead letters of several sources have the id %q: name the source, too, as --source of kubectl lambda, or as source of the API or a command; the sources are %s",
+		"dead letters of several sources have the id %q: name the source, too, as --source of kubectl lambda, "+
+			"or as source of the API or a command; the sources are %s",
 		id, strings.Join(quoted, ", "))
 }
 

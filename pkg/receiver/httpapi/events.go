@@ -26,7 +26,9 @@ func NewEventReader(limits httpserver.Limits, maxBytes int64) *EventReader {
 // Read returns the event of a request, on the account of a key. prepare, if it is not nil,
 // changes the event before its attributes are checked. Call release when nothing refers to
 // the event. The error is a *StatusError.
-func (e *EventReader) Read(w http.ResponseWriter, r *http.Request, key string, prepare func(*event.Event)) (read *event.Event, release func(), err error) {
+func (e *EventReader) Read(w http.ResponseWriter, r *http.Request, key string, prepare func(*event.Event)) (
+	read *event.Event, release func(), err error,
+) {
 	read, release, err = e.gate.ReadEvent(w, r, e.max, key)
 	if err != nil {
 		return nil, nil, refused(err)
@@ -49,7 +51,8 @@ func (e *EventReader) Used() int64 { return e.gate.Used() }
 func (e *EventReader) Enter(ctx context.Context, namespace string) (leave func(), err error) {
 	leave, err = e.gate.Enter(ctx, namespace)
 	if err != nil {
-		return nil, Errorf(http.StatusServiceUnavailable, "Busy", "too many requests of namespace %s or of all are in progress; try again later", namespace)
+		return nil, Errorf(http.StatusServiceUnavailable, "Busy",
+			"too many requests of namespace %s or of all are in progress; try again later", namespace)
 	}
 	return leave, nil
 }

@@ -86,7 +86,8 @@ func TestHandle(t *testing.T) {
 // TestEventReader: what is refused has a status and holds no memory.
 func TestEventReader(t *testing.T) {
 	t.Parallel()
-	reader := httpapi.NewEventReader(httpserver.Limits{Bytes: 1 << 20, BytesPerKey: 1 << 20, Places: 1, PlacesPerNamespace: 1, Wait: time.Millisecond}, 100)
+	limits := httpserver.Limits{Bytes: 1 << 20, BytesPerKey: 1 << 20, Places: 1, PlacesPerNamespace: 1, Wait: time.Millisecond}
+	reader := httpapi.NewEventReader(limits, 100)
 	const body = `{"specversion":"1.0","id":"1","type":"t","source":"/s","note":"%s"}`
 	post := func(note string, prepare func(*event.Event)) (*event.Event, func(), error) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(fmt.Sprintf(body, note)))
@@ -128,7 +129,8 @@ func TestEventReader(t *testing.T) {
 func TestRefuseEvent(t *testing.T) {
 	t.Parallel()
 	w := httptest.NewRecorder()
-	if status := httpapi.RefuseEvent(w, errInner); status != http.StatusServiceUnavailable || w.Code != status || w.Header().Get("Retry-After") != "1" || w.Body.String() != "inner\n" {
+	status := httpapi.RefuseEvent(w, errInner)
+	if status != http.StatusServiceUnavailable || w.Code != status || w.Header().Get("Retry-After") != "1" || w.Body.String() != "inner\n" {
 		t.Errorf("RefuseEvent() = %d, answer %d %v %q", status, w.Code, w.Header(), w.Body)
 	}
 	if got := httpapi.Outcome(http.StatusTooManyRequests); got != "too_many_requests" {
@@ -145,7 +147,8 @@ func TestEventKey(t *testing.T) {
 		e.SetID(id)
 		return httpapi.EventKey(&e)
 	}
-	if of("/a", "1") != of("/a", "1") || of("/a", "1") == of("/a", "2") || of("/a", "1") == of("/b", "1") || of("/a", "b1") == of("/ab", "1") {
+	first, again := of("/a", "1"), of("/a", "1")
+	if first != again || first == of("/a", "2") || of("/a", "1") == of("/b", "1") || of("/a", "b1") == of("/ab", "1") {
 		t.Error("EventKey() does not identify events by source and id")
 	}
 }

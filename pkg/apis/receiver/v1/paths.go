@@ -4,6 +4,7 @@ package v1
 // Kind of an owner of dead letters.
 type Kind string
 
+// Kinds of owners.
 const (
 	KindFunction Kind = "function"
 	KindAgent    Kind = "agent"

@@ -19,10 +19,13 @@ func TestWire(t *testing.T) {
 			t.Errorf("path = %s, want %s", got, want)
 		}
 	}
-	d := receiverv1.DeadLetter{ID: "1", Source: "/s", Type: "t", ErrorCode: -1, ErrorReason: "r", Attempts: 6, Origin: "o", DeadTime: "d", Size: 3}
+	d := receiverv1.DeadLetter{
+		ID: "1", Source: "/s", Type: "t", ErrorCode: -1, ErrorReason: "r", Attempts: 6, Origin: "o", DeadTime: "d", Size: 3,
+	}
+	replayed := &receiverv1.ReplayResult{DeadLetter: receiverv1.DeadLetter{ID: "1"}, Status: 204}
 	for want, what := range map[string]any{
 		`{"id":"1","source":"/s","type":"t","errorCode":-1,"errorReason":"r","attempts":6,"origin":"o","deadTime":"d","size":3}`: d,
-		`{"id":"1","source":"","type":"","size":0,"status":204}`:                                                                 receiverv1.ReplayLine{ReplayResult: &receiverv1.ReplayResult{DeadLetter: receiverv1.DeadLetter{ID: "1"}, Status: 204}},
+		`{"id":"1","source":"","type":"","size":0,"status":204}`:                                                                 receiverv1.ReplayLine{ReplayResult: replayed},
 		`{"problem":"p"}`:                        receiverv1.ReplayLine{Problem: "p"},
 		`{"decision":"granted","reason":"seen"}`: receiverv1.ApprovalDecision{Decision: "granted", Reason: "seen"},
 		`{"error":"e"}`:                          receiverv1.Problem{Error: "e"},
