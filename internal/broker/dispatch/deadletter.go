@@ -157,8 +157,8 @@ func (l *lane) malformed(it *item, why error) {
 // annotate a copy of the event with why it could not be delivered.
 func annotate(e *cloudevents.Event, s *subscription, failure *delivery.Result, attempts int, now time.Time) *cloudevents.Event {
 	dead := e.Clone()
-	if s.subscriber.URL != nil {
-		to := receiverpath.Redact(s.subscriber.URL.URL().Redacted())
+	if destination := s.destination(); destination != nil {
+		to := receiverpath.Redact(destination.URL().Redacted())
 		dead.SetExtension(attributes.KnativeErrorDestExtensionKey, to[:min(len(to), maxErrorDest)])
 	}
 	dead.SetExtension(attributes.KnativeErrorCodeExtensionKey, failure.ErrorCode())

@@ -8,11 +8,13 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/pkg/apis"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/delivery"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 )
 
 func targetIs(target string) func(*eventingv1.Trigger) {
@@ -74,9 +76,10 @@ func TestDeletedTarget(t *testing.T) {
 					t.Errorf("%d dead letters, want %d", len(dead), tt.dead)
 				}
 				reason := base64.StdEncoding.EncodeToString([]byte("agent shop/buyer was deleted"))
+				broker := v1alpha1.AgentBrokerURL(types.NamespacedName{Namespace: "shop", Name: "buyer"}).String()
 				for _, e := range dead {
 					got := e.Extensions()
-					if got["lambdaerrorcode"] != "-1" || got["knativeerrordata"] != reason || attempts(t, e) != 0 {
+					if got["lambdaerrorcode"] != "-1" || got["knativeerrordata"] != reason || got["knativeerrordest"] != broker || attempts(t, e) != 0 {
 						t.Errorf("the dead letter is %v", got)
 					}
 				}

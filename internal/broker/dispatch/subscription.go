@@ -8,11 +8,13 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/assignment"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/delivery"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 )
 
@@ -164,6 +166,16 @@ func deletedTargetOf(t *eventingv1.Trigger) string {
 		return ""
 	}
 	return target
+}
+
+// destination of the events; nil if it is not resolved. That of a deleted agent is its
+// Broker, so that dead letters can be replayed once the agent is back.
+func (s *subscription) destination() *apis.URL {
+	if s.deletedTarget == "" {
+		return s.subscriber.URL
+	}
+	namespace, name, _ := strings.Cut(s.deletedTarget, "/")
+	return v1alpha1.AgentBrokerURL(types.NamespacedName{Namespace: namespace, Name: name})
 }
 
 // draining reports whether the Trigger has a queue that gets no more events.
