@@ -87,15 +87,6 @@ const (
 	// separated by commas, or * for all. On a Namespace it is for all Services in it.
 	AllowedSourceNamespacesAnnotationKey = GroupName + "/allowed-source-namespaces"
 
-	// LateBindingAnnotationKey is on the binding of a dead letter queue to a Trigger
-	// that had delivered events before it was made: some of its letters may be from
-	// before, and not in the queue.
-	LateBindingAnnotationKey = GroupName + "/late-binding"
-
-	// GoneRoutingKey is the prefix of the routing key of letters that RabbitMQ made as
-	// the agent that they were for had gone: its namespace/name follows.
-	GoneRoutingKey = GroupName + "/gone:"
-
 	// BrokerClass is the class of the Brokers that the event plane serves.
 	BrokerClass = "LambdaBroker"
 

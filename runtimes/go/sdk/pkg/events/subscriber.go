@@ -1,1 +1,0 @@
-../../../../../pkg/events/subscriber.go
