@@ -9,8 +9,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/hack/cluster/internal/env"
 )
 
-// eventingConfig makes a Broker that names neither class nor configuration one on
-// RabbitMQ. Names of images stand for what the controller insists on and nothing
+// eventingConfig makes a Broker that names no class one of the event plane. Names of images stand for what the controller insists on and nothing
 // here runs: sources, transformations and integrations.
 const eventingConfig = `apiVersion: v1
 kind: ConfigMap
@@ -37,14 +36,14 @@ metadata: {name: config-br-defaults, namespace: knative-eventing}
 data:
   default-br-config: |
     clusterDefault:
-      brokerClass: RabbitMQBroker
-      apiVersion: eventing.knative.dev/v1alpha1
-      kind: RabbitmqBrokerConfig
-      name: rabbitmq
-      namespace: rabbitmq
+      brokerClass: LambdaBroker
       delivery: {retry: 5, backoffPolicy: exponential, backoffDelay: PT1S}
       brokerClasses:
-        LambdaBroker:
+        RabbitMQBroker:
+          apiVersion: eventing.knative.dev/v1alpha1
+          kind: RabbitmqBrokerConfig
+          name: rabbitmq
+          namespace: rabbitmq
           delivery: {retry: 5, backoffPolicy: exponential, backoffDelay: PT1S}
 `
 

@@ -180,21 +180,16 @@ func upTopology(ctx context.Context, e *env.Env) error {
 	})
 }
 
-// connectionSecrets are the receiver's connection and the administrator's, with which
-// the setup Job of config/rabbitmq makes the users of the event plane.
-const connectionSecrets = `apiVersion: v1
-kind: Secret
-metadata: {name: knative-lambda-rabbitmq, namespace: knative-lambda}
-stringData: {host: rabbitmq.rabbitmq.svc.cluster.local, port: "5672", username: %[1]q, password: %[2]q}
----
-apiVersion: v1
+// administratorSecret is the connection with which the setup Job of config/rabbitmq makes
+// the users of the operator's programs.
+const administratorSecret = `apiVersion: v1
 kind: Secret
 metadata: {name: knative-lambda-rabbitmq-administrator, namespace: knative-lambda}
 stringData: {host: rabbitmq.rabbitmq.svc.cluster.local, port: "5672", username: %[1]q, password: %[2]q}
 `
 
-// connectReceiver gives the receiver its connection, where the cluster has RabbitMQ.
-func connectReceiver(ctx context.Context, e *env.Env) error {
+// connectAdministrator makes that Secret, where the cluster has RabbitMQ.
+func connectAdministrator(ctx context.Context, e *env.Env) error {
 	if _, err := os.Stat(e.Path("env", "rabbitmq")); err != nil {
 		return nil //nolint:nilerr // RabbitMQ is not switched on
 	}
@@ -202,11 +197,5 @@ func connectReceiver(ctx context.Context, e *env.Env) error {
 	if err != nil {
 		return err
 	}
-	_, missing := e.Kubectl(ctx, "", "get", "secret", "knative-lambda-rabbitmq", "-n", "knative-lambda")
-	if err := e.Apply(ctx, fmt.Sprintf(connectionSecrets, rabbitUser, password)); err != nil || missing == nil {
-		return err
-	}
-	// A kubelet shows a new Secret to running pods within a minute; new ones have it.
-	_, err = e.Kubectl(ctx, "", "rollout", "restart", "deployment/knative-lambda-receiver", "-n", "knative-lambda")
-	return err
+	return e.Apply(ctx, fmt.Sprintf(administratorSecret, rabbitUser, password))
 }

@@ -107,7 +107,7 @@ func Configure(ctx context.Context, e *env.Env) error {
 		}
 		return strings.TrimSpace(string(text))
 	}
-	if err := connectReceiver(ctx, e); err != nil {
+	if err := connectAdministrator(ctx, e); err != nil {
 		return err
 	}
 	modules, err := goEnv(ctx, e, "GOPROXY", "GOSUMDB")
@@ -128,7 +128,7 @@ func Configure(ctx context.Context, e *env.Env) error {
 			"source-allowed-networks": env.BridgeIP + "/32", "registry-allowed-networks": env.ServiceCIDR, "source-poll-interval": "5s",
 		},
 		"config-eventing": { // there with --with=eventing
-			"rabbitmq-cluster": "rabbitmq/rabbitmq", "delivery-gateways": "traefik/private, traefik/public",
+			"broker-class": "LambdaBroker", "rabbitmq-cluster": "rabbitmq/rabbitmq", "delivery-gateways": "traefik/private, traefik/public",
 		},
 		"config-runtimes": languages,
 	})
