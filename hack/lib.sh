@@ -95,13 +95,16 @@ install_operator() {
 # set_up_rabbitmq makes the virtual host and the users of the event plane, where the
 # operator has an administrator's connection.
 set_up_rabbitmq() {
-  local job=job/knative-lambda-rabbitmq-setup
+  local job=job/knative-lambda-rabbitmq-setup connected=true
   [[ -d $1/config/rabbitmq ]] || return 0
   kubectl get -n knative-lambda secret/knative-lambda-rabbitmq-administrator >/dev/null 2>&1 || return 0
+  kubectl get -n knative-lambda secret/knative-lambda-rabbitmq-receiver >/dev/null 2>&1 || connected=false
   kubectl delete -n knative-lambda "$job" --ignore-not-found >/dev/null
   (cd "$1" && ko resolve --sbom=none --base-import-paths -f config/rabbitmq) | kubectl apply -f - >/dev/null
   kubectl wait -n knative-lambda "$job" --for=condition=Complete --timeout=180s >/dev/null ||
     die "RabbitMQ cannot be set up: kubectl logs -n knative-lambda $job"
+  # A kubelet shows a new Secret to running pods within a minute; new ones have it.
+  $connected || kubectl rollout restart -n knative-lambda deployment/knative-lambda-receiver >/dev/null
 }
 
 # await_webhook waits until the newest webhook answers, and no other: one of before
