@@ -62,24 +62,12 @@ func within(t *testing.T, limit time.Duration) context.Context {
 	return ctx
 }
 
-// knownFailure reports an attack that succeeds and is known to: the test is skipped with
-// what the attack achieved. Once it achieves nothing the test fails, so that the marker
-// is removed.
-func knownFailure(t *testing.T, until string, achieved []string) {
-	t.Helper()
-	if len(achieved) > 0 {
-		t.Skipf("expected to fail until %s; the attack: %s", until, strings.Join(achieved, "; "))
-	}
-	t.Errorf("the attack does not succeed any more: remove the marker knownFailure(%q)", until)
-}
-
 // needsRabbitMQ skips tests of brokers and dead letters where there is no RabbitMQ.
-func needsRabbitMQ(t *testing.T) (url string) {
+func needsRabbitMQ(t *testing.T) {
 	t.Helper()
-	if url = os.Getenv("LAMBDA_RABBITMQ_URL"); url == "" {
+	if os.Getenv("LAMBDA_RABBITMQ_URL") == "" {
 		t.Skip("LAMBDA_RABBITMQ_URL: missing; bring up the cluster with --with=eventing")
 	}
-	return url
 }
 
 // python is a function with one file of Python and one replica at most.
