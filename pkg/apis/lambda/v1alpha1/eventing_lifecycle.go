@@ -11,9 +11,6 @@ const (
 	ReasonRabbitMQNotConfigured = "RabbitMQNotConfigured"
 	// ReasonSinkNotResolved says that the sink has no address.
 	ReasonSinkNotResolved = "SinkNotResolved"
-	// ReasonWaitingForService says that new triggers wait for the revision that
-	// knows their filters.
-	ReasonWaitingForService = "WaitingForService"
 	// ReasonFilterNotSupported says that the class of the Broker evaluates exact
 	// attributes only.
 	ReasonFilterNotSupported = "FilterNotSupported"
