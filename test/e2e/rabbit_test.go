@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"net"
 	"net/url"
 	"os"
 	"testing"
@@ -31,10 +30,14 @@ func rabbitMQ(t *testing.T) *amqp.Channel {
 	if err != nil {
 		t.Fatal(err)
 	}
+	reachable, err := url.Parse(os.Getenv("LAMBDA_RABBITMQ_URL")) // the Secret names a host inside the cluster
+	if err != nil {
+		t.Fatal(err)
+	}
 	of := func(key string) string { return string(secret.Data[key]) }
 	to := url.URL{
 		Scheme: "amqp", User: url.UserPassword(of("username"), of("password")),
-		Host: net.JoinHostPort(of("host"), of("port")), Path: "/" + of("vhost"),
+		Host: reachable.Host, Path: "/" + of("vhost"),
 	}
 	conn, err := amqp.Dial(to.String())
 	if err != nil {
