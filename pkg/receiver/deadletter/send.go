@@ -46,7 +46,7 @@ func NewSender(client *http.Client) Sender {
 func (s Sender) send(ctx context.Context, t target, e event.Event) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
-	response, err := s.post(ctx, t.url, &e)
+	response, err := s.post(ctx, t.url, t.gateway, &e)
 	if err != nil {
 		return 0, err
 	}
@@ -67,7 +67,7 @@ func (s Sender) send(ctx context.Context, t target, e event.Event) (int, error) 
 	if err != nil {
 		return response.StatusCode, fmt.Errorf("the reply is not a valid CloudEvent: %w", err)
 	}
-	passed, err := s.post(ctx, t.replies, reply)
+	passed, err := s.post(ctx, t.replies, "", reply)
 	if err != nil {
 		return response.StatusCode, fmt.Errorf("the reply could not be sent to the broker: %w", err)
 	}
@@ -84,13 +84,17 @@ func status(r *http.Response) string {
 	return strings.TrimSpace(fmt.Sprintf("%d %s", r.StatusCode, http.StatusText(r.StatusCode)))
 }
 
-func (s Sender) post(ctx context.Context, to string, e *event.Event) (*http.Response, error) {
+// post an event to a URL, over a gateway if one is given.
+func (s Sender) post(ctx context.Context, to, gateway string, e *event.Event) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, to, http.NoBody)
 	if err != nil {
 		return nil, err
 	}
 	if err := cehttp.WriteRequest(binding.WithForceBinary(ctx), binding.ToMessage(e), r); err != nil {
 		return nil, err
+	}
+	if gateway != "" {
+		r.Host, r.URL.Host = r.URL.Host, gateway
 	}
 	response, err := s.Client.Do(r)
 	var failed *url.Error

@@ -3,6 +3,8 @@ package deadletter_test
 import (
 	"context"
 	"errors"
+	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/metadata/fake"
+	networkingv1alpha1 "knative.dev/networking/pkg/apis/networking/v1alpha1"
+	networkingfake "knative.dev/networking/pkg/client/clientset/versioned/fake"
 	"knative.dev/pkg/ptr"
 
 	receiverv1 "github.com/brunovlucena/knative-lambda-operator/pkg/apis/receiver/v1"
@@ -29,7 +33,7 @@ func made(apiVersion, kind, uid, controller string) *metav1.PartialObjectMetadat
 	return o
 }
 
-func TestServing_Owned(t *testing.T) {
+func TestServing_Gateway(t *testing.T) {
 	t.Parallel()
 	service := func(controller string) runtime.Object {
 		return made("serving.knative.dev/v1", "Service", "ksvc", controller)
@@ -37,21 +41,29 @@ func TestServing_Owned(t *testing.T) {
 	route := func(controller string) runtime.Object {
 		return made("serving.knative.dev/v1", "Route", "route", controller)
 	}
-	address := func(controller string) runtime.Object { return made("v1", "Service", "svc", controller) }
+	ingress := func(controller string, gateways ...networkingv1alpha1.LoadBalancerIngressStatus) runtime.Object {
+		return &networkingv1alpha1.Ingress{
+			ObjectMeta: made("", "", "ingress", controller).ObjectMeta,
+			Status:     networkingv1alpha1.IngressStatus{PrivateLoadBalancer: &networkingv1alpha1.LoadBalancerStatus{Ingress: gateways}},
+		}
+	}
+	private := networkingv1alpha1.LoadBalancerIngressStatus{DomainInternal: "private.gateway.svc.cluster.local"}
 	for name, tc := range map[string]struct {
 		objects []runtime.Object
-		want    string
+		ingress runtime.Object
+		want    string // the gateway, or a part of the error
 	}{
-		"as Knative made them":      {[]runtime.Object{service("f"), route("ksvc"), address("route")}, ""},
-		"no Knative Service":        {nil, "Knative Service team/greeter does not exist"},
-		"no address":                {[]runtime.Object{service("f"), route("ksvc")}, "Service team/greeter does not exist"},
-		"a replaced address":        {[]runtime.Object{service("f"), route("ksvc"), address("")}, "Service team/greeter is not controlled by the Route"},
-		"an invented owner":         {[]runtime.Object{service("f"), route("ksvc"), address("other")}, "Service team/greeter is not controlled by the Route"},
-		"a Route of one's own":      {[]runtime.Object{service("f"), route(""), address("route")}, "Route team/greeter is not controlled by the Knative Service"},
-		"another function's":        {[]runtime.Object{service("g"), route("ksvc"), address("route")}, "Knative Service team/greeter is not controlled by the function"},
-		"a Service of one's own":    {[]runtime.Object{service(""), route("ksvc"), address("route")}, "Knative Service team/greeter is not controlled by the function"},
-		"of a function before it":   {[]runtime.Object{service("old"), route("ksvc"), address("route")}, "delete it, and Knative creates it again"},
-		"the address of a stranger": {[]runtime.Object{service("f"), route("ksvc"), address("ksvc")}, "Service team/greeter is not controlled by the Route"},
+		"as Knative made them":    {[]runtime.Object{service("f"), route("ksvc")}, ingress("route", private), "private.gateway.svc.cluster.local"},
+		"an address":              {[]runtime.Object{service("f"), route("ksvc")}, ingress("route", networkingv1alpha1.LoadBalancerIngressStatus{IP: "10.0.0.1"}), "10.0.0.1"},
+		"no Knative Service":      {nil, nil, "Knative Service team/greeter does not exist"},
+		"no Ingress":              {[]runtime.Object{service("f"), route("ksvc")}, nil, "Ingress team/greeter does not exist"},
+		"no gateway":              {[]runtime.Object{service("f"), route("ksvc")}, ingress("route"), "Ingress team/greeter names no gateway inside the cluster"},
+		"a mesh only":             {[]runtime.Object{service("f"), route("ksvc")}, ingress("route", networkingv1alpha1.LoadBalancerIngressStatus{MeshOnly: true}), "names no gateway inside the cluster"},
+		"an Ingress of one's own": {[]runtime.Object{service("f"), route("ksvc")}, ingress("", private), "Ingress team/greeter is not controlled by the Route"},
+		"a Route of one's own":    {[]runtime.Object{service("f"), route("")}, ingress("route", private), "Route team/greeter is not controlled by the Knative Service"},
+		"another function's":      {[]runtime.Object{service("g"), route("ksvc")}, ingress("route", private), "Knative Service team/greeter is not controlled by the function"},
+		"a Service of one's own":  {[]runtime.Object{service(""), route("ksvc")}, ingress("route", private), "Knative Service team/greeter is not controlled by the function"},
+		"of a function before it": {[]runtime.Object{service("old"), route("ksvc")}, ingress("route", private), "delete it, and Knative creates it again"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -59,15 +71,19 @@ func TestServing_Owned(t *testing.T) {
 			if err := metav1.AddMetaToScheme(scheme); err != nil {
 				t.Fatal(err)
 			}
-			err := deadletter.NewServing(fake.NewSimpleMetadataClient(scheme, tc.objects...)).Owned(t.Context(), deadletter.Function(key), "f")
+			ingresses := networkingfake.NewSimpleClientset()
+			if tc.ingress != nil {
+				ingresses = networkingfake.NewSimpleClientset(tc.ingress)
+			}
+			host, err := deadletter.NewServing(fake.NewSimpleMetadataClient(scheme, tc.objects...), ingresses).Gateway(t.Context(), deadletter.Function(key), "f")
 			var notReady *httpapi.StatusError
 			switch {
-			case tc.want == "":
-				if err != nil {
-					t.Errorf("Owned() = %v", err)
+			case err == nil:
+				if host != tc.want {
+					t.Errorf("Gateway() = %q, want %q", host, tc.want)
 				}
 			case !errors.As(err, &notReady) || notReady.Reason != deadletter.ReasonNotReady || !strings.Contains(err.Error(), tc.want):
-				t.Errorf("Owned() = %v, want one of the reason NotReady with %q", err, tc.want)
+				t.Errorf("Gateway() = %v, want %q", err, tc.want)
 			}
 		})
 	}
@@ -75,8 +91,8 @@ func TestServing_Owned(t *testing.T) {
 
 type replaced struct{}
 
-func (replaced) Owned(context.Context, deadletter.Owner, types.UID) error {
-	return errors.New("the Service team/greeter is not controlled by the Route")
+func (replaced) Gateway(context.Context, deadletter.Owner, types.UID) (string, error) {
+	return "", errors.New("the Service team/greeter is not controlled by the Route")
 }
 
 // TestReplay_ToAReplacedService: nothing is sent to an address that is not the owner's.
@@ -88,5 +104,35 @@ func TestReplay_ToAReplacedService(t *testing.T) {
 	err := s.Replay(t.Context(), deadletter.Function(key), deadletter.Selection{All: true}, func(receiverv1.ReplayResult) { t.Error("something was sent") })
 	if err == nil || !strings.Contains(err.Error(), "is not controlled by") || len(r.got) != 0 || len(store.IDs(queue)) != 1 {
 		t.Errorf("Replay() = %v, the other Service got %v; want a refusal", err, r.got)
+	}
+}
+
+type at string
+
+func (a at) Gateway(context.Context, deadletter.Owner, types.UID) (string, error) {
+	return string(a), nil
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestReplay_OverTheGateway: the gateway gets the request, with the owner's name as host.
+// The name of the owner's Service, which its users can lead elsewhere, is not dialled.
+func TestReplay_OverTheGateway(t *testing.T) {
+	t.Parallel()
+	var got []string
+	client := &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		got = append(got, r.URL.Host+" "+r.Host)
+		return &http.Response{StatusCode: http.StatusNoContent, Body: http.NoBody, Request: r}, nil
+	})}
+	r := newRecipient(t, func(string) int { return 500 })
+	s, store := service(t, r.function(), 1, client)
+	s.Serving = at("private.gateway.svc.cluster.local")
+	if err := s.Replay(t.Context(), deadletter.Function(key), deadletter.Selection{All: true}, func(receiverv1.ReplayResult) {}); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"private.gateway.svc.cluster.local greeter.team.svc.cluster.local"}; !slices.Equal(got, want) || len(store.IDs(queue)) != 0 {
+		t.Errorf("requests went to %v, want %v; %v are left in the queue", got, want, store.IDs(queue))
 	}
 }

@@ -27,6 +27,8 @@ const knativeEventing = "knative-eventing"
 // status of an object may have been written by a user of its namespace.
 type target struct {
 	url string
+	// gateway is the host to connect to in place of that of url; empty is that of url.
+	gateway string
 	// replies is where replies go; empty is nowhere.
 	replies string
 	timeout time.Duration
@@ -43,11 +45,11 @@ func (s *Service) targets(ctx context.Context, o Owner) (func(*Letter) (target, 
 			return nil, err
 		}
 		find, err := s.targetsOfAgent(ctx, o, a)
-		owned := sync.OnceValue(func() error { return s.Serving.Owned(ctx, o, a.UID) })
+		gateway := sync.OnceValues(func() (string, error) { return s.Serving.Gateway(ctx, o, a.UID) })
 		return func(l *Letter) (target, error) {
 			t, err := find(l)
 			if err == nil && t.tell { // the agent itself
-				err = owned()
+				t.gateway, err = gateway()
 			}
 			return t, err
 		}, err
@@ -58,7 +60,7 @@ func (s *Service) targets(ctx context.Context, o Owner) (func(*Letter) (target, 
 	}
 	t, err := targetOf(o, f)
 	if err == nil {
-		err = s.Serving.Owned(ctx, o, f.UID)
+		t.gateway, err = s.Serving.Gateway(ctx, o, f.UID)
 	}
 	return func(*Letter) (target, error) { return t, nil }, err
 }

@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	eventingclientset "knative.dev/eventing/pkg/client/clientset/versioned"
+	networkingclientset "knative.dev/networking/pkg/client/clientset/versioned"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
@@ -69,6 +70,10 @@ func Run(ctx context.Context, cfg *rest.Config, o Options) error {
 	if err != nil {
 		return err
 	}
+	ingresses, err := networkingclientset.NewForConfig(cfg)
+	if err != nil {
+		return err
+	}
 	keys, err := keyring.Open(ctx, kube, o.Namespace, nil)
 	if err != nil {
 		return err
@@ -86,7 +91,7 @@ func Run(ctx context.Context, cfg *rest.Config, o Options) error {
 	}
 	client := egress.Client(egress.Deliveries, 0) // each call has a deadline of its own
 	letters := &deadletter.Service{Store: broker, Functions: functions, Agents: known, Sender: deadletter.NewSender(client), Keys: keys,
-		Serving: deadletter.NewServing(objects), Receiver: settings.receiver}
+		Serving: deadletter.NewServing(objects, ingresses), Receiver: settings.receiver}
 	reviewer := access.NewReviewer(kube)
 	audits := newAudits(client, settings.newestEvents, functions, known)
 	go audits.run(ctx)

@@ -8,10 +8,10 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
 )
 
-// Serving takes every address for the owner's.
+// Serving serves every owner at its own address.
 type Serving struct{}
 
 var _ deadletter.Serving = Serving{}
 
-// Owned implements deadletter.Serving.
-func (Serving) Owned(context.Context, deadletter.Owner, types.UID) error { return nil }
+// Gateway implements deadletter.Serving.
+func (Serving) Gateway(context.Context, deadletter.Owner, types.UID) (string, error) { return "", nil }
