@@ -18,11 +18,11 @@ import (
 // GetSecret reads a Secret, live: no cache holds what is secret.
 type GetSecret func(ctx context.Context, namespace, name string) (*corev1.Secret, error)
 
-// secretError says that a Secret with credentials is not there.
-type secretError struct{ namespace, name string }
+// secretError says that a Secret with credentials does not exist, and which field names it.
+type secretError struct{ namespace, name, field string }
 
 func (e *secretError) Error() string {
-	return fmt.Sprintf("There is no Secret %s in namespace %s, which holds the registry's credentials.", e.name, e.namespace)
+	return fmt.Sprintf("Secret %s/%s does not exist: create it with the registry's credentials, or change %s.", e.namespace, e.name, e.field)
 }
 
 // credentials of a build, and a name for them that does not tell them.
@@ -35,14 +35,18 @@ type credentials struct {
 func (m *Maker) credentials(ctx context.Context, r *Request) (*credentials, error) {
 	var secrets []corev1.Secret
 	id := sha256.New()
-	for _, name := range []string{r.PushSecret, r.PullSecret} {
+	for _, ref := range []struct{ name, field string }{
+		{r.PushSecret, "spec.build.pushSecretRef, or push-secret in config-build"},
+		{r.PullSecret, "spec.build.imagePullSecret"},
+	} {
+		name := ref.name
 		if name == "" {
 			continue
 		}
 		secret, err := m.secret(ctx, r.Namespace, name)
 		switch {
 		case apierrs.IsNotFound(err):
-			return nil, &secretError{r.Namespace, name}
+			return nil, &secretError{r.Namespace, name, ref.field}
 		case apierrs.IsForbidden(err):
 			return nil, &source.InvalidError{Reason: source.ReasonAccessDenied,
 				Message: fmt.Sprintf("The operator may not get Secret %s in namespace %s, with which it pushes and signs the image: give its ServiceAccount that right", name, r.Namespace)}

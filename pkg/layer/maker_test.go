@@ -264,7 +264,7 @@ func TestFailures(t *testing.T) {
 			r.Files, r.Fetch = nil, func(context.Context, string) error { return errors.New("disk full") }
 		}, want: build.Outcome{Step: build.StepSource, Reason: source.ReasonUnreachable, Fault: build.InfrastructureFault}, says: []string{"disk full"}},
 		"no Secret": {change: func(_ *world, r *Request) { r.PushSecret = "nowhere" },
-			want: build.Outcome{Step: build.StepPush, Reason: build.ReasonSecretNotFound, Fault: build.InfrastructureFault}, says: []string{"no Secret nowhere in namespace team"}},
+			want: build.Outcome{Step: build.StepPush, Reason: build.ReasonSecretNotFound, Fault: build.InfrastructureFault}, says: []string{"Secret team/nowhere does not exist"}},
 		"a registry that does not answer": {world: func(w *world) {
 			w.refuse = func(r *http.Request) int { <-r.Context().Done(); return http.StatusTeapot }
 		}, change: func(_ *world, r *Request) { r.Timeout = 50 * time.Millisecond },
