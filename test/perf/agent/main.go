@@ -15,7 +15,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/brunovlucena/knative-lambda-operator/test"
@@ -63,17 +62,12 @@ func run(ctx context.Context, o *options) (err error) {
 	}
 	fmt.Printf("%-28s %10s %10s\n", fmt.Sprintf("broker to, %d events", o.rounds*o.events), "p50", "p99")
 	for _, to := range []struct{ key, name string }{{agent, "warm agent"}, {bare, "bare Trigger and Service"}} {
-		fmt.Printf("%-28s %10v %10v\n", to.name, quantile(took[to.key], 50), quantile(took[to.key], 99))
+		fmt.Printf("%-28s %10v %10v\n", to.name, program.Quantile(took[to.key], 50), program.Quantile(took[to.key], 99))
 	}
-	ratio := quantile(took[agent], 50).Seconds() / quantile(took[bare], 50).Seconds()
-	fmt.Printf("ratio of the medians %.2f, of p99 %.2f\n", ratio, quantile(took[agent], 99).Seconds()/quantile(took[bare], 99).Seconds())
+	ratio := program.Quantile(took[agent], 50).Seconds() / program.Quantile(took[bare], 50).Seconds()
+	fmt.Printf("ratio of the medians %.2f, of p99 %.2f\n", ratio, program.Quantile(took[agent], 99).Seconds()/program.Quantile(took[bare], 99).Seconds())
 	if o.most > 0 && ratio > o.most {
 		return fmt.Errorf("the ratio of the medians is %.2f, expected at most %.2f", ratio, o.most)
 	}
 	return nil
-}
-
-func quantile(all []time.Duration, percent int) time.Duration {
-	sorted := slices.Sorted(slices.Values(all))
-	return sorted[(len(sorted)-1)*percent/100].Round(10 * time.Microsecond)
 }

@@ -16,7 +16,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/brunovlucena/knative-lambda-operator/test"
@@ -30,7 +29,6 @@ type options struct {
 	mostMiB           int
 	patience          time.Duration
 	settle, quiet     time.Duration
-	audit             string
 }
 
 func main() {
@@ -51,14 +49,10 @@ func main() {
 			o.mostMiB = 512
 		}
 	}
-	o.audit = os.Getenv("LAMBDA_AUDIT_LOG")
 	program.Main(func(ctx context.Context) error { return run(ctx, &o) })
 }
 
 func run(ctx context.Context, o *options) (err error) {
-	if o.audit == "" {
-		return errors.New("LAMBDA_AUDIT_LOG: missing; it is of the local cluster: eval \"$(go run ./hack/cluster env)\"")
-	}
 	clients, err := test.NewClients()
 	if err != nil {
 		return err
@@ -85,11 +79,11 @@ func run(ctx context.Context, o *options) (err error) {
 	}
 	total := float64(o.functions + o.agents)
 	fmt.Printf("  settled                  %v\n", at.Sub(began).Round(time.Second))
-	written, err := w.log.take()
+	written, err := w.log.Take()
 	if err != nil {
 		return err
 	}
-	fmt.Printf("  writes per object        %.2f\n%s", float64(written.total())/total, written)
+	fmt.Printf("  writes per object        %.2f\n%s", float64(written.Total())/total, written)
 	after, err := w.memory(ctx)
 	if err != nil {
 		return err
@@ -109,12 +103,12 @@ func (w *world) resyncs(ctx context.Context) error {
 	if err := w.resync(ctx); err != nil {
 		return err
 	}
-	written, err := w.log.take()
+	written, err := w.log.Take()
 	if err != nil {
 		return err
 	}
-	fmt.Printf("  writes in the %v after a resync: %d\n%s", w.o.quiet, written.total(), written)
-	if written.total() > 0 {
+	fmt.Printf("  writes in the %v after a resync: %d\n%s", w.o.quiet, written.Total(), written)
+	if written.Total() > 0 {
 		return errors.New("a resync of what is as it should be wrote something")
 	}
 	return nil

@@ -2,10 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/brunovlucena/knative-lambda-operator/test/perf/internal/kubelet"
 )
 
 // memory of the controller, in bytes: what its process holds, and its heap.
@@ -21,41 +22,15 @@ func (m memory) times(factor float64) memory {
 	return memory{int64(float64(m.rss) * factor), int64(float64(m.heap) * factor)}
 }
 
-// stats are the kubelet's of a node's pods.
-type stats struct {
-	Pods []struct {
-		PodRef     struct{ Namespace, Name string }
-		Containers []struct {
-			Memory struct{ RSSBytes int64 }
-		}
-	}
-}
-
 func (w *world) memory(ctx context.Context) (m memory, err error) {
 	pod, err := w.controller(ctx)
 	if err != nil {
 		return m, err
 	}
-	rest := w.Kube.CoreV1().RESTClient()
-	text, err := rest.Get().Resource("nodes").Name(pod.Spec.NodeName).SubResource("proxy").Suffix("stats/summary").DoRaw(ctx)
-	if err != nil {
+	if m.rss, err = kubelet.RSS(ctx, w.Kube, *pod); err != nil {
 		return m, err
 	}
-	var all stats
-	if err := json.Unmarshal(text, &all); err != nil {
-		return m, err
-	}
-	for _, p := range all.Pods {
-		if p.PodRef.Name == pod.Name && p.PodRef.Namespace == pod.Namespace {
-			for _, c := range p.Containers {
-				m.rss += c.Memory.RSSBytes
-			}
-		}
-	}
-	if m.rss == 0 {
-		return m, fmt.Errorf("the kubelet of %s does not tell the memory of %s", pod.Spec.NodeName, pod.Name)
-	}
-	page, err := rest.Get().Namespace(pod.Namespace).Resource("pods").Name(pod.Name + ":9090").SubResource("proxy").Suffix("metrics").DoRaw(ctx)
+	page, err := w.Kube.CoreV1().RESTClient().Get().Namespace(pod.Namespace).Resource("pods").Name(pod.Name + ":9090").SubResource("proxy").Suffix("metrics").DoRaw(ctx)
 	if err != nil {
 		return m, err
 	}

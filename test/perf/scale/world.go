@@ -19,6 +19,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/test"
+	"github.com/brunovlucena/knative-lambda-operator/test/perf/internal/audit"
 )
 
 const (
@@ -38,7 +39,7 @@ type world struct {
 	*test.Clients
 	o         *options
 	namespace string
-	log       *auditLog
+	log       *audit.Log
 	restarts  int32
 	// serving is how many of Knative Serving's controllers there were, where they are
 	// away meanwhile.
@@ -46,7 +47,7 @@ type world struct {
 }
 
 func newWorld(ctx context.Context, clients *test.Clients, o *options) (*world, error) {
-	log, err := newAuditLog(o.audit)
+	log, err := audit.Open()
 	if err != nil {
 		return nil, err
 	}
@@ -122,20 +123,20 @@ func (w *world) create(ctx context.Context) error {
 func (w *world) settled(ctx context.Context) (time.Time, error) {
 	open := 0
 	err := wait.PollUntilContextCancel(ctx, 2*time.Second, true, func(ctx context.Context) (bool, error) {
-		if err := w.log.read(); err != nil {
+		if err := w.log.Read(); err != nil {
 			return false, err
 		}
-		if time.Since(w.log.last) < w.o.settle && !w.o.ready {
+		if time.Since(w.log.Last()) < w.o.settle && !w.o.ready {
 			return false, nil // lists cost something, too
 		}
 		var err error
 		open, err = w.open(ctx)
-		return err == nil && open == 0 && time.Since(w.log.last) >= w.o.settle, err
+		return err == nil && open == 0 && time.Since(w.log.Last()) >= w.o.settle, err
 	})
 	if err != nil {
 		return time.Time{}, fmt.Errorf("%d objects are not settled: %w", open, err)
 	}
-	return w.log.last, nil
+	return w.log.Last(), nil
 }
 
 // open are the objects that are not settled.
@@ -177,7 +178,7 @@ func (w *world) done(observed, ready, made bool) bool {
 // resync has the operator look at all objects again, by changes of its configuration that
 // change nothing, and waits for what that may bring.
 func (w *world) resync(ctx context.Context) error {
-	if _, err := w.log.take(); err != nil {
+	if _, err := w.log.Take(); err != nil {
 		return err
 	}
 	configMaps := w.Kube.CoreV1().ConfigMaps(operatorNamespace)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
+	"time"
 )
 
 // Main runs a program until it is done or interrupted, and does not return where it
@@ -18,4 +20,10 @@ func Main(run func(context.Context) error) {
 		stop()
 		os.Exit(1) //nolint:gocritic // stop has been called
 	}
+}
+
+// Quantile of what was measured, rounded as it is printed.
+func Quantile(all []time.Duration, percent int) time.Duration {
+	sorted := slices.Sorted(slices.Values(all))
+	return sorted[(len(sorted)-1)*percent/100].Round(10 * time.Microsecond)
 }
