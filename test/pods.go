@@ -69,3 +69,28 @@ func (c *Clients) RestartPods(ctx context.Context, namespace, selector string, s
 	}
 	return nil
 }
+
+// AwaitDeployments waits until all replicas of all Deployments of a namespace are of the
+// newest template and ready.
+func (c *Clients) AwaitDeployments(ctx context.Context, namespace string) error {
+	var behind string
+	err := wait.PollUntilContextTimeout(ctx, pollInterval, Patience, true, func(ctx context.Context) (bool, error) {
+		all, err := c.Kube.AppsV1().Deployments(namespace).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return false, err
+		}
+		behind = ""
+		for i := range all.Items {
+			d := &all.Items[i]
+			wanted, s := *d.Spec.Replicas, d.Status
+			if s.ObservedGeneration != d.Generation || s.Replicas != wanted || s.UpdatedReplicas != wanted || s.ReadyReplicas != wanted {
+				behind = fmt.Sprintf("%s has %d replicas, %d of them updated and %d ready, expected %d", d.Name, s.Replicas, s.UpdatedReplicas, s.ReadyReplicas, wanted)
+			}
+		}
+		return behind == "", nil
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, behind)
+	}
+	return nil
+}
