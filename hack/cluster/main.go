@@ -22,7 +22,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/hack/cluster/internal/env"
 )
 
-const usage = `usage: go run ./hack/cluster up|down|status|logs [process]|restart|stop|start|pause|resume process|cut|mend|env|configure
+const usage = `usage: go run ./hack/cluster up|down|status|logs [process]|restart|stop|start|pause|resume process|cut|mend|rabbitmqctl|env|configure
 
   up         bring up the local cluster, or what of it does not run
              --with=eventing   Knative Eventing with brokers on RabbitMQ, too
@@ -39,6 +39,7 @@ const usage = `usage: go run ./hack/cluster up|down|status|logs [process]|restar
   cut        keep pods from the API server until mend:
              --namespace=knative-lambda --selector=app=knative-lambda-controller
   mend       let them through again
+  rabbitmqctl ARGS…  control RabbitMQ, for example set_disk_free_limit 100MB
   env        the environment in which kubectl, ko and the tests use it
   configure  set the operator's ConfigMaps for it
 
@@ -99,6 +100,10 @@ func run(ctx context.Context, args []string) error {
 		return locked(e, func() error { return control.Cut(ctx, e, *namespace, *selector) })
 	case "mend":
 		return locked(e, func() error { return control.Mend(ctx, e) })
+	case "rabbitmqctl":
+		out, err := addons.ControlRabbitMQ(ctx, e, flags.Args())
+		fmt.Print(out)
+		return err
 	case "env":
 		return printEnv(ctx, e)
 	case "configure":

@@ -14,6 +14,7 @@ import (
 
 const (
 	rabbitServer  = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+	rabbitControl = "/usr/lib/rabbitmq/bin/rabbitmqctl"
 	rabbitUser    = "lambda"
 	amqpAddress   = env.BridgeIP + ":5672"
 	managementURL = "http://" + env.BridgeIP + ":15672"
@@ -81,15 +82,7 @@ func startRabbitMQ(ctx context.Context, e *env.Env) error {
 	}); err != nil {
 		return err
 	}
-	home := e.Path("rabbitmq")
-	err := e.Start(env.Process{Name: "rabbitmq", Dir: home, Args: []string{rabbitServer, "-noinput"}, Env: []string{
-		"HOME=" + home, "ERL_EPMD_PORT=" + epmd, "RABBITMQ_NODENAME=knative-lambda@localhost", "RABBITMQ_DIST_PORT=" + strconv.Itoa(distributionPort),
-		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1}",
-		"RABBITMQ_CONF_ENV_FILE=/dev/null", "RABBITMQ_CONFIG_FILE=" + filepath.Join(home, "rabbitmq.conf"), "RABBITMQ_ADVANCED_CONFIG_FILE=" + filepath.Join(home, "advanced.config"),
-		"RABBITMQ_ENABLED_PLUGINS_FILE=" + filepath.Join(home, "enabled_plugins"), "RABBITMQ_MNESIA_BASE=" + filepath.Join(home, "data"),
-		"RABBITMQ_GENERATED_CONFIG_DIR=" + filepath.Join(home, "config"), "RABBITMQ_LOG_BASE=" + filepath.Join(home, "log"), "RABBITMQ_LOGS=-",
-		"RABBITMQ_ALLOW_INPUT=true", // its script then becomes the server, which ends with the process that is recorded
-	}})
+	err := e.Start(env.Process{Name: "rabbitmq", Dir: e.Path("rabbitmq"), Args: []string{rabbitServer, "-noinput"}, Env: rabbitEnv(e)})
 	if err != nil {
 		return err
 	}
@@ -99,6 +92,24 @@ func startRabbitMQ(ctx context.Context, e *env.Env) error {
 		}
 		return e.Listens(ctx, "rabbitmq", amqpAddress)
 	})
+}
+
+// rabbitEnv is the environment of RabbitMQ's programs.
+func rabbitEnv(e *env.Env) []string {
+	home := e.Path("rabbitmq")
+	return []string{
+		"HOME=" + home, "ERL_EPMD_PORT=" + strconv.Itoa(epmdPort), "RABBITMQ_NODENAME=knative-lambda@localhost", "RABBITMQ_DIST_PORT=" + strconv.Itoa(distributionPort),
+		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1}",
+		"RABBITMQ_CONF_ENV_FILE=/dev/null", "RABBITMQ_CONFIG_FILE=" + filepath.Join(home, "rabbitmq.conf"), "RABBITMQ_ADVANCED_CONFIG_FILE=" + filepath.Join(home, "advanced.config"),
+		"RABBITMQ_ENABLED_PLUGINS_FILE=" + filepath.Join(home, "enabled_plugins"), "RABBITMQ_MNESIA_BASE=" + filepath.Join(home, "data"),
+		"RABBITMQ_GENERATED_CONFIG_DIR=" + filepath.Join(home, "config"), "RABBITMQ_LOG_BASE=" + filepath.Join(home, "log"), "RABBITMQ_LOGS=-",
+		"RABBITMQ_ALLOW_INPUT=true", // its script then becomes the server, which ends with the process that is recorded
+	}
+}
+
+// ControlRabbitMQ runs rabbitmqctl, and returns what it prints.
+func ControlRabbitMQ(ctx context.Context, e *env.Env, args []string) (string, error) {
+	return e.Command(ctx, "", rabbitEnv(e), nil, rabbitControl, args...)
 }
 
 const topology = "github.com/rabbitmq/messaging-topology-operator"
