@@ -3,7 +3,6 @@
 package fault
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cloudevents/sdk-go/v2/event"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -39,13 +38,17 @@ type world struct {
 	*test.Clients
 	program, namespace string
 	steady             *v1alpha1.LambdaFunction
+	// ingress is the URL at which the Broker takes events from this machine.
+	ingress string
+	// setupJob prepares RabbitMQ.
+	setupJob *batchv1.Job
 }
 
 func newWorld(t *testing.T, clients *test.Clients, program string) *world {
 	ctx := t.Context()
 	w := &world{Clients: clients, program: program, namespace: clients.Namespace(ctx, t)}
-	t.Cleanup(func() { // one replica is what config/core has
-		for name, replicas := range map[string]int32{"knative-lambda-controller": 1, "knative-lambda-webhook": 1} {
+	t.Cleanup(func() { // as config/core has it
+		for name, replicas := range map[string]int32{"knative-lambda-controller": 1, "knative-lambda-webhook": 1, "knative-lambda-broker": 2} {
 			if err := w.scale(name, replicas)(context.Background()); err != nil {
 				t.Error(err)
 			}
@@ -54,18 +57,25 @@ func newWorld(t *testing.T, clients *test.Clients, program string) *world {
 	if err := w.scale("knative-lambda-controller", 2)(ctx); err != nil {
 		t.Fatal(err)
 	}
+	var err error
+	if w.setupJob, err = w.Kube.BatchV1().Jobs(operatorNamespace).Get(ctx, "knative-lambda-rabbitmq-setup", metav1.GetOptions{}); err != nil {
+		t.Fatal("make fault runs it before the tests:", err)
+	}
 	steady := w.function("steady", v1alpha1.BuildAuto)
+	steady.Spec.Source.Inline.Code = remembers
 	steady.Spec.Scaling.InitialScale, steady.Spec.Scaling.MinReplicas = nil, ptr.Int32(1)
 	steady.Spec.Eventing = &v1alpha1.FunctionEventing{Enabled: true}
 	if err := w.create(ctx, steady); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.awaitSettled(ctx, nil); err != nil {
-		t.Fatal("nothing is broken yet:", err)
-	}
-	var err error
-	if w.steady, err = w.functions().Get(ctx, steady.Name, metav1.GetOptions{}); err != nil {
+	if w.steady, err = w.AwaitFunction(ctx, test.Key(steady), "Ready", (*v1alpha1.LambdaFunction).IsReady); err != nil {
 		t.Fatal(err)
+	}
+	if w.ingress, err = w.ingressOf(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.awaitSettled(ctx, nil, patience); err != nil {
+		t.Fatal("nothing is broken yet:", err)
 	}
 	return w
 }
@@ -101,8 +111,8 @@ func (w *world) deployProbes(ctx context.Context, i int) (names []string, err er
 }
 
 // awaitSettled waits until all is as it was asked for, and what is asked for now is done.
-func (w *world) awaitSettled(ctx context.Context, probes []string) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+func (w *world) awaitSettled(ctx context.Context, probes []string, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	var last error
 	since := time.Time{}
@@ -117,7 +127,7 @@ func (w *world) awaitSettled(ctx context.Context, probes []string) error {
 		}
 		if last != nil {
 			since = time.Time{}
-			return false, nil //nolint:nilerr // it is told when time is over
+			return false, nil //nolint:nilerr // it is reported when time is over
 		}
 		if since.IsZero() {
 			since = time.Now()
@@ -149,7 +159,7 @@ func (w *world) change(ctx context.Context, probes []string) error {
 	return nil
 }
 
-// settled tells what is not as it should be.
+// settled reports what is not as it should be.
 func (w *world) settled(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -169,7 +179,7 @@ func (w *world) settled(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// serves tells whether a function answers requests, and its broker takes events.
+// serves reports whether a function answers requests, and gets events.
 func (w *world) serves(ctx context.Context, f *v1alpha1.LambdaFunction) error {
 	answer, err := w.Call(ctx, f.Status.URL, "{}")
 	if err == nil && answer.Status != http.StatusOK {
@@ -178,11 +188,7 @@ func (w *world) serves(ctx context.Context, f *v1alpha1.LambdaFunction) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.Name, err)
 	}
-	e := event.New()
-	e.SetID(fmt.Sprint(time.Now().UnixNano()))
-	e.SetType("io.example.fault")
-	e.SetSource("/fault")
-	return w.Publish(ctx, types.NamespacedName{Namespace: w.namespace, Name: cmp.Or(f.Spec.Eventing.Broker, "default")}, e)
+	return w.delivers(ctx)
 }
 
 func (w *world) operatorUp(ctx context.Context) error {
