@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -77,7 +78,7 @@ func (b *bench) besideBacklog(ctx context.Context, class string) (without, with 
 	}
 	with, err = b.steady(ctx, to)
 	deleted := b.Eventing.EventingV1().Triggers(busy.namespace).Delete(context.WithoutCancel(ctx), "busy", metav1.DeleteOptions{})
-	return without, with, utilerrors.NewAggregate([]error{err, deleted})
+	return without, with, errors.Join(err, deleted)
 }
 
 // triggers: how long the ingress takes, and what the plane holds, with a tenth of the
