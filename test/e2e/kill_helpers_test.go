@@ -29,7 +29,7 @@ const (
 	killPace = 80 * time.Millisecond
 	// thirdsRetries are more than it takes until an event that fails twice is handled.
 	thirdsRetries = 3
-	repairType   = "io.example.repair"
+	repairType    = "io.example.repair"
 )
 
 // thirds remembers each event, of which ids end with a number. Until it is repaired it
