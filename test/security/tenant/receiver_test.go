@@ -20,6 +20,7 @@ import (
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/pkg/ptr"
 
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	receiverv1 "github.com/brunovlucena/knative-lambda-operator/pkg/apis/receiver/v1"
@@ -53,13 +54,26 @@ func deadLetters(ctx context.Context, t *testing.T, f *v1alpha1.LambdaFunction, 
 	return list.Items
 }
 
-// publishTo publishes events for a function to its namespace's broker, as its tenant.
+// rabbitMQBroker makes the tenant's Broker default of Knative's class, whose dead letters go
+// to the receiver.
+func rabbitMQBroker(ctx context.Context, t *testing.T, a *test.Tenant) {
+	t.Helper()
+	_, err := a.Eventing.EventingV1().Brokers(a.Namespace).Create(ctx, &eventingv1.Broker{ObjectMeta: metav1.ObjectMeta{
+		Namespace: a.Namespace, Name: "default", Annotations: map[string]string{eventingv1.BrokerClassAnnotationKey: config.RabbitMQBrokerClass},
+	}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// publishTo publishes events for a function to its namespace's broker. Every pod may; the
+// test reaches the ingress over the API server, which tenants may not.
 func publishTo(ctx context.Context, t *testing.T, a *test.Tenant, f *v1alpha1.LambdaFunction, all ...event.Event) {
 	t.Helper()
 	for _, e := range all {
 		e.SetSubject(f.Namespace + "/" + f.Name)
 		err := wait.PollUntilContextTimeout(ctx, time.Second, soon, true, func(ctx context.Context) (bool, error) {
-			err := a.Publish(ctx, types.NamespacedName{Namespace: a.Namespace, Name: "default"}, e)
+			err := admin.Publish(ctx, types.NamespacedName{Namespace: a.Namespace, Name: "default"}, e)
 			if apierrs.IsServiceUnavailable(err) || apierrs.IsInternalError(err) { // its ingress has just begun to listen
 				return false, nil
 			}
@@ -121,6 +135,8 @@ func TestForgedDeadLetters(t *testing.T) {
 	ctx := within(t, 3*time.Minute)
 	needsRabbitMQ(t)
 	victim, attacker := admin.Tenant(ctx, t, "victim"), admin.Tenant(ctx, t, "attacker")
+	rabbitMQBroker(ctx, t, victim)
+	rabbitMQBroker(ctx, t, attacker)
 	f := owner(ctx, t, victim)
 	attack := outpost(ctx, t, attacker, brokered)
 	code := sinkOf(ctx, t, victim, f.Name)
@@ -249,6 +265,8 @@ func TestSlowConnections(t *testing.T) {
 	ctx := within(t, 2*time.Minute) // not in parallel: it measures what others would slow down
 	needsRabbitMQ(t)
 	victim, attacker := admin.Tenant(ctx, t, "victim"), admin.Tenant(ctx, t, "attacker")
+	rabbitMQBroker(ctx, t, victim)
+	rabbitMQBroker(ctx, t, attacker)
 	attack, send := outpost(ctx, t, attacker, brokered), outpost(ctx, t, victim, brokered)
 	sink := receiverURL + sinkOf(ctx, t, victim, outpostName)
 	post := func(id string) report { return send(ctx, posted(t, sink, orderEvent(id))) }
