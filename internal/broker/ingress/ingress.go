@@ -54,7 +54,8 @@ type Authorizer interface {
 	Authorize(ctx context.Context, r *http.Request, b Broker, e *cloudevents.Event) error
 }
 
-// Handler of requests POST /<namespace>/<broker>. Zero values of numbers stand for the
+// Handler of requests POST /<namespace>/<broker>. The parameters ce-source, ce-type and
+// ce-subject of the query set these attributes of the event. Zero values of numbers stand for the
 // defaults.
 type Handler struct {
 	Brokers   Brokers
@@ -123,6 +124,9 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer done()
+	if err := event.SetByQuery(e, r.URL.RawQuery); err != nil {
+		return refusef(http.StatusBadRequest, "attributes", "%v", err)
+	}
 	if err := httpserver.CheckAttributes(e); err != nil {
 		return refusef(http.StatusBadRequest, "invalid", "%s", err)
 	}

@@ -138,6 +138,19 @@ func TestStatus(t *testing.T) {
 			request: sends(path, "{}", "Ce-Lambda-Attempts", "5"),
 			status:  400, reason: "attributes", message: "attribute lambda-attempts",
 		},
+		"attributes in the query": {request: sends(path+"?ce-type=a.b&token=x", "{}"), status: 202},
+		"another attribute in the query": {
+			request: sends(path+"?ce-id=2", "{}"),
+			status:  400, reason: "attributes", message: "attribute id: a query sets source, type and subject only",
+		},
+		"control characters in the query": {
+			request: sends(path+"?ce-subject=a%07", "{}"),
+			status:  400, reason: "invalid", message: "attribute subject",
+		},
+		"long attributes in the query": {
+			request: sends(path+"?ce-subject="+strings.Repeat("x", 200<<10), "{}"),
+			status:  400, reason: "attributes", message: "attribute subject: the attributes have",
+		},
 		"no such Broker": {
 			request: sends("/team/other", "{}"),
 			status:  404, reason: "not_found", message: `no Broker "other"`,
@@ -234,6 +247,34 @@ func TestStatus(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAttributesByQuery: they route the event, and policies of senders see them.
+func TestAttributesByQuery(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	var authorized string
+	h.handler.Authorizer = authorizerFunc(func(e *cloudevents.Event) { authorized = e.Type() })
+	if w := h.do(post(t.Context(), "/team/default?"+event.Query("/from", "a.b", "c"), "{}")); w.Code != http.StatusAccepted {
+		t.Fatalf("status %d, %s", w.Code, w.Body)
+	}
+	e, p := h.stored()
+	if e.Source() != "/from" || e.Type() != "a.b" || e.Subject() != "c" || e.ID() != "1" {
+		t.Errorf("stored %v", e)
+	}
+	if want := routing.Keys("uid-1", "a.b", "/from"); !slices.Equal(p.keys, want) {
+		t.Errorf("routed by %v, want %v", p.keys, want)
+	}
+	if authorized != "a.b" {
+		t.Errorf("authorized as %q", authorized)
+	}
+}
+
+type authorizerFunc func(*cloudevents.Event)
+
+func (f authorizerFunc) Authorize(_ context.Context, _ *http.Request, _ Broker, e *cloudevents.Event) error {
+	f(e)
+	return nil
 }
 
 type failing struct{}
