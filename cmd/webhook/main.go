@@ -6,6 +6,7 @@ import (
 	"context"
 	"sync"
 	"time"
+	_ "time/tzdata" // schedules name time zones
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	kubeclient "knative.dev/pkg/client/injection/kube/client"

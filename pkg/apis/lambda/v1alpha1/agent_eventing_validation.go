@@ -41,6 +41,9 @@ func (s *LambdaAgentSpec) validateEventing(ctx context.Context) (errs *apis.Fiel
 	}
 	for i := range e.Subscriptions {
 		errs = errs.Also(e.Subscriptions[i].validate(e.Intents, own).ViaFieldIndex("subscriptions", i))
+		if schedules := ScheduleSource("agent", agent.Namespace, agent.Name); e.Subscriptions[i].Source == schedules {
+			errs = errs.Also(apis.ErrGeneric("the source "+schedules+" is that of this agent's schedules, whose events it gets without a subscription: remove the subscription", "source").ViaFieldIndex("subscriptions", i))
+		}
 	}
 	errs = errs.Also(s.validateForwards(agent.Namespace, agent.Name))
 	errs = errs.Also(validateNamespaces(e.AllowedSourceNamespaces).ViaField("allowedSourceNamespaces"))

@@ -59,6 +59,7 @@ var (
 // +kubebuilder:validation:XValidation:rule="!has(self.operationMode) || self.operationMode != 'supervised' || (has(self.eventing) && has(self.eventing.enabled) && self.eventing.enabled)",message="spec.eventing.enabled: an agent asks for approval through its broker: expected true"
 // +kubebuilder:validation:XValidation:rule="!has(self.permissions) || !has(self.permissions.eventControls) || !has(self.permissions.eventControls.allowEventDisable) || !self.permissions.eventControls.allowEventDisable || (has(self.eventing) && has(self.eventing.enabled) && self.eventing.enabled)",message="spec.eventing.enabled: controls come through the agent's broker: expected true"
 // +kubebuilder:validation:XValidation:rule="!has(self.ai) || !has(self.ai.budget) || !has(self.scaling) || !has(self.scaling.maxReplicas) || self.scaling.maxReplicas > 0 && self.ai.budget.tokens >= self.scaling.maxReplicas",message="ai.budget: is shared out among scaling.maxReplicas, which must be above 0 and no more than the tokens"
+// +kubebuilder:validation:XValidation:rule="!has(self.schedules) || size(self.schedules) == 0 || (has(self.eventing) && has(self.eventing.enabled) && self.eventing.enabled)",message="spec.schedules: expected eventing.enabled to be true: the events of schedules come through a Broker"
 type LambdaAgentSpec struct {
 	// Image of the agent.
 	Image ImageReference `json:"image"`
@@ -87,6 +88,13 @@ type LambdaAgentSpec struct {
 	// Eventing is what the agent emits and receives.
 	// +optional
 	Eventing *AgentEventing `json:"eventing,omitempty"`
+
+	// Schedules send events to the agent at certain times.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=16
+	Schedules []Schedule `json:"schedules,omitempty"`
 
 	// Scaling bounds the number of replicas; an agent stays warm by default.
 	// +optional

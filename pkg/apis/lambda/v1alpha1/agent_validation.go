@@ -74,6 +74,7 @@ func (s *LambdaAgentSpec) Validate(ctx context.Context) *apis.FieldError {
 		errs = errs.Also(s.needsBroker("permissions.eventControls.allowEventDisable", "controls come through the agent's broker"))
 	}
 	errs = errs.Also(s.validateEventing(ctx).ViaField("eventing"))
+	errs = errs.Also(validateSchedules(s.Schedules, s.ActiveEventing() != nil))
 	errs = errs.Also(s.Permissions.validateTargets().ViaField("permissions"))
 	errs = errs.Also(s.Memory.validate().ViaField("memory"))
 	errs = errs.Also(s.Scaling.validate().ViaField("scaling"))

@@ -71,8 +71,11 @@ func (t *FunctionTrigger) validate(ctx context.Context, ownSource string) (errs 
 	for j := range t.Filters {
 		errs = errs.Also(validateFilter(&t.Filters[j].SubscriptionsAPIFilter).ViaFieldIndex("filters", j))
 	}
-	if exact, _ := t.Split(); exact["source"] == ownSource {
+	switch exact, _ := t.Split(); exact["source"] {
+	case ownSource:
 		errs = errs.Also(apis.ErrGeneric("the source "+ownSource+" is this function's own: it would be called with its own replies for ever", apis.CurrentField))
+	case ownSource + "/schedules":
+		errs = errs.Also(apis.ErrGeneric("the source "+ownSource+"/schedules is that of this function's schedules, whose events it gets without a trigger: remove the trigger", apis.CurrentField))
 	}
 	return errs.Also(validateDelivery(ctx, t.Delivery).ViaField("delivery"))
 }

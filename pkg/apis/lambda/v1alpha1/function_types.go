@@ -57,6 +57,7 @@ var (
 // LambdaFunctionSpec says what to run and how it is called.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.source.image) || (has(self.runtime) && has(self.runtime.language) && size(self.runtime.language) > 0)",message="spec.runtime.language: missing; name the language of the source"
+// +kubebuilder:validation:XValidation:rule="!has(self.schedules) || size(self.schedules) == 0 || (has(self.eventing) && has(self.eventing.enabled) && self.eventing.enabled)",message="spec.schedules: expected eventing.enabled to be true: the events of schedules come through a Broker"
 type LambdaFunctionSpec struct {
 	// Source is where the code comes from.
 	Source FunctionSource `json:"source"`
@@ -84,6 +85,13 @@ type LambdaFunctionSpec struct {
 	// Eventing gives the function a broker, a dead letter queue and a sink.
 	// +optional
 	Eventing *FunctionEventing `json:"eventing,omitempty"`
+
+	// Schedules send events to the function at certain times.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=16
+	Schedules []Schedule `json:"schedules,omitempty"`
 
 	// Observability says what the function reports about itself.
 	// +optional

@@ -47,6 +47,7 @@ func (s *LambdaFunctionSpec) Validate(ctx context.Context) *apis.FieldError {
 	errs = errs.Also(s.validatePod())
 	errs = errs.Also(s.validateTriggers(ctx))
 	errs = errs.Also(s.Eventing.validate(ctx).ViaField("eventing"))
+	errs = errs.Also(validateSchedules(s.Schedules, s.ActiveEventing() != nil))
 	errs = errs.Also(s.Observability.validate().Also(s.warnObservability()).ViaField("observability"))
 	return errs.Also(s.validateTraffic(ctx))
 }

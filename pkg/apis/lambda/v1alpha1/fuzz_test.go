@@ -64,14 +64,25 @@ func functionSpecs() (specs []string) {
 	for _, tt := range invalidFunctions {
 		specs = append(specs, tt.spec)
 	}
-	return append(specs, validFunctions...)
+	return append(append(specs, validFunctions...), scheduledSpecs(python)...)
 }
 
 func agentSpecs() (specs []string) {
 	for _, tt := range invalidAgents {
 		specs = append(specs, tt.spec)
 	}
-	return append(specs, validAgents...)
+	return append(append(specs, validAgents...), scheduledSpecs(anImage)...)
+}
+
+// scheduledSpecs begin with the YAML.
+func scheduledSpecs(begin string) (specs []string) {
+	for _, tt := range invalidSchedules {
+		specs = append(specs, begin+scheduled(tt.schedules))
+	}
+	for _, schedules := range validSchedules {
+		specs = append(specs, begin+scheduled(schedules))
+	}
+	return specs
 }
 
 // checkDefaults: whatever is sent, defaulting it a second time, and after it was

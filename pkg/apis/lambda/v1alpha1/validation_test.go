@@ -17,6 +17,7 @@ import (
 // What Kubernetes itself says of names.
 var (
 	notAName     = validation.IsDNS1123Subdomain("No_Name")[0]
+	notADNSLabel = validation.IsDNS1123Label("a.b")[0]
 	notALabel    = validation.IsValidLabelValue("C++")[0]
 	notAVariable = validation.IsEnvVarName("A=B")[0]
 )
