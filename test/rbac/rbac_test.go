@@ -65,6 +65,7 @@ var spared = map[right]string{
 	{"controller", "get", "rolebindings", "rbac.authorization.k8s.io"}:                       "likewise",
 	{"controller", "get", "services", "serving.knative.dev"}:                                 "likewise",
 	{"controller", "get", "jobs", "batch"}:                                                   "likewise",
+	{"controller", "get", "pingsources", "sources.knative.dev"}:                              "likewise",
 	{"controller", "get", "pods", ""}:                                                        "likewise, of a build's pod",
 	{"controller", "update", "rolebindings", "rbac.authorization.k8s.io"}:                    "a binding that somebody has changed",
 	{"controller", "create", "leases", "coordination.k8s.io"}:                                "made once, by the first controller of a cluster",

@@ -26,6 +26,9 @@ const (
 	// to, shortened likewise.
 	AgentLabelKey = GroupName + "/agent"
 
+	// ScheduleLabelKey carries the name of the schedule that a PingSource is made for.
+	ScheduleLabelKey = GroupName + "/schedule"
+
 	// LanguageLabelKey carries the language of the function that a child
 	// belongs to.
 	LanguageLabelKey = GroupName + "/language"

@@ -75,7 +75,7 @@ func (r *Reconciler) reconcileEventing(ctx context.Context, a *v1alpha1.LambdaAg
 	}
 	e := &eventing{LambdaAgent: a, index: r.index, keys: r.Keys.Newest(), Pass: &shared.Pass{
 		Owner: a, Labels: labels.Set{lambda.AgentLabelKey: resources.Labels(a)[lambda.AgentLabelKey]},
-		Config: config.FromContextOrDefaults(ctx).Eventing, Knative: knative, Rabbit: r.kinds.Rabbit(), Queues: r.queues,
+		Config: config.FromContextOrDefaults(ctx).Eventing, Knative: knative, Sources: r.kinds.Sources(), Rabbit: r.kinds.Rabbit(), Queues: r.queues,
 	}, inspect: r.inspect, drains: &r.drains, clock: r.clock}
 	if active == nil {
 		return e.remove(ctx, had)
@@ -135,6 +135,7 @@ func (e *eventing) reconcileRouting(ctx context.Context) error {
 	}
 	routes := e.index.Routes(types.NamespacedName{Namespace: e.Namespace, Name: e.Name})
 	others := append(e.maker.ReceiverTriggers(e.Controls(config.FromContextOrDefaults(ctx).Events), e.keys), e.routeTriggers(routes)...)
+	others = append(others, e.scheduleTriggers()...)
 	current, err := e.subscribe(ctx, existing, others)
 	if err != nil {
 		return err
@@ -142,7 +143,10 @@ func (e *eventing) reconcileRouting(ctx context.Context) error {
 	if err := e.route(ctx, routes, others, current); err != nil {
 		return err
 	}
-	return e.removeTriggers(ctx, existing, current)
+	if err := e.removeTriggers(ctx, existing, current); err != nil {
+		return err
+	}
+	return e.schedule(ctx, current)
 }
 
 // deadLetters is where those of the agent's Triggers go; nil is nowhere.
@@ -161,6 +165,9 @@ func (e *eventing) deadLetters(ctx context.Context) *sharedresources.Dead {
 // remove takes away what eventing has made, and nothing else: the broker last, so that
 // Triggers do not outlive it.
 func (e *eventing) remove(ctx context.Context, had bool) error {
+	if err := e.EnsureSchedules(ctx, nil); err != nil {
+		return err
+	}
 	triggers, err := e.Triggers()
 	if err != nil {
 		return err

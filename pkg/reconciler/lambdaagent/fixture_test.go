@@ -56,12 +56,12 @@ type rowKey struct{}
 
 // row is the world around a row of a table.
 type row struct {
-	referred                          map[string][]*metav1.PartialObjectMetadata
-	models                            answers
-	blind                             bool // nothing may be listed
-	config                            *config.Config
-	noEventing, noRabbitMQ, unindexed bool
-	queues                            *ltesting.DeadLetters
+	referred                                     map[string][]*metav1.PartialObjectMetadata
+	models                                       answers
+	blind                                        bool // nothing may be listed
+	config                                       *config.Config
+	noEventing, noSources, noRabbitMQ, unindexed bool
+	queues                                       *ltesting.DeadLetters
 	// inspect the queue of a Trigger.
 	inspect inspector
 	// enqueued is when the agent is to be looked at again.
@@ -114,8 +114,12 @@ func reconcilerOf(ctx context.Context, ls *ltesting.Listers) *Reconciler {
 	s := rowOf(ctx)
 	knative := &shared.Knative{Client: eventingclient.Get(ctx), Brokers: ls.Brokers(), Triggers: ls.Triggers()}
 	rabbit := &shared.Rabbit{Client: rabbitclient.Get(ctx), Configs: ls.BrokerConfigs()}
+	sources := &shared.Sources{Client: eventingclient.Get(ctx), PingSources: ls.PingSources()}
 	if s.noEventing {
 		knative = nil
+	}
+	if s.noEventing || s.noSources {
+		sources = nil
 	}
 	if s.noRabbitMQ {
 		rabbit = nil
@@ -125,7 +129,7 @@ func reconcilerOf(ctx context.Context, ls *ltesting.Listers) *Reconciler {
 		services: ls.Services(), configMaps: ls.ConfigMaps(), pods: ls.Pods(),
 		lambda: lambdaclient.Get(ctx), serviceAccounts: ls.ServiceAccounts(), roles: ls.Roles(), bindings: ls.RoleBindings(),
 		tracker: &rtesting.FakeTracker{}, referred: referredOf(ctx), models: modelsOf(ctx), Keys: keyring.Static(testKeys()),
-		kinds: shared.New(knative, rabbit), index: routing.NewIndex(), indexed: func() bool { return !s.unindexed },
+		kinds: shared.New(knative, sources, rabbit), index: routing.NewIndex(), indexed: func() bool { return !s.unindexed },
 		queues: s.queues, inspect: s.inspect,
 		clock: clocktesting.NewFakePassiveClock(now), enqueueAfter: func(_ any, after time.Duration) { *s.enqueued = after },
 	}

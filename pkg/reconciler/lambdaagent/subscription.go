@@ -83,6 +83,9 @@ func (e *eventing) subscriptionTrigger(s *v1alpha1.AgentSubscription) (t *eventi
 	if e.mayBeOwn(selected) {
 		filters = append(slices.Clone(filters), resources.NotFrom(e.EventSource()))
 	}
+	if e.mayBeScheduled(selected) {
+		filters = append(slices.Clone(filters), resources.NotFrom(resources.ScheduleSource(e.LambdaAgent)))
+	}
 	return e.maker.Subscription(selected.exact, filters), ""
 }
 

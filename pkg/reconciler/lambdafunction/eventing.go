@@ -32,7 +32,7 @@ func (r *Reconciler) reconcileEventing(ctx context.Context, p *pass) pkgreconcil
 	}
 	e := &eventing{Reconciler: r, pass: p, Pass: &shared.Pass{
 		Owner: p.LambdaFunction, Labels: labels.Set{lambda.FunctionLabelKey: resources.Labels(p.LambdaFunction)[lambda.FunctionLabelKey]},
-		Config: p.cfg.Eventing, Knative: knative, Rabbit: r.kinds.Rabbit(), Queues: r.queues,
+		Config: p.cfg.Eventing, Knative: knative, Sources: r.kinds.Sources(), Rabbit: r.kinds.Rabbit(), Queues: r.queues,
 	}, had: had}
 	err := e.reconcile(ctx)
 	switch {
@@ -68,6 +68,8 @@ type eventing struct {
 	*shared.Pass
 	// made is the shared broker, which the cache may not have yet.
 	made *eventingv1.Broker
+	// scheduled says that there is a Trigger for the events of schedules.
+	scheduled bool
 	// had says that the function received events before this pass.
 	had bool
 }
@@ -80,7 +82,19 @@ func (e *eventing) reconcile(ctx context.Context) error {
 	if err := e.reconcileBroker(ctx); err != nil {
 		return err
 	}
-	return e.reconcileTriggers(ctx, e.deadLetters(ctx))
+	if err := e.reconcileTriggers(ctx, e.deadLetters(ctx)); err != nil {
+		return err
+	}
+	return e.reconcileSchedules(ctx)
+}
+
+// reconcileSchedules makes what sends the events of schedules once there is a Trigger that
+// takes them.
+func (e *eventing) reconcileSchedules(ctx context.Context) error {
+	if !e.scheduled {
+		return e.EnsureSchedules(ctx, nil)
+	}
+	return e.EnsureSchedules(ctx, resources.MakePingSources(e.LambdaFunction))
 }
 
 // deadLetters is where those of the function's Triggers go; nil is nowhere.

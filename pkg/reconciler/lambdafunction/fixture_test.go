@@ -152,8 +152,8 @@ type rowSettings struct {
 	layers   layer.Builder
 	now      time.Time
 	// Whether the cluster has what is optional.
-	noEventing, noRabbitMQ bool
-	queues                 *ltesting.DeadLetters
+	noEventing, noSources, noRabbitMQ bool
+	queues                            *ltesting.DeadLetters
 }
 
 // made is what the maker of layers says to whoever asks.
@@ -205,14 +205,18 @@ func newReconciler(ctx context.Context, ls *ltesting.Listers) controller.Reconci
 	}
 	knative := &shared.Knative{Client: eventingclient.Get(ctx), Brokers: ls.Brokers(), Triggers: ls.Triggers()}
 	rabbit := &shared.Rabbit{Client: rabbitclient.Get(ctx), Configs: ls.BrokerConfigs()}
+	sources := &shared.Sources{Client: eventingclient.Get(ctx), PingSources: ls.PingSources()}
 	if s.noEventing {
 		knative = nil
+	}
+	if s.noEventing || s.noSources {
+		sources = nil
 	}
 	if s.noRabbitMQ {
 		rabbit = nil
 	}
 	r.Keys = keyring.Static(testKeys())
-	r.kinds = shared.New(knative, rabbit)
+	r.kinds = shared.New(knative, sources, rabbit)
 	r.queues = s.queues
 	r.resolver = addresses{}
 	r.slots = newSlots(func(types.NamespacedName) {}, func() ([]*batchv1.Job, error) { return activeJobs(r.jobs) }, r.clock)

@@ -22,20 +22,22 @@ func (e *eventing) reconcileTriggers(ctx context.Context, dead *sharedresources.
 		return err
 	}
 	var desired, editable []*eventingv1.Trigger
+	var scheduled *eventingv1.Trigger
 	keep, kept := map[string]bool{}, map[string]bool{} // by name, and by Broker
 	for _, s := range resources.Subscriptions(e.LambdaFunction) {
 		b, t, err := e.desiredTrigger(ctx, s, dead)
-		if err != nil {
-			return err
-		}
 		switch {
+		case err != nil:
+			return err
 		case t == nil:
 			kept[s.Broker] = true
 			continue
 		case sharedresources.ClassOf(b) != config.RabbitMQBrokerClass: // whose filters cannot be changed
 			editable = append(editable, t)
 		}
-		desired = append(desired, t)
+		if desired = append(desired, t); s.Scheduled {
+			scheduled = t
+		}
 	}
 	sharedresources.Adopt(editable, existing)
 	for _, t := range desired {
@@ -46,9 +48,14 @@ func (e *eventing) reconcileTriggers(ctx context.Context, dead *sharedresources.
 		if keep[t.Name] = true; !made {
 			kept[t.Spec.Broker] = true
 		}
+		e.scheduled = e.scheduled || made && t == scheduled
 	}
+	return e.deleteTriggers(ctx, existing, func(t *eventingv1.Trigger) bool { return keep[t.Name] || kept[t.Spec.Broker] })
+}
+
+func (e *eventing) deleteTriggers(ctx context.Context, existing []*eventingv1.Trigger, keep func(*eventingv1.Trigger) bool) error {
 	for _, t := range existing {
-		if keep[t.Name] || kept[t.Spec.Broker] {
+		if keep(t) {
 			continue
 		}
 		if err := e.TriggerSet().Delete(ctx, e.LambdaFunction, t.Name); err != nil {
@@ -70,6 +77,9 @@ func (e *eventing) desiredTrigger(ctx context.Context, s *resources.Subscription
 	}
 	e.brokerStatus(b)
 	class := sharedresources.ClassOf(b)
+	if s.Scheduled && !e.SupportsSchedules(s.Broker, class) {
+		return nil, nil, nil
+	}
 	if class == config.RabbitMQBrokerClass {
 		s = s.OnlyExact()
 		if len(s.Filters(e.LambdaFunction, false)) > 0 {

@@ -18,9 +18,11 @@ import (
 	rabbitlisters "knative.dev/eventing-rabbitmq/pkg/client/listers/eventing/v1alpha1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	eventingv1alpha1 "knative.dev/eventing/pkg/apis/eventing/v1alpha1"
+	sourcesv1 "knative.dev/eventing/pkg/apis/sources/v1"
 	fakeeventingclientset "knative.dev/eventing/pkg/client/clientset/versioned/fake"
 	eventinglisters "knative.dev/eventing/pkg/client/listers/eventing/v1"
 	policylisters "knative.dev/eventing/pkg/client/listers/eventing/v1alpha1"
+	sourceslisters "knative.dev/eventing/pkg/client/listers/sources/v1"
 	rtesting "knative.dev/pkg/reconciler/testing"
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 	fakeservingclientset "knative.dev/serving/pkg/client/clientset/versioned/fake"
@@ -78,6 +80,11 @@ func (l *Listers) Brokers() eventinglisters.BrokerLister {
 // Triggers lists Triggers.
 func (l *Listers) Triggers() eventinglisters.TriggerLister {
 	return eventinglisters.NewTriggerLister(l.sorter.IndexerForObjectType(&eventingv1.Trigger{}))
+}
+
+// PingSources lists PingSources.
+func (l *Listers) PingSources() sourceslisters.PingSourceLister {
+	return sourceslisters.NewPingSourceLister(l.sorter.IndexerForObjectType(&sourcesv1.PingSource{}))
 }
 
 // EventPolicies lists EventPolicies. They are found by an index in the process.

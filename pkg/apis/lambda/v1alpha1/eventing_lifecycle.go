@@ -29,6 +29,18 @@ const (
 	ReasonTriggerNotOwned = "TriggerNotOwned"
 	// ReasonTriggerRejected says that the API server refused a trigger.
 	ReasonTriggerRejected = "TriggerRejected"
+	// ReasonPingSourceNotInstalled says that the cluster has no PingSources, which
+	// schedules need.
+	ReasonPingSourceNotInstalled = "PingSourceNotInstalled"
+	// ReasonScheduleNotSupported says that the class of the Broker has no schedules.
+	ReasonScheduleNotSupported = "ScheduleNotSupported"
+	// ReasonScheduleNotReady says that the PingSource of a schedule does not work (yet).
+	ReasonScheduleNotReady = "ScheduleNotReady"
+	// ReasonScheduleNotOwned says that a PingSource of that name belongs to another owner.
+	ReasonScheduleNotOwned = "ScheduleNotOwned"
+	// ReasonScheduleRejected says that the API server refused the PingSource of a
+	// schedule.
+	ReasonScheduleRejected = "ScheduleRejected"
 	// ReasonDeadLetterQueueNotReady says that RabbitMQ has no dead letter queue (yet).
 	ReasonDeadLetterQueueNotReady = "DeadLetterQueueNotReady"
 	// ReasonDeadLetterBoundsNotSet says that the dead letter queue works with other bounds

@@ -18,10 +18,12 @@ import (
 	rabbitclient "knative.dev/eventing-rabbitmq/pkg/client/injection/client"
 	rabbitlisters "knative.dev/eventing-rabbitmq/pkg/client/listers/eventing/v1alpha1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	sourcesv1 "knative.dev/eventing/pkg/apis/sources/v1"
 	eventingclientset "knative.dev/eventing/pkg/client/clientset/versioned"
 	eventinginformers "knative.dev/eventing/pkg/client/informers/externalversions"
 	eventingclient "knative.dev/eventing/pkg/client/injection/client"
 	eventinglisters "knative.dev/eventing/pkg/client/listers/eventing/v1"
+	sourceslisters "knative.dev/eventing/pkg/client/listers/sources/v1"
 	"knative.dev/pkg/controller"
 	"knative.dev/pkg/injection"
 	"knative.dev/pkg/logging"
@@ -42,6 +44,12 @@ type Knative struct {
 	Triggers eventinglisters.TriggerLister
 }
 
+// Sources are the kinds of Knative Eventing that send events by themselves.
+type Sources struct {
+	Client      eventingclientset.Interface
+	PingSources sourceslisters.PingSourceLister
+}
+
 // Rabbit is what configures Knative's own Brokers on RabbitMQ.
 type Rabbit struct {
 	Client  rabbitclientset.Interface
@@ -52,16 +60,17 @@ type Rabbit struct {
 type Handlers struct {
 	// Brokers, and Configs of brokers, of everybody.
 	Brokers, Configs cache.ResourceEventHandler
-	// Owned are Triggers of this project.
+	// Owned are Triggers and PingSources of this project.
 	Owned cache.ResourceEventHandler
 	// Found is called when kinds appear that were not there at first.
 	Found func()
 }
 
-// Kinds are both, each nil until the cluster has it. The controllers of a process
+// Kinds are all of them, each nil until the cluster has it. The controllers of a process
 // share one, so that there is one cache of each kind.
 type Kinds struct {
 	knative atomic.Pointer[Knative]
+	sources atomic.Pointer[Sources]
 	rabbit  atomic.Pointer[Rabbit]
 
 	mu        sync.Mutex
@@ -71,15 +80,19 @@ type Kinds struct {
 }
 
 // New returns Kinds that are there from the start; for tests.
-func New(knative *Knative, rabbit *Rabbit) *Kinds {
+func New(knative *Knative, sources *Sources, rabbit *Rabbit) *Kinds {
 	k := &Kinds{}
 	k.knative.Store(knative)
+	k.sources.Store(sources)
 	k.rabbit.Store(rabbit)
 	return k
 }
 
 // Knative is nil where the cluster has no Knative Eventing.
 func (k *Kinds) Knative() *Knative { return k.knative.Load() }
+
+// Sources is nil where the cluster has no PingSources.
+func (k *Kinds) Sources() *Sources { return k.sources.Load() }
 
 // Rabbit is nil where the cluster has no RabbitMQ brokers.
 func (k *Kinds) Rabbit() *Rabbit { return k.rabbit.Load() }
@@ -173,6 +186,9 @@ func (k *Kinds) optional() []optional.Kinds {
 		Name: "Knative Eventing", Found: k.found, Start: k.startKnative,
 		Resources: []schema.GroupVersionResource{eventingv1.SchemeGroupVersion.WithResource("brokers"), eventingv1.SchemeGroupVersion.WithResource("triggers")},
 	}, {
+		Name: "Knative's PingSources", Found: k.found, Start: k.startSources,
+		Resources: []schema.GroupVersionResource{sourcesv1.SchemeGroupVersion.WithResource("pingsources")},
+	}, {
 		Name: "Knative's Brokers on RabbitMQ", Found: k.found, Start: k.startRabbit,
 		Resources: []schema.GroupVersionResource{rabbitv1alpha1.SchemeGroupVersion.WithResource("rabbitmqbrokerconfigs")},
 	}}
@@ -197,6 +213,23 @@ func (k *Kinds) startKnative(ctx context.Context) error {
 		return err
 	}
 	k.knative.Store(kinds)
+	return nil
+}
+
+func (k *Kinds) startSources(ctx context.Context) error {
+	kinds := &Sources{Client: eventingclient.Get(ctx)}
+	mine := eventinginformers.NewSharedInformerFactoryWithOptions(kinds.Client, controller.GetResyncPeriod(ctx), eventinginformers.WithTweakListOptions(ours))
+	pings := mine.Sources().V1().PingSources()
+	kinds.PingSources = pings.Lister()
+	forget, err := k.listen(informer{pings.Informer(), ownedOf})
+	if err != nil {
+		return err
+	}
+	if err = optional.Sync(ctx, mine, mine.WaitForCacheSync); err != nil {
+		forget()
+		return err
+	}
+	k.sources.Store(kinds)
 	return nil
 }
 

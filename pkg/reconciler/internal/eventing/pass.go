@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	rabbitv1alpha1 "knative.dev/eventing-rabbitmq/pkg/apis/eventing/v1alpha1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	sourcesv1 "knative.dev/eventing/pkg/apis/sources/v1"
 	"knative.dev/pkg/kmeta"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/deadletters"
@@ -23,8 +24,9 @@ type Pass struct {
 	Owner  Owner
 	Labels labels.Set
 	Config *config.Eventing
-	// Knative is there; Rabbit is nil where the cluster has none.
+	// Knative is there; Sources and Rabbit are nil where the cluster has none.
 	Knative *Knative
+	Sources *Sources
 	Rabbit  *Rabbit
 	Queues  Queues
 
@@ -55,6 +57,12 @@ func (p *Pass) BrokerSet() child.Set[*eventingv1.Broker] {
 func (p *Pass) TriggerSet() child.Set[*eventingv1.Trigger] {
 	ns := p.Owner.GetNamespace()
 	return child.Set[*eventingv1.Trigger]{Kind: "Trigger", Lister: p.Knative.Triggers.Triggers(ns), Client: p.Knative.Client.EventingV1().Triggers(ns)}
+}
+
+// PingSourceSet is where it has PingSources.
+func (p *Pass) PingSourceSet() child.Set[*sourcesv1.PingSource] {
+	ns := p.Owner.GetNamespace()
+	return child.Set[*sourcesv1.PingSource]{Kind: "PingSource", Lister: p.Sources.PingSources.PingSources(ns), Client: p.Sources.Client.SourcesV1().PingSources(ns)}
 }
 
 // ConfigSet is where it has what configures brokers on RabbitMQ.

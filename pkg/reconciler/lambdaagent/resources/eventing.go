@@ -93,12 +93,20 @@ type Maker struct {
 // Subscription makes the Trigger that delivers to the agent the events with exactly these
 // attributes that pass the filters as well.
 func (m *Maker) Subscription(exact map[string]string, filters []eventingv1.SubscriptionsAPIFilter) *eventingv1.Trigger {
-	to := duckv1.Destination{Ref: &duckv1.KReference{APIVersion: "serving.knative.dev/v1", Kind: "Service", Namespace: m.Agent.Namespace, Name: names.Service(m.Agent)}}
 	what := []any{exact}
 	if len(filters) > 0 {
 		what = append(what, filters)
 	}
-	return m.trigger(names.Subscription(m.Agent, hash(what...)), exact, filters, to)
+	return m.trigger(names.Subscription(m.Agent, hash(what...)), exact, filters, m.service())
+}
+
+// Schedules makes the Trigger that delivers the events of the agent's schedules.
+func (m *Maker) Schedules() *eventingv1.Trigger {
+	return m.trigger(names.Schedules(m.Agent), map[string]string{"source": ScheduleSource(m.Agent)}, nil, m.service())
+}
+
+func (m *Maker) service() duckv1.Destination {
+	return duckv1.Destination{Ref: &duckv1.KReference{APIVersion: "serving.knative.dev/v1", Kind: "Service", Namespace: m.Agent.Namespace, Name: names.Service(m.Agent)}}
 }
 
 // Route makes the Trigger that passes the agent's events of a type on to another agent's

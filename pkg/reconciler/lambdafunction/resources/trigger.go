@@ -33,16 +33,27 @@ type Subscription struct {
 	Delivery *eventingduckv1.DeliverySpec
 	// Entry of the spec's triggers that the first of it is; -1 is none.
 	Entry int
+	// Scheduled says that the events are those of the function's schedules.
+	Scheduled bool
 }
 
 // Subscriptions are what the function is to receive: its triggers, or, where it
-// has none and eventing is turned on, the events that invoke it by name.
-func Subscriptions(f *v1alpha1.LambdaFunction) []*Subscription {
+// has none and eventing is turned on, the events that invoke it by name; and the events
+// of its schedules.
+func Subscriptions(f *v1alpha1.LambdaFunction) (all []*Subscription) {
 	eventing := f.Spec.ActiveEventing()
 	if len(f.Spec.Triggers) == 0 && eventing != nil {
-		return []*Subscription{invocations(f, eventing.Broker)}
+		all = append(all, invocations(f, eventing.Broker))
 	}
-	var all []*Subscription
+	all = append(all, triggered(f)...)
+	if eventing != nil && len(f.Spec.Schedules) > 0 {
+		all = append(all, scheduled(f, eventing.Broker))
+	}
+	return all
+}
+
+// triggered are the subscriptions of the spec's triggers.
+func triggered(f *v1alpha1.LambdaFunction) (all []*Subscription) {
 	for i := range f.Spec.Triggers {
 		t := &f.Spec.Triggers[i]
 		exact, rest := t.Split()
@@ -80,7 +91,7 @@ func (s *Subscription) OnlyExact() *Subscription {
 }
 
 // Filters are what an event has to match besides the exact attributes; guarded
-// adds that it is not one that the function itself has emitted.
+// adds that it is not one that the function itself has emitted, or gets by its schedules.
 func (s *Subscription) Filters(f *v1alpha1.LambdaFunction, guarded bool) []eventingv1.SubscriptionsAPIFilter {
 	var filters []eventingv1.SubscriptionsAPIFilter
 	switch {
@@ -100,10 +111,16 @@ func (s *Subscription) Filters(f *v1alpha1.LambdaFunction, guarded bool) []event
 		}
 	}
 	if _, pinned := s.Exact["source"]; guarded && !pinned {
-		own := events.Source("function", f.Namespace, f.Name)
-		filters = append(filters, eventingv1.SubscriptionsAPIFilter{Not: &eventingv1.SubscriptionsAPIFilter{Exact: map[string]string{"source": own}}})
+		filters = append(filters, notFrom(events.Source("function", f.Namespace, f.Name)))
+		if s.Entry >= 0 && len(f.Spec.Schedules) > 0 { // which have a Trigger of their own
+			filters = append(filters, notFrom(scheduleSource(f)))
+		}
 	}
 	return filters
+}
+
+func notFrom(source string) eventingv1.SubscriptionsAPIFilter {
+	return eventingv1.SubscriptionsAPIFilter{Not: &eventingv1.SubscriptionsAPIFilter{Exact: map[string]string{"source": source}}}
 }
 
 // MakeTrigger makes the Trigger of a subscription to a Broker of the class. One of class

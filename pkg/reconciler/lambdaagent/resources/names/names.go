@@ -46,6 +46,11 @@ func Subscription(agent kmeta.Accessor, hash string) string {
 	return kmeta.ChildName(agent.GetName(), "-subscription-"+hash)
 }
 
+// Schedules is the name of the Trigger that delivers the events of schedules.
+func Schedules(agent kmeta.Accessor) string {
+	return kmeta.ChildName(agent.GetName(), "-schedules")
+}
+
 // Route is the name of the Trigger that passes events on to another agent, by a hash
 // of which events and which agent.
 func Route(agent kmeta.Accessor, hash string) string {
