@@ -184,6 +184,7 @@ var validSpecs = []string{
 	"{permissions: {disableBrokerCreation: true, eventControls: {allowEventDisable: true, controlEventTypes: [a.b], allowedControlSources: [/a, '/b/*']}}}",
 	"{operationMode: supervised, approval: {slack: {webhookSecretRef: {name: s, key: k}}, custom: {endpoint: 'http://a', secretRef: {name: s, key: k}}, requireAll: true}}",
 	"{approval: {providers: [custom], custom: {endpoint: 'https://a/b@c'}, timeout: 720h, timeoutAction: approve}}",
+	"{eventing: {enabled: true}, schedules: [{name: a, cron: '*/10 * * * * *', timeZone: Etc/GMT+5}]}",
 }
 
 // validFunctions are at the edges of what is right.
@@ -192,6 +193,8 @@ var validFunctions = []string{
 	valid + "scaling: {minReplicas: 5, maxReplicas: 0, containerConcurrency: 0, targetConcurrency: 1}",
 	valid + "observability: {tracing: {enabled: true, endpoint: 'collector.observability.svc:4317'}}",
 	valid + "observability: {tracing: {enabled: true, endpoint: '[fd00::1]:4317'}}",
+	valid + "schedules: []",
+	valid + "eventing: {enabled: true}\nschedules: [{name: '1', cron: '0  8 ? jan-mar/2 MON-FRI', type: '', timeZone: '', contentType: '', suspend: true}, {name: b, cron: '@hourly', data: '[1]', contentType: 'text/plain; charset=utf-8'}]",
 	valid + "env: [{name: PORTS, value: x}, {name: KNATIVE, value: x}, {name: LAMBDA, value: x}]",
 	valid + "build: {registry: 'localhost:5001', insecure: true, registryType: local}",
 	valid + "build: {registry: ghcr.io/owner/, registryType: ghcr}",

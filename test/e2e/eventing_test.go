@@ -249,14 +249,14 @@ func TestEventingSamples(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	namespace := clients.Namespace(ctx, t)
-	for _, name := range []string{"eventing.yaml", "triggers.yaml", "dlq.yaml", "traffic.yaml"} {
+	for _, name := range []string{"eventing.yaml", "schedules.yaml", "triggers.yaml", "dlq.yaml", "traffic.yaml"} {
 		o := sample(t, name)
 		o.SetNamespace(namespace)
 		if _, err := clients.Apply(ctx, o); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 	}
-	for _, name := range []string{"greeter", "orders", "failing", "canary"} {
+	for _, name := range []string{"greeter", "reporter", "orders", "failing", "canary"} {
 		ready(ctx, t, &v1alpha1.LambdaFunction{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}})
 	}
 }
