@@ -26,6 +26,7 @@ approval: {slack: {channel: c, webhookSecretRef: {name: slack, key: url}}, custo
 memory: {enabled: true, schema: s, shortTerm: {enabled: true, redisSecretRef: {name: r, key: url}}, longTerm: {enabled: true, postgresSecretRef: {name: p, key: url}}, defaultConstraints: [{description: d, category: c}]}
 eventing: {enabled: true, eventSource: /own, intents: [a.b], subscriptions: [{eventType: c.d, source: /s, description: d}], forwards: [{eventTypes: [e.f], targetAgent: other, targetNamespace: team, description: d}],
   dlq: {backoffPolicy: linear, overflowPolicy: drop-head}, rabbitmq: {clusterName: rabbit, namespace: rabbits, queueType: quorum}}
+schedules: [{name: a, cron: '@daily', timeZone: UTC, type: a.b, data: x, contentType: text/plain}]
 scaling: {maxReplicas: 2, metric: rps, window: 60s, scaleToZeroGracePeriod: 1m, scaleDownDelay: 1m}
 permissions: {allowedTargetNamespaces: [team], eventControls: {allowEventDisable: true, controlEventTypes: [g.h], allowedControlSources: [/guard]}}
 env: [{name: A, value: b}]
@@ -58,9 +59,12 @@ var places = ltesting.Places{
 		container + `securityContext\.capabilities\.drop\[\]`:           "names of capabilities, which are dropped",
 		container + `securityContext\.seccompProfile\.localhostProfile`: "a path that Kubernetes checks",
 		podSpec + `imagePullSecrets\[\]\.name`:                          "the name of a Secret, which Kubernetes looks up",
+		`pingsources\.spec\.sink\.uri`:                                  "a query, whose values are encoded",
+		`pingsources\.spec\.(data|contentType)`:                         "the data of an event, and what it is",
 		`triggers\.spec\.(filter\.attributes\.source|filters\[\].*)`:    "what events are compared with",
 	},
 	Names: []string{
+		`pingsources\.metadata\.(name|labels\.lambda\.knative\.io/schedule)`,
 		`rabbitmqbrokerconfigs\.spec\.rabbitmqClusterReference\.(name|namespace)`,
 		`triggers\.spec\.filter\.attributes\.type`, `triggers\.spec\.subscriber\..*`,
 		`rolebindings\.subjects\[\]\.name`, podSpec + `serviceAccountName`, container + `image`, container + `env\[\]\.name`,

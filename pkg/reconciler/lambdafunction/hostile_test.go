@@ -55,6 +55,7 @@ volumes: [{name: v, secret: {secretName: s, items: [{key: a, path: b}]}}]
 volumeMounts: [{name: v, mountPath: /v, subPath: s}]
 triggers: [{broker: default, filter: {attributes: {type: a.b}}, filters: [{exact: {subject: x}}], delivery: {backoffPolicy: linear, backoffDelay: PT1S, timeout: PT2S, deadLetterSink: {uri: 'http://dead.test'}}}]
 eventing: {enabled: true, broker: own, rabbitmq: {clusterName: rabbit, namespace: rabbits, queueType: quorum}, dlq: {backoffPolicy: linear, overflowPolicy: drop-head, messageTTL: 1h, retryBackoffDelay: 1s}, sink: {uri: 'http://sink.test'}}
+schedules: [{name: a, cron: '@daily', timeZone: UTC, type: a.b, data: x, contentType: text/plain}]
 observability: {tracing: {enabled: true, endpoint: 'http://otel.test', samplingRate: "0.5"}, logging: {level: info, format: json}}
 traffic: [{percent: 100, latestRevision: true, tag: next}]
 `
@@ -80,15 +81,18 @@ var places = ltesting.Places{
 		container + `volumeMounts\[\]\..*`:                              "paths in the function's own container",
 		podSpec + `imagePullSecrets\[\]\.name`:                          "the name of a Secret, which Kubernetes looks up",
 		podSpec + `volumes\[\]\.secret\..*`:                             "likewise, and paths in the function's own container",
+		`pingsources\.spec\.sink\.uri`:                                  "a query, whose values are encoded",
+		`pingsources\.spec\.(data|contentType)`:                         "the data of an event, and what it is",
 		`triggers\.spec\.(filter\.attributes|filters).*`:                "what events are compared with",
 		`triggers\.spec\.delivery\.deadLetterSink\..*`:                  "where the broker sends what fails",
 	},
 	Names: []string{
+		`pingsources\.metadata\.(name|labels\.lambda\.knative\.io/schedule)`, `pingsources\.spec\.sink\.ref\.name`,
 		`brokers\.metadata\.name`, `brokers\.spec\.config\.name`,
 		`rabbitmqbrokerconfigs\.metadata\.name`, `rabbitmqbrokerconfigs\.spec\.rabbitmqClusterReference\.(name|namespace)`,
 		`triggers\.spec\.broker`,
 		`jobs\.metadata\.annotations\.lambda\.knative\.io/image`, `jobs\.spec\.template\.spec\.volumes\[\]\.secret\.secretName`,
-		`(services|triggers)\.metadata\.labels\.lambda\.knative\.io/language`, `services\.spec\.template\.metadata\.labels\.lambda\.knative\.io/language`,
+		`(services|triggers|pingsources)\.metadata\.labels\.lambda\.knative\.io/language`, `services\.spec\.template\.metadata\.labels\.lambda\.knative\.io/language`,
 		`services\.spec\.traffic\[\]\.tag`, podSpec + `serviceAccountName`,
 		container + `image`, container + `env\[\]\.name`,
 	},

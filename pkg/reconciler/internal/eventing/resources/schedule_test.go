@@ -14,6 +14,7 @@ import (
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 )
 
 func schedules(owner string) *Schedules {
@@ -64,6 +65,14 @@ func TestPingSources(t *testing.T) {
 		if diff := cmp.Diff(p, &again); diff != "" {
 			t.Errorf("what the API server stores differs (-want, +got): %s", diff)
 		}
+	}
+}
+
+// TestScheduleConstants: the API writes out what pkg/events has.
+func TestScheduleConstants(t *testing.T) {
+	t.Parallel()
+	if v1alpha1.DefaultScheduleType != events.InvokeScheduled || v1alpha1.ScheduleSource("agent", "a", "b") != events.Source("agent", "a", "b")+"/schedules" {
+		t.Errorf("%s from %s", v1alpha1.DefaultScheduleType, v1alpha1.ScheduleSource("agent", "a", "b"))
 	}
 }
 
