@@ -47,7 +47,9 @@ var spared = map[right]string{
 	{"controller", "patch", "brokers", "eventing.knative.dev"}:                               "likewise",
 	{"controller", "patch", "triggers", "eventing.knative.dev"}:                              "likewise",
 	{"controller", "patch", "rabbitmqbrokerconfigs", "eventing.knative.dev"}:                 "likewise",
-	{"controller", "update", "rabbitmqbrokerconfigs", "eventing.knative.dev"}:                "likewise",
+	{"controller", "create", "rabbitmqbrokerconfigs", "eventing.knative.dev"}:                "only with broker-class RabbitMQBroker in config-eventing",
+	{"controller", "delete", "rabbitmqbrokerconfigs", "eventing.knative.dev"}:                "likewise",
+	{"controller", "update", "rabbitmqbrokerconfigs", "eventing.knative.dev"}:                "what agents may be given: nobody gives what they have not",
 	{"controller", "get", "rabbitmqbrokerconfigs", "eventing.knative.dev"}:                   "likewise",
 	{"controller", "get", "triggers", "eventing.knative.dev"}:                                "likewise",
 	{"controller", "get", "brokers", "eventing.knative.dev"}:                                 "likewise",
@@ -91,6 +93,7 @@ var spared = map[right]string{
 	{"receiver", "get", "lambdafunctions", "lambda.knative.io"}:                              "a function that is not in the cache yet",
 	{"receiver", "get", "lambdaagents", "lambda.knative.io"}:                                 "likewise",
 	{"receiver", "get", "approvalrequests", "lambda.knative.io"}:                             "likewise",
+	{"receiver", "update", "secrets", ""}:                                                    "the keyring, if the receiver starts before the controller",
 	{"receiver", "get", "configmaps", ""}:                                                    "configuration, read at a start where it is not watched yet",
 }
 
