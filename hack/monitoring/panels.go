@@ -104,11 +104,26 @@ var Dashboards = []Dashboard{{
 		{"Controls and approval requests", number, "That agents sent, by what the receiver answered.", one(`sum by (kind, outcome) (lambda_receiver_agent_events_total)`, "{{kind}} {{outcome}}")},
 	},
 }, {
+	Name: "eventing", Title: "Knative Lambda: event plane", Namespaced: true,
+	Panels: []Panel{
+		{"Events accepted", perSecond, "By the answer: 202 after RabbitMQ has confirmed the event.", one(`sum by (kn_broker_namespace, kn_broker_name, http_response_status_code) (rate(kn_eventing_dispatch_duration_seconds_count{kn_trigger_name="",kn_broker_namespace=~"$namespace"}[$__rate_interval]))`, "{{kn_broker_namespace}}/{{kn_broker_name}} {{http_response_status_code}}")},
+		{"Time to accept an event", seconds, "RabbitMQ's confirm included.", quantiles("kn_eventing_dispatch_duration_seconds", `{kn_trigger_name="",kn_broker_namespace=~"$namespace"}`, "kn_broker_namespace", "{{kn_broker_namespace}}", "0.50", "0.99")},
+		{"Deliveries by outcome", perSecond, "`failed` is retried; `dropped` has neither a dead letter queue nor a sink.", one(`sum by (outcome) (rate(lambda_broker_deliveries_total{kn_trigger_namespace=~"$namespace"}[$__rate_interval]))`, "{{outcome}}")},
+		{"Delivery duration", seconds, "Of one attempt, by the subscriber.", quantiles("kn_eventing_dispatch_duration_seconds", `{kn_trigger_name!="",kn_trigger_namespace=~"$namespace"}`, "kn_trigger_namespace, kn_trigger_name", "{{kn_trigger_namespace}}/{{kn_trigger_name}}", "0.50", "0.99")},
+		{"Events that wait", number, "In the queues of each Trigger.", one(`max by (kn_trigger_namespace, kn_trigger_name) (lambda_broker_queue_events{kn_trigger_namespace=~"$namespace"})`, "{{kn_trigger_namespace}}/{{kn_trigger_name}}")},
+		{"Age of the oldest event", seconds, "Of the event that was sent last, while others wait.", one(`max by (kn_trigger_namespace, kn_trigger_name) (lambda_broker_oldest_event_seconds{kn_trigger_namespace=~"$namespace"})`, "{{kn_trigger_namespace}}/{{kn_trigger_name}}")},
+		{"Events in hand", number, "Sent, or waiting for a retry, in a replica's memory.", one(`sum by (kn_trigger_namespace, kn_trigger_name) (lambda_broker_in_hand{kn_trigger_namespace=~"$namespace"})`, "{{kn_trigger_namespace}}/{{kn_trigger_name}}")},
+		{"Requests refused", perSecond, "By the reason.", one(`sum by (reason) (rate(lambda_broker_refused_total[$__rate_interval]))`, "{{reason}}")},
+		{"Events without a Trigger", perSecond, "Accepted, and no Trigger is bound for them.", one(`sum(rate(lambda_broker_unrouted_total[$__rate_interval]))`, "all")},
+		{"Connections to RabbitMQ", number, "Two for each replica.", one(`sum by (pod) (lambda_broker_connections)`, "{{pod}}")},
+		{"RabbitMQ accepts no events", number, "1 while RabbitMQ is short of memory or disk.", one(`max by (pod) (lambda_broker_blocked)`, "{{pod}}")},
+	},
+}, {
 	Name: "dead-letters", Title: "Knative Lambda: dead letters", Namespaced: true,
 	Panels: []Panel{
 		{"Letters in queues", number, "`kubectl lambda dlq list` shows them.", one(`max by (k8s_namespace_name, kind) (lambda_dead_letter_depth{k8s_namespace_name=~"$namespace"})`, "{{k8s_namespace_name}} {{kind}}")},
 		{"Growth in ten minutes", number, "", one(`max by (k8s_namespace_name, kind) (delta(lambda_dead_letter_depth{k8s_namespace_name=~"$namespace"}[10m]))`, "{{k8s_namespace_name}} {{kind}}")},
-		{"Letters that the receiver was given", perSecond, "`stored` is in a queue; anything else the broker sends again.", one(`sum by (outcome) (rate(lambda_receiver_dead_letters_total[$__rate_interval]))`, "{{outcome}}")},
+		{"Dead letters from Brokers of other classes", perSecond, "`stored` is in a queue; anything else the broker sends again.", one(`sum by (outcome) (rate(lambda_receiver_dead_letters_total[$__rate_interval]))`, "{{outcome}}")},
 		{"Commands", number, "By what the receiver answered.", one(`sum by (command, outcome) (lambda_receiver_commands_total)`, "{{command}} {{outcome}}")},
 	},
 }}

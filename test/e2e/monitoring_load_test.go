@@ -144,6 +144,11 @@ func loadFunctions(ctx context.Context, t *testing.T, namespace string, every fu
 		if err := clients.Publish(ctx, broker, e); err != nil && ctx.Err() == nil {
 			t.Logf("publishing: %v", err) // its ingress may not listen yet
 		}
+		unrouted := newEvent(fmt.Sprintf("unrouted-%d", i), "io.example.unrouted", "/monitoring")
+		_ = clients.Publish(ctx, broker, unrouted)
+		if r, err := clients.Ingress(ctx, broker); err == nil {
+			r.Body([]byte("no event")).Do(ctx) // refused
+		}
 	})
 }
 

@@ -15,7 +15,7 @@ import (
 // wanted are the alerts that there are to be.
 var wanted = []string{"CanaryFailed", "CanaryStuck", "OperatorDown", "OperatorNotReady", "HighErrorRate", "HighLatency", "ReconcileSuccessRateLow",
 	"ReconcileDurationHigh", "BuildFailed", "BuildSuccessRateLow", "BuildDurationHigh", "FunctionNotReady", "FunctionHighErrorRate",
-	"WorkqueueDepthHigh", "DeadLetterGrowing", "ModelUnavailable", "TokenBudgetExhausted"}
+	"WorkqueueDepthHigh", "DeadLetterGrowing", "EventPlaneDown", "EventsDropped", "EventsWait", "RabbitMQUnavailable", "ModelUnavailable", "TokenBudgetExhausted"}
 
 // TestRunbooks: each alert leads to a section that says where it comes from, how to
 // look and how to mend it, and there is no other.
@@ -37,7 +37,7 @@ func TestRunbooks(t *testing.T) {
 	var names []string
 	for _, a := range alerts {
 		names = append(names, strings.TrimPrefix(a.Alert, "KnativeLambda"))
-		for _, part := range []string{"**Cause.**", "**Look.**", "**Mend.**"} {
+		for _, part := range []string{"**Cause.**", "**Look.**", "**Fix.**"} {
 			if !strings.Contains(sections[a.Alert], part) {
 				t.Errorf("docs/runbooks.md says nothing of %s under %s", part, a.Alert)
 			}

@@ -38,6 +38,9 @@ func newTelemetry(depth metric.Int64Callback) (*telemetry, http.Handler, error) 
 	t.commands, errs[1] = metrics.Commands.Int64Counter(meter)
 	t.agents, errs[2] = metrics.AgentEvents.Int64Counter(meter)
 	errs[3] = metrics.LetterDepth.ObserveInt64Gauge(meter, depth)
+	if errs[0] == nil { // a rate needs a first value
+		t.letters.Add(context.Background(), 0, metrics.Set(metrics.LetterLabel.Of("stored")))
+	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	return t, mux, errors.Join(errs[:]...)

@@ -56,6 +56,9 @@ func read(ctx context.Context, e *env.Env, pins string, sources ...files) (strin
 	return env.Join(keep), nil
 }
 
+// goFlags of a module's builds. The base image has no time zones, which PingSources name.
+var goFlags = map[string]string{"eventing": "-tags=timetzdata"}
+
 // resolve builds the images of manifests from a third-party module's pins, at
 // most once, and returns the manifests with their references.
 func resolve(ctx context.Context, e *env.Env, pins, manifests string) (string, error) {
@@ -63,14 +66,15 @@ func resolve(ctx context.Context, e *env.Env, pins, manifests string) (string, e
 	if err != nil {
 		return "", err
 	}
-	dir, err := e.Once("manifests-"+pins, env.Key(key, manifests), func(dir string) error {
+	flags := goFlags[pins]
+	dir, err := e.Once("manifests-"+pins, env.Key(key, manifests+flags), func(dir string) error {
 		e.Say(pins, "building images")
 		bin, err := e.Build(ctx, "ko", "", ko)
 		if err != nil {
 			return err
 		}
 		// One at a time: builds side by side compile what they share more than once.
-		out, err := e.Command(ctx, filepath.Join(e.Root, "third_party", pins), append(KoEnv(pins), "GOFLAGS="), strings.NewReader(manifests), filepath.Join(bin, "ko"),
+		out, err := e.Command(ctx, filepath.Join(e.Root, "third_party", pins), append(KoEnv(pins), "GOFLAGS="+flags), strings.NewReader(manifests), filepath.Join(bin, "ko"),
 			"resolve", "--sbom=none", "--platform=linux/amd64", "--base-import-paths", "--jobs=1", "-f", "-")
 		if err != nil {
 			return err
