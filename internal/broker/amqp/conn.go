@@ -68,11 +68,19 @@ func dial(ctx context.Context, o *Options, c Credentials, name string) (*conn, e
 	})
 	if err != nil {
 		out.abort()
-		return nil, err
+		return nil, refusal(err)
 	}
 	out.amqp = conn
 	go out.watch(conn.NotifyClose(make(chan *amqp.Error, 1)), conn.NotifyBlocked(make(chan amqp.Blocking, 1)))
 	return out, nil
+}
+
+// refusal marks the errors that another attempt does not cure.
+func refusal(err error) error {
+	if errors.Is(err, amqp.ErrCredentials) || errors.Is(err, amqp.ErrVhost) {
+		return fmt.Errorf("%w: %w", queue.ErrRefused, err)
+	}
+	return err
 }
 
 func (c *conn) adopt(raw net.Conn) *socket {

@@ -27,21 +27,26 @@ const (
 	keyUsername         = "username"
 	keyPassword         = "password"
 	keyVirtualHost      = "vhost"
+	keyTLS              = "tls"
 )
 
 // ErrNotConfigured is returned if the Secret is missing or names no host.
 var ErrNotConfigured = errors.New("no RabbitMQ is configured: the Secret needs connection_string, or host, port, username and password")
 
-var allKeys = []string{keyConnectionString, keyHost, keyPort, keyUsername, keyPassword, keyVirtualHost, secret.CA}
+var allKeys = []string{keyConnectionString, keyHost, keyPort, keyUsername, keyPassword, keyVirtualHost, keyTLS, secret.CA}
 
 // Credentials say where RabbitMQ is and how to log in.
 type Credentials struct {
 	values map[string]string
 }
 
-// ReadCredentials reads the files of a mounted Secret: connection_string, or host,
-// port, username and password; vhost; ca.crt. A connection uses TLS if the connection
-// string says amqps, if there is a ca.crt, or if the port is 5671.
+// NewCredentials returns those of the keys and values of a Secret: connection_string, or
+// host, port, username and password; vhost; tls; ca.crt. A connection uses TLS if the
+// connection string says amqps, if tls is true, if there is a ca.crt, or if the port is
+// 5671.
+func NewCredentials(values map[string]string) Credentials { return Credentials{values: values} }
+
+// ReadCredentials reads the files of a mounted Secret, with the keys of NewCredentials.
 func ReadCredentials(dir string) (Credentials, error) {
 	values, err := secret.Read(dir, allKeys...)
 	return Credentials{values: values}, err
@@ -83,7 +88,7 @@ func (c Credentials) compose() (string, error) {
 		return "", ErrNotConfigured
 	}
 	u := url.URL{Scheme: "amqp", Path: "/"}
-	if c.values[secret.CA] != "" || port == tlsPort {
+	if c.values[secret.CA] != "" || c.values[keyTLS] == "true" || port == tlsPort {
 		u.Scheme = "amqps"
 	}
 	if port == "" {

@@ -45,6 +45,8 @@ var (
 type Options struct {
 	// Credentials is the folder of a mounted Secret; see ReadCredentials.
 	Credentials string
+	// Current credentials, where they are not in a folder.
+	Current func() Credentials
 	// Name of this program in RabbitMQ's list of connections.
 	Name string
 	// Dial connects to RabbitMQ; by default to any address. It is egress.Dialer with a
@@ -117,6 +119,14 @@ func New(o Options) *Engine {
 		all.running.Go(func() { _, _ = l.get(all.ctx) })
 	}
 	return e
+}
+
+// credentials as they are now.
+func (o *Options) credentials() (Credentials, error) {
+	if o.Current != nil {
+		return o.Current(), nil
+	}
+	return ReadCredentials(o.Credentials)
 }
 
 // wanted connections.

@@ -130,7 +130,7 @@ func (l *link) hold(ctx context.Context, c *conn) *conn {
 			return c
 		case <-ticker.C:
 		}
-		credentials, err := ReadCredentials(l.o.Credentials)
+		credentials, err := l.o.credentials()
 		if err != nil || credentials.fingerprint() == c.fingerprint {
 			continue
 		}
@@ -147,7 +147,7 @@ func (l *link) hold(ctx context.Context, c *conn) *conn {
 }
 
 func (l *link) dial(ctx context.Context) (*conn, error) {
-	credentials, err := ReadCredentials(l.o.Credentials)
+	credentials, err := l.o.credentials()
 	if err != nil {
 		return nil, err
 	}

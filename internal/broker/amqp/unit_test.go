@@ -32,6 +32,7 @@ func TestCredentials(t *testing.T) {
 			amqp.URI{Scheme: "amqps", Host: "fd00::1", Port: 5671, Username: "u", Password: "p", Vhost: "/"}, "",
 		},
 		{"the port of TLS", map[string]string{"host": "rabbit", "port": "5671"}, amqp.URI{Scheme: "amqps", Host: "rabbit", Port: 5671, Username: "guest", Password: "guest", Vhost: "/"}, ""},
+		{"TLS", map[string]string{"host": "rabbit", "tls": "true"}, amqp.URI{Scheme: "amqps", Host: "rabbit", Port: 5671, Username: "guest", Password: "guest", Vhost: "/"}, ""},
 		{
 			"a connection string", map[string]string{"host": "rabbit", "connection_string": "amqps://u:p@other/v\n"},
 			amqp.URI{Scheme: "amqps", Host: "other", Port: 5671, Username: "u", Password: "p", Vhost: "v"}, "",

@@ -19,6 +19,9 @@ var (
 	// ErrUnavailable reports that there is no connection, the connection broke, or the broker did
 	// not answer in time. A message may have been stored nevertheless.
 	ErrUnavailable = errors.New("the message broker is unavailable")
+	// ErrRefused reports that the broker refuses the user, or that the user may not use the
+	// virtual host. It comes with ErrUnavailable.
+	ErrRefused = errors.New("RabbitMQ refuses the credentials, or has no such virtual host for the user")
 	// ErrBlocked reports that the broker accepts no messages because it is short of memory or disk.
 	// The message was not sent.
 	ErrBlocked = errors.New("the message broker accepts no messages: it is short of memory or disk")
