@@ -93,7 +93,7 @@ func Of(t *eventingv1.Trigger) Assignment {
 	all := Assignment{
 		Queue: a[lambda.QueueAnnotationKey], Kind: queue.Kind(a[lambda.QueueTypeAnnotationKey]),
 		Keys: list(a[lambda.BindingKeysAnnotationKey]), Draining: slices.DeleteFunc(list(a[lambda.DrainingAnnotationKey]), foreign),
-		Connection: a[lambda.ConnectionAnnotationKey], Undeclared: a[lambda.UndeclaredAnnotationKey] != "",
+		Connection: ofNamespace(t.Namespace, a[lambda.ConnectionAnnotationKey]), Undeclared: a[lambda.UndeclaredAnnotationKey] != "",
 	}
 	if len(all.Draining) == 0 {
 		all.Draining = nil

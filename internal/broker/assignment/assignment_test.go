@@ -25,7 +25,7 @@ func TestRecord_ReadsBackWhatItWrote(t *testing.T) {
 	for _, a := range []assignment.Assignment{
 		{},
 		{Queue: q, Kind: queue.Quorum, Keys: []string{"a"}},
-		{Queue: q, Kind: queue.Classic, Keys: []string{"a", "b"}, Draining: []string{q + ".1"}, Connection: "team/rabbit"},
+		{Queue: q, Kind: queue.Classic, Keys: []string{"a", "b"}, Draining: []string{q + ".1"}, Connection: "team.5ca1ab1e"},
 		{Queue: q, Kind: queue.Quorum, Keys: []string{"a"}, Undeclared: true},
 	} {
 		o := trigger(nil)

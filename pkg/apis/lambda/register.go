@@ -121,7 +121,8 @@ const (
 	DrainingAnnotationKey = GroupName + "/draining-queues"
 
 	// ConnectionAnnotationKey is in the status of a Trigger: the connection to RabbitMQ
-	// that its queues are on. It is missing for that of the installation.
+	// that its queues are on. It is missing for that of the installation. It is in the
+	// status of a Broker with a configuration: the connection that its events are on.
 	ConnectionAnnotationKey = GroupName + "/connection"
 
 	// UndeclaredAnnotationKey is in the status of a Trigger while its queue is not known to
