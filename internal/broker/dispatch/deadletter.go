@@ -90,7 +90,7 @@ func (l *lane) enqueue(it *item, s *subscription) (done bool) {
 	if err != nil {
 		return l.drop(it, s, err)
 	}
-	err = l.store(it, func(ctx context.Context) error { return l.w.d.options.Publisher.Put(ctx, s.deadLetterQueue, m) })
+	err = l.store(it, func(ctx context.Context) error { return l.putDeadLetter(ctx, s.deadLetterQueue, m) })
 	switch {
 	case errors.Is(err, errLost):
 		return true
@@ -143,7 +143,7 @@ func (l *lane) malformed(it *item, why error) {
 		return
 	}
 	err := l.store(it, func(ctx context.Context) error {
-		return l.w.d.options.Publisher.Put(ctx, s.deadLetterQueue, it.delivery.Message())
+		return l.putDeadLetter(ctx, s.deadLetterQueue, it.delivery.Message())
 	})
 	switch {
 	case errors.Is(err, errLost):

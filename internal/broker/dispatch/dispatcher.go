@@ -52,11 +52,21 @@ type Inspector interface {
 	Inspect(ctx context.Context, queue string) (queue.State, error)
 }
 
+// Connection to a message broker.
+type Connection interface {
+	queue.Subscriber
+	queue.Publisher
+	Inspector
+}
+
 // Options of a Dispatcher. Budget may be nil.
 type Options struct {
 	Subscriber queue.Subscriber
 	Publisher  queue.Publisher
 	Inspector  Inspector
+	// Connection returns a connection besides that of the three above, nil while it is not
+	// open. Dead letter queues are on that of the Publisher in any case.
+	Connection func(name string) Connection
 	Sender     Sender
 	Budget     Budget
 	Metrics    *Metrics
@@ -74,7 +84,8 @@ type Options struct {
 
 // Dispatcher serves Triggers.
 type Dispatcher struct {
-	options Options
+	options      Options
+	installation Connection
 	// ctx ends when deliveries are to be given up.
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -95,7 +106,7 @@ func New(o Options) *Dispatcher {
 	if o.InspectEvery <= 0 {
 		o.InspectEvery = 30 * time.Second
 	}
-	d := &Dispatcher{options: o, stopping: make(chan struct{}), workers: map[types.UID]*worker{}}
+	d := &Dispatcher{options: o, installation: &installation{o.Subscriber, o.Publisher, o.Inspector}, stopping: make(chan struct{}), workers: map[types.UID]*worker{}}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	return d
 }
@@ -137,6 +148,15 @@ func (d *Dispatcher) Queue(uid types.UID) (string, bool) {
 		return s.queue, true
 	}
 	return "", false
+}
+
+// Reconnect looks at the connections again, after one was opened or closed.
+func (d *Dispatcher) Reconnect() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, w := range d.workers {
+		w.wake()
+	}
 }
 
 // Waiting says why a Trigger's events are not delivered; empty if they are.

@@ -17,6 +17,7 @@ import (
 // a retry. Of an ordered one, one event is in hand until it is settled.
 type lane struct {
 	w           *worker
+	on          Connection
 	queue       string
 	ordered     bool
 	parallelism int
@@ -42,9 +43,9 @@ type progress struct {
 	due        time.Time
 }
 
-func startLane(w *worker, name string, parallelism int) (*lane, error) {
+func startLane(w *worker, on Connection, name string, parallelism int) (*lane, error) {
 	l := &lane{
-		w: w, queue: name, ordered: assignment.Ordered(name), parallelism: parallelism,
+		w: w, on: on, queue: name, ordered: assignment.Ordered(name), parallelism: parallelism,
 		started: make(chan struct{}), stopping: make(chan struct{}), sending: make(chan struct{}, parallelism),
 	}
 	s := w.current.Load()
@@ -59,7 +60,7 @@ func startLane(w *worker, name string, parallelism int) (*lane, error) {
 			c.Priority = priority(name)
 		}
 	}
-	consumption, err := w.d.options.Subscriber.Consume(w.d.ctx, c)
+	consumption, err := on.Consume(w.d.ctx, c)
 	if err != nil {
 		return nil, err
 	}

@@ -75,7 +75,7 @@ func (l *lane) delay(it *item) (done bool) {
 // move a message to a delay queue, and acknowledge the event.
 func (l *lane) move(it *item, m *queue.Message, reason string) (done bool) {
 	err := l.store(it, func(ctx context.Context) error {
-		err := delay.Put(ctx, l.w.d.options.Publisher, m)
+		err := delay.Put(ctx, l.on, m)
 		if errors.Is(err, queue.ErrFull) || errors.Is(err, queue.ErrNoQueue) {
 			// The event has no other place to go; the administrator has to make room.
 			return fmt.Errorf("%w: %w", queue.ErrUnavailable, err)
@@ -113,7 +113,7 @@ func (l *lane) giveBack(it *item) (done bool) {
 		return l.delay(it)
 	}
 	m := l.message(it, it.delivery.Message())
-	err := l.store(it, func(ctx context.Context) error { return l.w.d.options.Publisher.Put(ctx, l.queue, m) })
+	err := l.store(it, func(ctx context.Context) error { return l.on.Put(ctx, l.queue, m) })
 	if errors.Is(err, queue.ErrFull) || errors.Is(err, queue.ErrNoQueue) {
 		return l.delay(it)
 	}

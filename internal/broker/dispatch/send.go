@@ -89,7 +89,7 @@ func (l *lane) reply(it *item, s *subscription, delivered *delivery.Result) *del
 		Arrival: now, Hops: it.transit.Hops, Traceparent: it.transit.Traceparent, Tracestate: it.transit.Tracestate,
 	})
 	keys := routing.Keys(s.brokerUID, reply.Type(), reply.Source())
-	err = l.store(it, func(ctx context.Context) error { return l.w.d.options.Publisher.Publish(ctx, keys, m) })
+	err = l.store(it, func(ctx context.Context) error { return l.w.d.publishReply(ctx, s, keys, m) })
 	switch {
 	case err == nil, errors.Is(err, queue.ErrUnrouted):
 		if replied := l.w.d.options.Replied; replied != nil {

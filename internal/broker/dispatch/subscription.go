@@ -32,6 +32,9 @@ type subscription struct {
 	// queue that the Trigger's events go to, and those that are to be consumed now.
 	queue  string
 	queues []string
+	// connection that the queues are on, and that of the Broker, for replies. Empty is the
+	// installation's.
+	connection, replies string
 	// parallelism of the queues that are not ordered.
 	parallelism int
 
@@ -60,7 +63,7 @@ func newSubscription(t *eventingv1.Trigger, broker *eventingv1.Broker, c compile
 	s := &subscription{
 		uid: t.UID, namespace: t.Namespace, name: t.Name, generation: t.Generation,
 		broker: types.NamespacedName{Namespace: t.Namespace, Name: t.Spec.Broker},
-		queue:  a.Queue, queues: a.Draining, filter: c, parallelism: parallelismOf(t), deadLetterQueue: deadLetterQueueOf(t),
+		queue:  a.Queue, queues: a.Draining, connection: a.Connection, filter: c, parallelism: parallelismOf(t), deadLetterQueue: deadLetterQueueOf(t),
 		deletedTarget: deletedTargetOf(t),
 	}
 	if len(s.queues) == 0 && a.Queue != "" {
@@ -92,6 +95,10 @@ func (s *subscription) fill(t *eventingv1.Trigger, broker *eventingv1.Broker) (e
 		return fmt.Errorf("there is no Broker %q in namespace %q", t.Spec.Broker, t.Namespace)
 	}
 	s.brokerUID = broker.UID
+	var connected bool
+	if s.replies, connected = assignment.Connected(broker); !connected {
+		return fmt.Errorf("the Broker has no connection to RabbitMQ yet")
+	}
 	s.sink = sinkOf(t, broker)
 	spec := t.Spec.Delivery
 	if spec == nil {

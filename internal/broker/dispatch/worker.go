@@ -115,9 +115,13 @@ func (w *worker) run() {
 // reconcile the lanes with the subscription. It returns how long to wait before it is to
 // be called again, 0 if that is not needed.
 func (w *worker) reconcile(s *subscription) (again time.Duration) {
+	on := w.connection(s)
 	wanted := w.wanted(s)
+	if on == nil { // Reconnect calls again
+		wanted = nil
+	}
 	for name, l := range w.lanes {
-		if n, ok := wanted[name]; !ok || n != l.parallelism {
+		if n, ok := wanted[name]; !ok || n != l.parallelism || l.on != on {
 			l.stop()
 			delete(w.lanes, name)
 		}
@@ -126,7 +130,7 @@ func (w *worker) reconcile(s *subscription) (again time.Duration) {
 		if w.lanes[name] != nil {
 			continue
 		}
-		l, err := startLane(w, name, n)
+		l, err := startLane(w, on, name, n)
 		if err != nil {
 			slog.Error("Cannot consume a queue; trying again", "trigger", s.key(), "queue", name, "error", err)
 			again = retryConsume
@@ -141,6 +145,14 @@ func (w *worker) reconcile(s *subscription) (again time.Duration) {
 		again = inspectDraining
 	}
 	return again
+}
+
+// connection of the queues; nil while it is not open.
+func (w *worker) connection(s *subscription) Connection {
+	if s == nil {
+		return nil
+	}
+	return w.d.connection(s.connection)
 }
 
 // wanted lanes: the parallelism by queue.
@@ -184,11 +196,15 @@ func (w *worker) inspect() {
 	if !slices.Contains(names, s.queue) {
 		names = append(slices.Clone(names), s.queue)
 	}
+	on := w.connection(s)
+	if on == nil {
+		return
+	}
 	total := 0
 	clear(w.watched)
 	for _, name := range names {
 		ctx, cancel := context.WithTimeout(w.d.ctx, closeTimeout)
-		state, err := w.d.options.Inspector.Inspect(ctx, name)
+		state, err := on.Inspect(ctx, name)
 		cancel()
 		if err != nil {
 			if !errors.Is(err, queue.ErrNoQueue) {

@@ -73,6 +73,8 @@ func brokerOf(b *eventingv1.Broker) (Broker, bool) {
 		return Broker{}, false
 	}
 	known := Broker{Namespace: b.Namespace, Name: b.Name, UID: b.UID, Policies: b.Status.Policies}
+	connection, connected := assignment.Connected(b)
+	known.Connection, known.Unconnected = connection, !connected
 	if b.Status.Address != nil {
 		known.Audience = b.Status.Address.Audience
 	}

@@ -33,6 +33,10 @@ const (
 type Broker struct {
 	Namespace, Name string
 	UID             types.UID
+	// Connection to RabbitMQ that its events are on, empty for the installation's.
+	Connection string
+	// Unconnected says that its own connection is not known yet.
+	Unconnected bool
 	// Audience that the tokens of senders must have; nil if the Broker has none.
 	Audience *string
 	// Policies say who may send events.
@@ -60,9 +64,12 @@ type Authorizer interface {
 type Handler struct {
 	Brokers   Brokers
 	Publisher queue.Publisher
-	Budget    *budget.Budget
-	Telemetry *Telemetry
-	Clock     clock.PassiveClock
+	// Connection returns the Publisher of a connection besides that of the installation,
+	// nil while it is not open.
+	Connection func(name string) queue.Publisher
+	Budget     *budget.Budget
+	Telemetry  *Telemetry
+	Clock      clock.PassiveClock
 	// Authorizer is nil where every sender may send.
 	Authorizer Authorizer
 	// Accepted is called with each event that was accepted; nil is allowed. It must not

@@ -95,14 +95,21 @@ func statusOf(err error) int {
 func (h *Handler) publish(ctx context.Context, b Broker, e *cloudevents.Event, m *queue.Message) error {
 	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
 	defer cancel()
-	err := h.Publisher.Publish(ctx, routing.Keys(b.UID, e.Type(), e.Source()), m)
+	publisher, err := h.publisherOf(b)
+	if err != nil {
+		return err
+	}
+	err = publisher.Publish(ctx, routing.Keys(b.UID, e.Type(), e.Source()), m)
 	if errors.Is(err, queue.ErrUnrouted) {
 		current, ok := h.Brokers.Refresh(ctx, b.Namespace, b.Name)
 		if !ok {
 			return noBroker(b.Namespace, b.Name)
 		}
-		if current.UID != b.UID {
-			err = h.Publisher.Publish(ctx, routing.Keys(current.UID, e.Type(), e.Source()), m)
+		if current.UID != b.UID || current.Connection != b.Connection {
+			if publisher, err = h.publisherOf(current); err != nil {
+				return err
+			}
+			err = publisher.Publish(ctx, routing.Keys(current.UID, e.Type(), e.Source()), m)
 		}
 	}
 	if errors.Is(err, queue.ErrUnrouted) {
@@ -111,6 +118,20 @@ func (h *Handler) publish(ctx context.Context, b Broker, e *cloudevents.Event, m
 		return nil
 	}
 	return refusalOf(err)
+}
+
+// publisherOf the connection of a Broker. Others than that of the installation fail alone.
+func (h *Handler) publisherOf(b Broker) (queue.Publisher, error) {
+	switch {
+	case b.Unconnected:
+	case b.Connection == "":
+		return h.Publisher, nil
+	case h.Connection != nil:
+		if p := h.Connection(b.Connection); p != nil {
+			return p, nil
+		}
+	}
+	return nil, unavailable("unavailable", retryUnavailable, "the Broker has no connection to its RabbitMQ yet: see its condition RabbitMQReady")
 }
 
 // refusalOf an error of the Publisher. Each is worth another attempt.

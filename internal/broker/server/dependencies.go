@@ -35,6 +35,8 @@ const (
 type Dependencies struct {
 	Engine  Engine
 	Clients Clients
+	// Connections besides that of Engine.
+	Connections *ownConnections
 	// Replica is the name of this one among the others.
 	Replica string
 	// Requests of senders and Deliveries to subscribers have a budget each: subscribers
@@ -48,7 +50,7 @@ type Dependencies struct {
 	Policies policylisters.EventPolicyLister
 	// TrustBundles are the CA certificates that the cluster trusts.
 	TrustBundles corev1listers.ConfigMapNamespaceLister
-	// Permit decides where events may be delivered; nil where this replica delivers none.
+	// Permit decides where events may be delivered, and where connections may lead.
 	Permit delivery.Permit
 	// Features of Knative Eventing.
 	Features *features

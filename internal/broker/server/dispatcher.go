@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 
 	"knative.dev/eventing/pkg/auth"
@@ -36,7 +37,7 @@ func NewDispatcher(ctx context.Context, d *Dependencies) (Dispatcher, error) {
 		Tokens: auth.NewOIDCTokenProvider(context.WithValue(ctx, kubeclient.Key{}, d.Clients.Kube)),
 	})}
 	s.dispatcher = dispatch.New(dispatch.Options{
-		Subscriber: d.Engine, Publisher: d.Engine, Inspector: d.Engine, Sender: s.client, Budget: d.Deliveries, Metrics: metrics,
+		Subscriber: d.Engine, Publisher: d.Engine, Inspector: d.Engine, Connection: d.Connections.connection, Sender: s.client, Budget: d.Deliveries, Metrics: metrics,
 		Priority: dispatch.Spread(d.Replica), Replied: d.Features.types.see,
 	})
 	s.delays = &delay.Consumer{Subscriber: d.Engine, Publisher: d.Engine, Trigger: s.dispatcher.Queue}
@@ -52,7 +53,19 @@ func (s *deliveries) Watch(ctx context.Context) error {
 	if err := s.delays.Start(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("cannot consume the delay queues: %w", err)
 	}
+	s.dependencies.Connections.deliver(s.consumeDelays(context.WithoutCancel(ctx)), s.dispatcher.Reconnect)
 	return nil
+}
+
+// consumeDelays of a connection of its own. It fails for its arguments only.
+func (s *deliveries) consumeDelays(ctx context.Context) func(Engine) *delay.Consumer {
+	return func(e Engine) *delay.Consumer {
+		c := &delay.Consumer{Subscriber: e, Publisher: e, Trigger: s.dispatcher.Queue}
+		if err := c.Start(ctx); err != nil {
+			slog.ErrorContext(ctx, "Cannot consume the delay queues of a connection", "error", err)
+		}
+		return c
+	}
 }
 
 // Register implements Dispatcher.
@@ -62,7 +75,7 @@ func (s *deliveries) Register(mux *http.ServeMux) {
 
 // Stop implements Dispatcher.
 func (s *deliveries) Stop(ctx context.Context) error {
-	err := errors.Join(s.dispatcher.Stop(ctx), s.delays.Stop(ctx))
+	err := errors.Join(s.dispatcher.Stop(ctx), s.delays.Stop(ctx), s.dependencies.Connections.stop(ctx))
 	s.client.Close()
 	return err
 }

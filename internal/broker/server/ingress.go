@@ -23,6 +23,7 @@ func newIngress(d *Dependencies, o Options) (http.Handler, error) {
 	handler := (&ingress.Handler{
 		Brokers:    ingress.NewListedBrokers(d.Brokers.Lister(), d.Clients.Eventing.EventingV1()),
 		Publisher:  d.Engine,
+		Connection: d.Connections.publisher,
 		Budget:     d.Requests,
 		Telemetry:  telemetry,
 		Clock:      clock.RealClock{},

@@ -66,6 +66,8 @@ type Options struct {
 	Ingress bool
 	// NewDispatcher makes what delivers events; nil if this replica delivers none.
 	NewDispatcher func(ctx context.Context, d *Dependencies) (Dispatcher, error)
+	// Connect opens the connections of Brokers with one of their own; nil if there are none.
+	Connect Connect
 	// Permit overrides where events may be delivered; for tests.
 	Permit delivery.Permit
 	// MaxBody of a request, in bytes; 0 is the ingress's default.
@@ -126,6 +128,7 @@ func Run(ctx context.Context, clients Clients, engine Engine, o Options) error {
 	err = errors.Join(err, <-others)
 	closing, done := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer done()
+	p.dependencies.Connections.close()
 	return errors.Join(err, engine.Close(closing), telemetry.shutdown(closing))
 }
 
@@ -146,7 +149,7 @@ type program struct {
 
 func newProgram(clients Clients, engine Engine, t *telemetry, o Options) *program {
 	d := &Dependencies{
-		Engine: engine, Clients: clients, Replica: o.Replica, Meters: t.meters, Traces: t.traces,
+		Engine: engine, Connections: newOwnConnections(), Clients: clients, Replica: o.Replica, Meters: t.meters, Traces: t.traces,
 		Requests: budget.New(budget.Requests, budget.Bytes), Deliveries: budget.New(budget.Requests, budget.Bytes),
 	}
 	p := &program{options: o, dependencies: d, telemetry: t, control: http.NewServeMux()}
@@ -207,6 +210,14 @@ func (p *program) setUp(running, ctx context.Context) (err error) {
 	if err := p.dependencies.watchFeatures(running, p.options.EventingNamespace); err != nil {
 		return err
 	}
+	if p.dependencies.Permit = p.options.Permit; p.dependencies.Permit == nil {
+		if err := p.dependencies.watchTargets(running, ctx, &p.options); err != nil {
+			return err
+		}
+	}
+	if err := p.dependencies.watchConnections(running, ctx, &p.options); err != nil {
+		return err
+	}
 	if p.options.Ingress {
 		if p.events, err = newIngress(p.dependencies, p.options); err != nil {
 			return err
@@ -217,11 +228,6 @@ func (p *program) setUp(running, ctx context.Context) (err error) {
 	}
 	if p.options.NewDispatcher == nil {
 		return nil
-	}
-	if p.dependencies.Permit = p.options.Permit; p.dependencies.Permit == nil {
-		if err := p.dependencies.watchTargets(running, ctx, &p.options); err != nil {
-			return err
-		}
 	}
 	if p.dispatcher, err = p.options.NewDispatcher(running, p.dependencies); err != nil {
 		return err
