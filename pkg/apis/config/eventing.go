@@ -48,6 +48,8 @@ type Eventing struct {
 	// DeliveryAllowedNetworks are those that the event plane delivers to for names and
 	// addresses that are no Services, besides the public Internet.
 	DeliveryAllowedNetworks []netip.Prefix
+	// BrokerConnections is how many connections to RabbitMQ Brokers may have of their own.
+	BrokerConnections int
 	// ResponseSink is a URL that gets the errors of all functions as events;
 	// empty is none.
 	ResponseSink string
@@ -82,11 +84,12 @@ type DeadLetters struct {
 
 func defaultEventing() *Eventing {
 	return &Eventing{
-		DefaultBroker: "default",
-		BrokerClass:   lambda.BrokerClass,
-		QueueType:     "quorum",
-		Parallelism:   10,
-		Delivery:      Delivery{Retry: 5, BackoffPolicy: "exponential", BackoffDelay: time.Second, Timeout: 30 * time.Second},
+		DefaultBroker:     "default",
+		BrokerClass:       lambda.BrokerClass,
+		QueueType:         "quorum",
+		Parallelism:       10,
+		BrokerConnections: 8,
+		Delivery:          Delivery{Retry: 5, BackoffPolicy: "exponential", BackoffDelay: time.Second, Timeout: 30 * time.Second},
 		DeadLetters: DeadLetters{
 			Enabled: true, MessageTTL: 7 * 24 * time.Hour, MaxLength: 10000, OverflowPolicy: "drop-head",
 			Receiver: types.NamespacedName{Namespace: "knative-lambda", Name: "knative-lambda-receiver"},
@@ -124,6 +127,7 @@ func NewEventingFromConfigMap(cm *corev1.ConfigMap) (*Eventing, error) {
 	p.text("dead-letter-overflow-policy", &e.DeadLetters.OverflowPolicy, oneOf("drop-head", "reject-publish"))
 	p.namespacedNames("delivery-gateways", &e.DeliveryGateways)
 	p.networks("delivery-allowed-networks", &e.DeliveryAllowedNetworks)
+	p.integer("broker-connections", &e.BrokerConnections, 0, 64)
 	p.text("response-sink", &e.ResponseSink, httpURL)
 	if e.ConnectionSecret != "" && e.RabbitMQCluster != (types.NamespacedName{}) {
 		p.fail("rabbitmq-connection-secret", fmt.Errorf("expected only one of rabbitmq-cluster and rabbitmq-connection-secret"))
