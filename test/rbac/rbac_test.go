@@ -86,6 +86,7 @@ var spared = map[right]string{
 	{"broker", "get", "brokers", "eventing.knative.dev"}:                                     "a Broker that may have been recreated: an event for which no Trigger is bound",
 	{"controller", "create", "subjectaccessreviews", "authorization.k8s.io"}:                 "only with the feature authentication-oidc of Knative Eventing",
 	{"controller", "get", "eventpolicies", "eventing.knative.dev"}:                           "likewise",
+	{"controller", "get", "rabbitmqclusters", "rabbitmq.com"}:                                "only for a Broker whose configuration names a RabbitmqCluster",
 	{"broker", "list", "eventtypes", "eventing.knative.dev"}:                                 "only with the feature eventtype-auto-create of Knative Eventing",
 	{"broker", "watch", "eventtypes", "eventing.knative.dev"}:                                "likewise",
 	{"broker", "create", "eventtypes", "eventing.knative.dev"}:                               "likewise",

@@ -10,7 +10,8 @@ import (
 )
 
 // TestBrokerRights: the event plane delivers for all namespaces. It reads what decides
-// about deliveries, and neither Secrets nor pods, and writes EventTypes only.
+// about deliveries, of Secrets the one with connections, and no pods, and writes EventTypes
+// only.
 func TestBrokerRights(t *testing.T) {
 	got := map[string]string{}
 	for _, o := range manifests(t, "config/core") {
@@ -26,20 +27,21 @@ func TestBrokerRights(t *testing.T) {
 		}
 	}
 	want := map[string]string{
-		"eventing.knative.dev/brokers":                    "get list watch",
-		"eventing.knative.dev/triggers":                   "list watch",
-		"eventing.knative.dev/eventpolicies":              "list watch",
-		"eventing.knative.dev/eventtypes":                 "list watch create",
-		"services":                                        "list watch",
-		"namespaces":                                      "list watch",
-		"discovery.k8s.io/endpointslices":                 "list watch",
-		"lambda.knative.io/lambdaagents":                  "list watch",
-		"lambda.knative.io/lambdafunctions":               "list watch",
-		"serving.knative.dev/services":                    "list watch",
-		"configmaps/config-features":                      "get list watch",
-		"knative-lambda//configmaps/config-observability": "get",
-		"knative-lambda//configmaps/config-eventing":      "get list watch",
-		"knative-lambda//configmaps/config-build":         "get list watch",
+		"eventing.knative.dev/brokers":                       "get list watch",
+		"eventing.knative.dev/triggers":                      "list watch",
+		"eventing.knative.dev/eventpolicies":                 "list watch",
+		"eventing.knative.dev/eventtypes":                    "list watch create",
+		"services":                                           "list watch",
+		"namespaces":                                         "list watch",
+		"discovery.k8s.io/endpointslices":                    "list watch",
+		"lambda.knative.io/lambdaagents":                     "list watch",
+		"lambda.knative.io/lambdafunctions":                  "list watch",
+		"serving.knative.dev/services":                       "list watch",
+		"configmaps/config-features":                         "get list watch",
+		"knative-lambda//configmaps/config-observability":    "get",
+		"knative-lambda//configmaps/config-eventing":         "get list watch",
+		"knative-lambda//configmaps/config-build":            "get list watch",
+		"knative-lambda//secrets/knative-lambda-connections": "list watch",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error("rights of the broker (-want, +got):", diff)
