@@ -36,7 +36,12 @@ func Read(dir string) (c *Client, virtualHost string, err error) {
 // New returns a client that trusts the certificates in ca or, if it is empty, those of the
 // system. An administrator names the URL, which may be at any address.
 func New(url, username, password, ca string) (*Client, error) {
-	transport := egress.Transport(egress.Dialer(func(string, netip.Addr) error { return nil }))
+	return Over(egress.Dialer(func(string, netip.Addr) error { return nil }), url, username, password, ca)
+}
+
+// Over is New for a URL that a user names: dial decides where it may lead.
+func Over(dial egress.Dial, url, username, password, ca string) (*Client, error) {
+	transport := egress.Transport(dial)
 	transport.DisableKeepAlives = true // requests are seldom
 	if ca != "" {
 		authorities, err := secret.Authorities(ca)

@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	duckv1 "knative.dev/eventing/pkg/apis/duck/v1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/eventing/pkg/apis/feature"
@@ -19,6 +21,9 @@ import (
 	"knative.dev/pkg/reconciler"
 	"knative.dev/pkg/system"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/assignment"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
+	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/plane"
 )
 
@@ -30,7 +35,8 @@ type endpoints interface {
 
 // connections to RabbitMQ.
 type connections interface {
-	Of(context.Context, *eventingv1.Broker) (*plane.Connection, error)
+	// Connect a Broker, and record that in its status.
+	Connect(context.Context, *eventingv1.Broker) (*plane.Connection, error)
 }
 
 // sinks have addresses.
@@ -44,7 +50,11 @@ type Reconciler struct {
 	connections connections
 	sinks       sinks
 	policies    policylisters.EventPolicyLister
+	after       func(types.NamespacedName, time.Duration) // enqueues
 }
+
+// configInterval is how often what the configuration of a Broker names is read again.
+const configInterval = 30 * time.Second
 
 var _ brokerreconciler.Interface = (*Reconciler)(nil)
 
@@ -72,7 +82,10 @@ func (r *Reconciler) ingress(b *eventingv1.Broker) {
 
 // rabbitMQ says how the connection is. A change of the connection enqueues the Broker.
 func (r *Reconciler) rabbitMQ(ctx context.Context, b *eventingv1.Broker) error {
-	connection, err := r.connections.Of(ctx, b)
+	if assignment.Configured(b) {
+		r.after(types.NamespacedName{Namespace: b.Namespace, Name: b.Name}, configInterval)
+	}
+	connection, err := r.connections.Connect(ctx, b)
 	var wrong *plane.ConfigError
 	if errors.As(err, &wrong) {
 		manage(b).MarkFalse(ConditionRabbitMQ, wrong.Reason, "%s", wrong.Message)
@@ -80,11 +93,16 @@ func (r *Reconciler) rabbitMQ(ctx context.Context, b *eventingv1.Broker) error {
 	} else if err != nil {
 		return fmt.Errorf("failed to read the configuration of the Broker: %w", err)
 	}
+	var forbidden *egress.ForbiddenError
 	switch err := connection.Err(); {
 	case !connection.Checked():
 		if !b.Status.GetCondition(ConditionRabbitMQ).IsTrue() { // a restart of the controller says nothing
 			manage(b).MarkUnknown(ConditionRabbitMQ, ReasonConnecting, "%s", err)
 		}
+	case errors.As(err, &forbidden):
+		manage(b).MarkFalse(ConditionRabbitMQ, ReasonHostNotAllowed, "%s", forbidden)
+	case errors.Is(err, queue.ErrRefused):
+		manage(b).MarkFalse(ConditionRabbitMQ, ReasonCredentialsRefused, "%s", err)
 	case err != nil:
 		manage(b).MarkFalse(ConditionRabbitMQ, ReasonUnavailable, "%s", err)
 	default:

@@ -21,9 +21,11 @@ import (
 	brokerreconciler "knative.dev/eventing/pkg/client/injection/reconciler/eventing/v1/broker"
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
+	kubeclient "knative.dev/pkg/client/injection/kube/client"
 	"knative.dev/pkg/controller"
 	"knative.dev/pkg/logging"
 	rtesting "knative.dev/pkg/reconciler/testing"
+	"knative.dev/pkg/system"
 	_ "knative.dev/pkg/system/testing"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
@@ -51,6 +53,12 @@ type row struct {
 	failing               error
 	unchecked, noRabbitMQ bool
 	flags                 feature.Flags
+	limit                 int // of connections
+
+	secrets     map[string]map[string][]byte
+	clusters    map[string]map[string]any
+	connections *plane.Connections
+	delayed     time.Duration
 }
 
 func (r *row) Ready() []string  { return r.ready }
@@ -66,11 +74,15 @@ func (r *row) AddressableFromDestinationV1(_ context.Context, d duckv1.Destinati
 
 // in is the context of a row.
 func in(change ...func(*row)) context.Context {
-	r := &row{ready: []string{"10.0.0.1:8083"}, flags: feature.Flags{}}
+	r := &row{
+		ready: []string{"10.0.0.1:8083"}, flags: feature.Flags{}, limit: 2, connections: plane.NewConnections(),
+		secrets: map[string]map[string][]byte{}, clusters: map[string]map[string]any{},
+	}
 	for _, c := range change {
 		c(r)
 	}
 	eventing := *config.FromContextOrDefaults(context.Background()).Eventing
+	eventing.BrokerConnections = r.limit
 	eventing.RabbitMQCluster = types.NamespacedName{Namespace: "rabbitmq", Name: "rabbitmq"}
 	ctx := config.ToContext(context.Background(), &config.Config{Eventing: &eventing})
 	return context.WithValue(feature.ToContext(ctx, r.flags), rowKey{}, r)
@@ -82,16 +94,20 @@ func certificate(r *row) { ca := "CA"; r.ca = &ca }
 
 func newReconciler(ctx context.Context, ls *ltesting.Listers) controller.Reconciler {
 	r, _ := ctx.Value(rowKey{}).(*row)
-	connections := plane.NewConnections()
 	if !r.noRabbitMQ {
 		topology := ltesting.NewTopology()
 		topology.Fail(r.failing)
-		if c := connections.Add("", topology); !r.unchecked {
+		if c := r.connections.Add("", topology); !r.unchecked {
 			_ = c.Check(ctx)
 		}
 	}
+	selector := &plane.Selector{
+		Connections: r.connections, Configs: ls.BrokerConfigs, Objects: r,
+		Registry: &plane.Registry{Kube: kubeclient.Get(ctx), Namespace: system.Namespace(), Secrets: ls.Secrets()},
+	}
 	return brokerreconciler.NewReconciler(ctx, logging.FromContext(ctx), eventingclient.Get(ctx), ls.Brokers(), controller.GetEventRecorder(ctx), &Reconciler{
-		endpoints: r, connections: &plane.Selector{Connections: connections, Configs: ls.BrokerConfigs}, sinks: r, policies: ls.EventPolicies(),
+		endpoints: r, connections: selector, sinks: r, policies: ls.EventPolicies(),
+		after: func(_ types.NamespacedName, d time.Duration) { r.delayed = d },
 	}, lambda.BrokerClass)
 }
 
@@ -186,14 +202,9 @@ func TestReconcile(t *testing.T) {
 		{Name: "unknown configuration", Ctx: in(), Key: key, Objects: ltesting.Objects(broker(configured("x.test/v1", "Other"))),
 			WantStatusUpdates: wants(configured("x.test/v1", "Other"), ready(func(b *eventingv1.Broker) {
 				manage(b).MarkFalse(ConditionRabbitMQ, plane.ReasonConfigNotSupported,
-					"spec.config: a Other of x.test/v1 does not configure Brokers of this class: remove spec.config to use the connection of the installation")
+					"spec.config: a Other of x.test/v1 does not configure Brokers of this class: name a Secret, or remove spec.config to use the connection of the installation")
 			}))},
-		{Name: "RabbitMQ of the installation", Ctx: in(), Key: key, Objects: ltesting.Objects(broker(onRabbitMQ), onCluster("rabbitmq")), WantStatusUpdates: wants(onRabbitMQ, ready())},
-		{Name: "another RabbitMQ", Ctx: in(), Key: key, Objects: ltesting.Objects(broker(onRabbitMQ), onCluster("other")),
-			WantStatusUpdates: wants(onRabbitMQ, ready(func(b *eventingv1.Broker) {
-				manage(b).MarkFalse(ConditionRabbitMQ, plane.ReasonConfigNotSupported,
-					"spec.config: RabbitmqBrokerConfig knative-eventing/x is of another RabbitMQ than that of the installation (rabbitmq-cluster in config-eventing), which this class does not support: remove spec.config")
-			}))},
+		{Name: "RabbitMQ of the installation", Ctx: in(), Key: key, Objects: ltesting.Objects(broker(onRabbitMQ), onCluster("rabbitmq")), WantStatusUpdates: wants(onRabbitMQ, ready(on("")))},
 		{Name: "configuration that does not exist", Ctx: in(), Key: key, Objects: ltesting.Objects(broker(onRabbitMQ)),
 			WantStatusUpdates: wants(onRabbitMQ, ready(func(b *eventingv1.Broker) {
 				manage(b).MarkFalse(ConditionRabbitMQ, plane.ReasonConfigMissing, "spec.config: RabbitmqBrokerConfig knative-eventing/x does not exist")

@@ -14,6 +14,10 @@ const (
 	ReasonNoReplica = "NoReplicaReady"
 	// ReasonUnavailable: RabbitMQ cannot be reached, or refuses.
 	ReasonUnavailable = "RabbitMQUnavailable"
+	// ReasonCredentialsRefused: RabbitMQ refuses the user, or has no such virtual host.
+	ReasonCredentialsRefused = "CredentialsRefused"
+	// ReasonHostNotAllowed: the Broker's namespace may not reach the host of its RabbitMQ.
+	ReasonHostNotAllowed = "HostNotAllowed"
 	// ReasonConnecting: the connection has not been tried yet.
 	ReasonConnecting = "Connecting"
 	// ReasonSinkNotResolved: the dead letter sink has no address.

@@ -39,6 +39,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	if err := measure.Reconciles(impl, "brokers"); err != nil {
 		logging.FromContext(ctx).Fatalw("Reconciles of Brokers cannot be measured", "error", err)
 	}
+	r.after = impl.EnqueueKeyAfter
 	r.sinks = resolver.NewURIResolverFromTracker(ctx, impl.Tracker)
 
 	brokers.Informer().AddEventHandler(cache.FilteringResourceEventHandler{FilterFunc: ours, Handler: controller.HandleAll(impl.Enqueue)})

@@ -132,6 +132,11 @@ func (l *Listers) ConfigMaps() corev1listers.ConfigMapLister {
 	return corev1listers.NewConfigMapLister(l.sorter.IndexerForObjectType(&corev1.ConfigMap{}))
 }
 
+// Secrets lists Secrets.
+func (l *Listers) Secrets() corev1listers.SecretLister {
+	return corev1listers.NewSecretLister(l.sorter.IndexerForObjectType(&corev1.Secret{}))
+}
+
 // ServiceAccounts lists ServiceAccounts.
 func (l *Listers) ServiceAccounts() corev1listers.ServiceAccountLister {
 	return corev1listers.NewServiceAccountLister(l.sorter.IndexerForObjectType(&corev1.ServiceAccount{}))

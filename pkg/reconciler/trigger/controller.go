@@ -96,9 +96,18 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		}
 	})
 	go waiter.Run(ctx)
+	go (&collector{
+		kube: kubeclient.Get(ctx), namespace: system.Namespace(), registry: shared.Selector.Registry, brokers: brokers.Lister(), triggers: triggers.Lister(),
+		filled: func() bool {
+			return eventinginformers.Filled(brokers.Informer()) && eventinginformers.Filled(triggers.Informer())
+		},
+		leads: func() bool {
+			return guarded.IsLeaderFor(types.NamespacedName{Namespace: system.Namespace(), Name: collectKey})
+		},
+	}).run(ctx)
 	go v.run(ctx)
 	go (&sweeper{
-		list: plane.Queues, triggers: triggers.Lister(), client: eventingclient.Get(ctx), queues: queues,
+		triggers: triggers.Lister(), client: eventingclient.Get(ctx), queues: queues,
 		filled: func() bool { return eventinginformers.Filled(triggers.Informer()) },
 		leads: func() bool {
 			return guarded.IsLeaderFor(types.NamespacedName{Namespace: system.Namespace(), Name: sweepKey})

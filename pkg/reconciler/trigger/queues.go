@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	"knative.dev/pkg/logging"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/assignment"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
@@ -52,16 +53,8 @@ func newQueues(c connections) *queues {
 	return &queues{connections: c, clock: clock.RealClock{}, empty: map[string]time.Time{}, deleted: map[string]time.Time{}}
 }
 
-// on the connection that the status of a Trigger names. Its author may write that: a name
-// that is not known stands for the installation's.
-func (q *queues) on(name string) *plane.Connection { return named(q.connections, name) }
-
-func named(all connections, name string) *plane.Connection {
-	if c := all.Get(name); c != nil {
-		return c
-	}
-	return all.Get("")
-}
+// on the connection that the status of a Trigger names; nil if it is not open.
+func (q *queues) on(name string) *plane.Connection { return q.connections.Get(name) }
 
 // lock a Trigger's queues. The result unlocks them.
 func (q *queues) lock(uid types.UID) func() {
@@ -208,7 +201,8 @@ func (q *queues) drained(ctx context.Context, topology queue.Topology, name stri
 }
 
 // remove the queues of a Trigger, with their bindings. A Trigger that has none, where
-// there is no RabbitMQ, is no error.
+// there is no RabbitMQ, is no error, nor is one whose connection was removed: nothing is
+// left by which its queues could be deleted.
 func (q *queues) remove(ctx context.Context, t *eventingv1.Trigger) error {
 	defer q.lock(t.UID)()
 	a := assignment.Of(t)
@@ -216,6 +210,10 @@ func (q *queues) remove(ctx context.Context, t *eventingv1.Trigger) error {
 	switch {
 	case a.Queue == "" && (connection == nil || connection.Err() != nil):
 		return nil // it never had one
+	case connection == nil && a.Connection != "":
+		logging.FromContext(ctx).Warnw("The queues of a Trigger are left in RabbitMQ: its connection was removed",
+			"trigger", t.Namespace+"/"+t.Name, "connection", a.Connection, "queues", assignment.Queues(t))
+		return nil
 	case connection == nil:
 		return errNoConnection
 	}

@@ -1,6 +1,7 @@
 package trigger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,7 +54,7 @@ const drainInterval = 2 * time.Second
 // subscription is the queue of the Trigger, its binding, and that the replicas deliver
 // from it.
 func (r *Reconciler) subscription(ctx context.Context, b *eventingv1.Broker, t *eventingv1.Trigger) error {
-	connection, err := r.connections.Of(ctx, b)
+	connection, err := r.connections.Of(b)
 	var wrong *plane.ConfigError
 	if errors.As(err, &wrong) {
 		t.Status.MarkNotSubscribed(wrong.Reason, "%s", wrong.Message)
@@ -65,7 +66,8 @@ func (r *Reconciler) subscription(ctx context.Context, b *eventingv1.Broker, t *
 		t.Status.MarkNotSubscribed(reason, "%s", err)
 		return nil
 	}
-	wanted, err := assignment.Wanted(b.UID, t, queue.Kind(config.FromContextOrDefaults(ctx).Eventing.QueueType))
+	kind := cmp.Or(connection.QueueType(), config.FromContextOrDefaults(ctx).Eventing.QueueType)
+	wanted, err := assignment.Wanted(b.UID, t, queue.Kind(kind))
 	if err != nil {
 		t.Status.MarkNotSubscribed(ReasonInvalidParallelism, "%s", err)
 		return nil

@@ -17,6 +17,7 @@ import (
 	"knative.dev/pkg/logging"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/assignment"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/management"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/routing"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/plane"
 )
@@ -38,16 +39,15 @@ const (
 // sweeper deletes queues whose Trigger was deleted without this controller: while none ran,
 // or with a status that did not name its queues.
 type sweeper struct {
-	// list the queues of the installation's virtual host.
-	list     func(context.Context) ([]string, error)
 	triggers eventinglisters.TriggerLister
 	client   eventingclientset.Interface
 	queues   *queues
 	// filled says whether the cache has all Triggers, and leads whether this replica sweeps.
 	filled, leads func() bool
 
-	// seen is when a queue was first found to have no Trigger. It is run's own.
-	seen map[string]time.Time
+	// seen is when a queue was first found to have no Trigger, by its connection. It is
+	// run's own.
+	seen map[string]map[string]time.Time
 }
 
 // run until the context ends.
@@ -66,22 +66,44 @@ func (s *sweeper) run(ctx context.Context) {
 	}
 }
 
-// round looks at all queues. It returns the errors of all that could not be deleted.
+// round looks at the queues of all connections. It returns the errors of all that could
+// not be deleted.
 func (s *sweeper) round(ctx context.Context) error {
-	connection := s.queues.connections.Get("")
-	if connection == nil || connection.Err() != nil || !s.leads() || !s.filled() {
-		s.seen = nil
-		return nil //nolint:nilerr // the connection is checked, and reported, elsewhere
+	before := s.seen
+	s.seen = map[string]map[string]time.Time{}
+	if !s.leads() || !s.filled() {
+		return nil
 	}
-	names, err := s.list(ctx)
-	if err != nil {
-		return fmt.Errorf("failed to list the queues: %w", err)
+	var errs []error
+	for _, name := range s.queues.connections.Names() {
+		connection := s.queues.connections.Get(name)
+		if connection == nil || connection.Err() != nil || connection.Queues == nil {
+			continue // the connection is checked, and reported, elsewhere
+		}
+		if err := s.roundOf(ctx, connection, before[name]); err != nil {
+			errs = append(errs, err)
+		}
 	}
-	orphans, err := s.orphans(names)
+	return errors.Join(errs...)
+}
+
+// roundOf one connection. Where another installation shares the virtual host, queues
+// without a Trigger may be that one's.
+func (s *sweeper) roundOf(ctx context.Context, connection *plane.Connection, seen map[string]time.Time) error {
+	names, err := connection.Queues(ctx)
+	switch {
+	case connection.Name != "" && errors.Is(err, management.ErrNotConfigured):
+		return nil // it is optional there
+	case err != nil:
+		return fmt.Errorf("failed to list the queues of connection %q: %w", connection.Name, err)
+	case connection.Shared(names):
+		return nil
+	}
+	orphans, err := s.orphans(names, seen)
 	if err != nil {
 		return err
 	}
-	s.seen = orphans
+	s.seen[connection.Name] = orphans
 	var errs []error
 	tried := 0
 	for name, since := range orphans {
@@ -97,7 +119,7 @@ func (s *sweeper) round(ctx context.Context) error {
 }
 
 // orphans are the queues whose Trigger the cache does not have, and since when.
-func (s *sweeper) orphans(names []string) (map[string]time.Time, error) {
+func (s *sweeper) orphans(names []string, seen map[string]time.Time) (map[string]time.Time, error) {
 	all, err := s.triggers.List(labels.Everything())
 	if err != nil {
 		return nil, err
@@ -112,7 +134,7 @@ func (s *sweeper) orphans(names []string) (map[string]time.Time, error) {
 		if !ok || known[owner.UID] {
 			continue
 		}
-		since, before := s.seen[name]
+		since, before := seen[name]
 		if !before {
 			since = s.queues.clock.Now()
 		}
@@ -133,7 +155,7 @@ func (s *sweeper) sweep(ctx context.Context, connection *plane.Connection, name 
 	if err := s.queues.delete(ctx, connection.Topology, name); err != nil {
 		return err
 	}
-	delete(s.seen, name)
+	delete(s.seen[connection.Name], name)
 	logging.FromContext(ctx).Infow("Deleted a queue whose Trigger does not exist", "queue", name)
 	return nil
 }

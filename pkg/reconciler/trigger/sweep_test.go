@@ -38,14 +38,15 @@ func newSwept(t *testing.T) *swept {
 	w := newRow()
 	w.topology = ltesting.NewTopology()
 	w.connections = plane.NewConnections()
-	must(w.connections.Add("", w.topology).Check(t.Context()))
 	s := &swept{t: t, row: w, leading: true, ok: true, cached: cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})}
 	q := newQueues(&plane.Selector{Connections: w.connections})
 	q.clock = w.clock
-	s.sweeper = &sweeper{
-		list: func(context.Context) ([]string, error) {
+	must(w.connections.Add("", w.topology, func(c *plane.Connection) {
+		c.Queues = func(context.Context) ([]string, error) {
 			return slices.Concat(slices.Collect(maps.Keys(w.topology.Bindings())), []string{"lambda.delay.10s", "lambda.dlq.team.orders", "theirs"}), s.failing
-		},
+		}
+	}).Check(t.Context()))
+	s.sweeper = &sweeper{
 		triggers: eventinglisters.NewTriggerLister(s.cached), client: fake.NewSimpleClientset(), queues: q,
 		filled: func() bool { return s.ok }, leads: func() bool { return s.leading },
 	}

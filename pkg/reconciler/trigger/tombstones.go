@@ -67,11 +67,19 @@ func (s *tombstones) clean(ctx context.Context) (first error) {
 	}
 	for i := range all.Items {
 		cm := &all.Items[i]
-		connection := named(s.connections, cm.Data[tombstoneConnection])
-		if connection == nil || connection.Err() != nil || !s.leads(types.NamespacedName{Namespace: cm.Namespace, Name: cm.Name}) {
+		if !s.leads(types.NamespacedName{Namespace: cm.Namespace, Name: cm.Name}) {
 			continue
 		}
-		err := removeAll(ctx, connection, strings.Split(cm.Data[tombstoneQueues], "\n"))
+		name := cm.Data[tombstoneConnection]
+		connection := s.connections.Get(name)
+		var err error
+		switch {
+		case connection == nil && name != "": // removed: nothing is left to delete the queues by
+		case connection == nil || connection.Err() != nil:
+			continue
+		default:
+			err = removeAll(ctx, connection, strings.Split(cm.Data[tombstoneQueues], "\n"))
+		}
 		if err == nil {
 			err = client.Delete(ctx, cm.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &cm.UID}})
 		}

@@ -22,7 +22,10 @@ import (
 
 // connections to RabbitMQ.
 type connections interface {
-	Of(context.Context, *eventingv1.Broker) (*plane.Connection, error)
+	// Of a Broker, as its status says.
+	Of(*eventingv1.Broker) (*plane.Connection, error)
+	// Names of all connections.
+	Names() []string
 	// Get a connection by its name, nil if there is none.
 	Get(name string) *plane.Connection
 	// Check a connection on which an operation failed.

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
+
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/delay"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
@@ -24,10 +27,15 @@ const (
 // errUnchecked is of a connection before its first check.
 var errUnchecked = errors.New("the connection to RabbitMQ has not been tried yet")
 
+// claimPrefix is of the name of a queue by which an installation marks a virtual host. It
+// gets no messages.
+const claimPrefix = "lambda.installation."
+
 // Connections to the message broker, by name. The installation's has an empty name.
 type Connections struct {
 	mu        sync.Mutex
 	all       map[string]*Connection
+	claim     func() types.UID
 	observers []func(name string)
 }
 
@@ -35,6 +43,12 @@ type Connections struct {
 type Connection struct {
 	Name     string
 	Topology queue.Topology
+	// Queues are the names of all queues in the virtual host; nil if they cannot be listed.
+	Queues func(context.Context) ([]string, error)
+	// QueueType of the queues of Triggers, empty for that of the configuration.
+	QueueType func() string
+
+	installation func() types.UID
 
 	mu   sync.Mutex
 	err  error
@@ -44,13 +58,41 @@ type Connection struct {
 // NewConnections returns none.
 func NewConnections() *Connections { return &Connections{all: map[string]*Connection{}} }
 
-// Add a connection. Run checks it.
-func (c *Connections) Add(name string, topology queue.Topology) *Connection {
+// Claim the virtual hosts of connections for the installation of this UID, which is empty
+// while it is not known.
+func (c *Connections) Claim(installation func() types.UID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	connection := &Connection{Name: name, Topology: topology, err: errUnchecked, wake: make(chan struct{}, 1)}
+	c.claim = installation
+}
+
+// Add a connection. Run checks it.
+func (c *Connections) Add(name string, topology queue.Topology, options ...func(*Connection)) *Connection {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	connection := newConnection(name, topology)
+	if c.claim != nil {
+		connection.installation = c.claim
+	}
+	for _, set := range options {
+		set(connection)
+	}
 	c.all[name] = connection
 	return connection
+}
+
+func newConnection(name string, topology queue.Topology) *Connection {
+	return &Connection{
+		Name: name, Topology: topology, QueueType: func() string { return "" }, installation: func() types.UID { return "" },
+		err: errUnchecked, wake: make(chan struct{}, 1),
+	}
+}
+
+// Remove a connection. It is no longer checked once the context of Run ends.
+func (c *Connections) Remove(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.all, name)
 }
 
 // Get a connection, nil if there is none of the name.
@@ -126,6 +168,9 @@ func (c *Connection) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	err := declareShared(ctx, c.Topology)
+	if uid := c.installation(); err == nil && uid != "" {
+		err = c.Topology.Declare(ctx, queue.Declaration{Name: claimPrefix + string(uid)})
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.err = err
@@ -149,6 +194,16 @@ func (c *Connection) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.err
+}
+
+// Shared says whether another installation uses the virtual host, by the names of its
+// queues. That of a Broker counts as shared while it bears no mark of this installation.
+func (c *Connection) Shared(queues []string) bool {
+	own := claimPrefix + string(c.installation())
+	if own == claimPrefix {
+		return c.Name != ""
+	}
+	return slices.ContainsFunc(queues, func(name string) bool { return strings.HasPrefix(name, claimPrefix) && name != own })
 }
 
 // Checked says whether the connection has been checked at all.

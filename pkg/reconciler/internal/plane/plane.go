@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"knative.dev/eventing/pkg/auth"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/connection"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 )
 
@@ -62,6 +63,8 @@ type Informers struct {
 	Certificate cache.SharedIndexInformer
 	// Features is the ConfigMap of eventing's features.
 	Features cache.SharedIndexInformer
+	// Connections is the Secret with the connections of Brokers. Follow starts it.
+	Connections cache.SharedIndexInformer
 	// Identities are the ServiceAccounts of Triggers.
 	Identities cache.SharedIndexInformer
 
@@ -78,6 +81,7 @@ func NewInformers(kube kubernetes.Interface, resync time.Duration, namespace str
 		EndpointSlices: endpoints.Discovery().V1().EndpointSlices().Informer(),
 		Certificate:    certificate.Core().V1().Secrets().Informer(),
 		Features:       features.Core().V1().ConfigMaps().Informer(),
+		Connections:    connection.NewInformer(kube, namespace),
 		Identities:     identities.Core().V1().ServiceAccounts().Informer(),
 		factories:      []informers.SharedInformerFactory{endpoints, certificate, features, identities},
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 
+	corev1listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	rabbitlisters "knative.dev/eventing-rabbitmq/pkg/client/listers/eventing/v1alpha1"
@@ -11,6 +12,7 @@ import (
 	"knative.dev/pkg/configmap"
 	"knative.dev/pkg/controller"
 	"knative.dev/pkg/injection"
+	"knative.dev/pkg/injection/clients/dynamicclient"
 	"knative.dev/pkg/logging"
 	"knative.dev/pkg/system"
 
@@ -63,6 +65,9 @@ func Get(ctx context.Context) *Plane {
 			Selector:  &Selector{Connections: NewConnections()},
 		}
 		h.plane.Selector.Configs = h.plane.configs
+		h.plane.Selector.Objects = &apiObjects{kube: kubeclient.Get(ctx), dynamic: dynamicclient.Get(ctx)}
+		h.plane.Selector.Registry = &Registry{Kube: kubeclient.Get(ctx), Namespace: system.Namespace(), Secrets: corev1listers.NewSecretLister(i.Connections.GetIndexer())}
+		h.plane.Selector.Connections.Claim(h.plane.Selector.Registry.Installation)
 		h.plane.DeadLetters = newDeadLetters(h.plane.Selector.Connections)
 		h.plane.kinds = eventing.Get(ctx)
 	})
@@ -83,7 +88,11 @@ func newDeadLetters(connections *Connections) *deadletters.Queues {
 		Policies: deadletters.FromSecret(folder()),
 		Failed:   func() { connections.Check("") },
 	})
-	connections.Observe(func(string) { queues.Reset() })
+	connections.Observe(func(name string) {
+		if name == "" {
+			queues.Reset()
+		}
+	})
 	return queues
 }
 
@@ -146,6 +155,7 @@ func (p *Plane) Start(ctx context.Context) {
 				logging.FromContext(ctx).Infow("The connection to RabbitMQ has changed", "connection", name, "error", c.Err())
 			}
 		})
-		go connections.Run(ctx, connections.Add("", open(ctx)))
+		p.watchOwn(ctx)
+		go connections.Run(ctx, connections.Add("", open(ctx), func(c *Connection) { c.Queues = Queues }))
 	})
 }
