@@ -19,10 +19,8 @@ import (
 	"knative.dev/pkg/system"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/amqp"
-	"github.com/brunovlucena/knative-lambda-operator/internal/broker/connection"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/ingress"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/server"
-	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
 	lambdaclientset "github.com/brunovlucena/knative-lambda-operator/pkg/client/clientset/versioned"
 )
 
@@ -63,12 +61,7 @@ func run(ctx context.Context, args []string) error {
 	engine := amqp.New(amqp.Options{
 		Credentials: options.Credentials, Name: "knative-lambda-broker " + options.Replica, Logger: slog.Default(),
 	})
-	options.Connect = func(current func() *connection.Settings, dial egress.Dial) server.Engine {
-		return amqp.New(amqp.Options{
-			Current: func() amqp.Credentials { return current().Credentials() }, Dial: dial,
-			Name: "knative-lambda-broker " + options.Replica, Logger: slog.Default(),
-		})
-	}
+	options.Connect = server.ConnectRabbitMQ(options.Replica)
 	return server.Run(ctx, clients, engine, options)
 }
 

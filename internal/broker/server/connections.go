@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"sync"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/amqp"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/connection"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/delay"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/dispatch"
@@ -17,6 +18,16 @@ import (
 // Connect opens a connection to RabbitMQ in the background. current are its settings,
 // which may change; dial connects where it may lead.
 type Connect func(current func() *connection.Settings, dial egress.Dial) Engine
+
+// ConnectRabbitMQ connects a replica.
+func ConnectRabbitMQ(replica string) Connect {
+	return func(current func() *connection.Settings, dial egress.Dial) Engine {
+		return amqp.New(amqp.Options{
+			Current: func() amqp.Credentials { return current().Credentials() }, Dial: dial,
+			Name: "knative-lambda-broker " + replica, Logger: slog.Default(),
+		})
+	}
+}
 
 // ownConnections to RabbitMQ are those besides that of the installation. Each has an engine
 // of its own, so that one that fails, or is blocked, concerns its Brokers only.

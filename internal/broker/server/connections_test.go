@@ -43,9 +43,24 @@ func (o *own) connect(_ func() *connection.Settings, dial egress.Dial) Engine {
 // connections that the Secret has.
 func (r *running) connections(names ...string) {
 	r.Helper()
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: operator, Name: connection.SecretName}, Data: map[string][]byte{}}
+	all := map[string]connection.Settings{}
 	for _, name := range names {
-		text, err := (&connection.Settings{From: "team", Source: "Secret team/rabbit", Host: "rabbit.team.svc", Port: "5672"}).Encode()
+		all[name] = connection.Settings{From: "team", Source: "Secret team/rabbit", Host: "rabbit.team.svc", Port: "5672"}
+	}
+	r.write(all)
+}
+
+// connect Broker team/own.
+func (r *running) connect(s connection.Settings) {
+	r.Helper()
+	r.write(map[string]connection.Settings{ownName: s})
+}
+
+func (r *running) write(all map[string]connection.Settings) {
+	r.Helper()
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: operator, Name: connection.SecretName}, Data: map[string][]byte{}}
+	for name, s := range all {
+		text, err := s.Encode()
 		if err != nil {
 			r.Fatal(err)
 		}
@@ -62,7 +77,7 @@ func (r *running) connections(names ...string) {
 }
 
 // serveOwn adds Broker team/own with a Trigger whose queue is on the other message broker.
-func (r *running) serveOwn(o *own, subscriber *apis.URL) {
+func (r *running) serveOwn(o queue.Topology, subscriber *apis.URL) {
 	r.Helper()
 	broker := &eventingv1.Broker{ObjectMeta: metav1.ObjectMeta{
 		Namespace: "team", Name: "own", UID: "own-uid", Annotations: map[string]string{eventingv1.BrokerClassAnnotationKey: lambda.BrokerClass},

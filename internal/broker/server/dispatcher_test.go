@@ -10,8 +10,6 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	clienttesting "k8s.io/client-go/testing"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/pkg/apis"
 
@@ -71,20 +69,21 @@ const deadLetters = "lambda.dlq.team.orders"
 
 // serve a Trigger whose subscriber is at the URL.
 func (r *running) serve(subscriber *apis.URL) {
-	r.eventing.PrependReactor("list", "triggers", func(clienttesting.Action) (bool, runtime.Object, error) {
-		trigger := &eventingv1.Trigger{Spec: eventingv1.TriggerSpec{Broker: "default"}}
-		trigger.Namespace, trigger.Name, trigger.UID, trigger.Generation = "team", "orders", "t", 1
-		trigger.Annotations = map[string]string{lambda.DeadLetterQueueAnnotationKey: deadLetters}
-		trigger.Status.SubscriberURI = subscriber
-		trigger.Status.MarkSubscriberResolvedSucceeded()
-		trigger.Status.MarkDependencySucceeded()
-		wanted, err := assignment.Wanted("uid", trigger, queue.Quorum)
-		if err != nil {
-			r.Error(err)
-		}
-		wanted.Record(trigger)
-		return true, &eventingv1.TriggerList{Items: []eventingv1.Trigger{*trigger}}, nil
-	})
+	r.Helper()
+	trigger := &eventingv1.Trigger{Spec: eventingv1.TriggerSpec{Broker: "default"}}
+	trigger.Namespace, trigger.Name, trigger.UID, trigger.Generation = "team", "orders", "t", 1
+	trigger.Annotations = map[string]string{lambda.DeadLetterQueueAnnotationKey: deadLetters}
+	trigger.Status.SubscriberURI = subscriber
+	trigger.Status.MarkSubscriberResolvedSucceeded()
+	trigger.Status.MarkDependencySucceeded()
+	wanted, err := assignment.Wanted("uid", trigger, queue.Quorum)
+	if err != nil {
+		r.Fatal(err)
+	}
+	wanted.Record(trigger)
+	if err := r.eventing.Tracker().Update(eventingv1.SchemeGroupVersion.WithResource("triggers"), trigger, trigger.Namespace); err != nil {
+		r.Fatal(err)
+	}
 }
 
 // TestRun_CreatesEventTypes: where the feature is on, a type of event that is posted, or is

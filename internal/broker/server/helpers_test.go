@@ -93,6 +93,7 @@ type running struct {
 	kube       *kubefake.Clientset
 	eventing   *eventingfake.Clientset
 	options    Options
+	other      Engine // instead of engine; nil for that
 	stop       context.CancelFunc
 	ended      chan error
 }
@@ -150,7 +151,11 @@ func start(t *testing.T, prepare func(r *running)) *running {
 		Kube: r.kube, Eventing: r.eventing, Config: &rest.Config{Host: "https://127.0.0.1:1"},
 		Metadata: metadatafake.NewSimpleMetadataClient(scheme), Lambda: lambdafake.NewSimpleClientset(),
 	}
-	go func() { r.ended <- Run(ctx, clients, r.engine, r.options) }()
+	var used Engine = r.engine
+	if r.other != nil {
+		used = r.other
+	}
+	go func() { r.ended <- Run(ctx, clients, used, r.options) }()
 	return r
 }
 
