@@ -61,7 +61,7 @@ func run(ctx context.Context, args []string) error {
 	engine := amqp.New(amqp.Options{
 		Credentials: options.Credentials, Name: "knative-lambda-broker " + options.Replica, Logger: slog.Default(),
 	})
-	options.Connect = server.ConnectRabbitMQ(options.Replica)
+	options.Connect = server.ConnectRabbitMQ(options.Replica, options.MaxBody)
 	return server.Run(ctx, clients, engine, options)
 }
 

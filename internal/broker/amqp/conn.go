@@ -54,16 +54,24 @@ func dial(ctx context.Context, o *Options, c Credentials, name string) (*conn, e
 		lost: make(chan struct{}), retired: make(chan struct{}), blocking: make(chan struct{}),
 	}
 	defer context.AfterFunc(ctx, out.abort)()
+	inside, frameSize := config, 0
+	if o.MaxMessage > 0 { // TLS ends before the library
+		uri.Scheme, frameSize = "amqp", maxFrame
+	}
 	conn, err := amqp.DialConfig(uri.String(), amqp.Config{
-		Vhost: uri.Vhost, SASL: []amqp.Authentication{uri.PlainAuth()}, Heartbeat: o.Heartbeat, TLSClientConfig: config,
+		Vhost: uri.Vhost, SASL: []amqp.Authentication{uri.PlainAuth()}, Heartbeat: o.Heartbeat, TLSClientConfig: config, FrameSize: frameSize,
 		Properties: amqp.Table{"product": o.Name, "connection_name": name},
 		Dial: func(network, address string) (net.Conn, error) {
 			raw, err := o.Dial(ctx, network, address)
 			if err != nil {
 				return nil, err
 			}
+			s := out.adopt(raw)
 			// The handshake has a deadline too; the library removes it afterwards.
-			return out.adopt(raw), raw.SetDeadline(time.Now().Add(o.Timeout))
+			if err := raw.SetDeadline(time.Now().Add(o.Timeout)); err != nil || o.MaxMessage == 0 {
+				return s, err
+			}
+			return bounded(ctx, s, inside, o.MaxMessage)
 		},
 	})
 	if err != nil {

@@ -52,6 +52,9 @@ type Options struct {
 	// Dial connects to RabbitMQ; by default to any address. It is egress.Dialer with a
 	// policy where a tenant chooses the address.
 	Dial func(ctx context.Context, network, hostPort string) (net.Conn, error)
+	// MaxMessage is the largest message that is read from a RabbitMQ that is not trusted, in
+	// bytes: it is disconnected if it sends a larger one. 0 is no limit.
+	MaxMessage int64
 	// Lazy connects at first use. By default an Engine connects when it is made, so that
 	// Ready says whether it can.
 	Lazy bool

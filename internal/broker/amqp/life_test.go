@@ -221,6 +221,9 @@ func TestTLS(t *testing.T) {
 		eventually(t, name+": the engine is ready", func() bool { return e.Ready() == nil })
 		put(t, e, q, name)
 		must(t, consume(t, e, q, 1).next(t, name).Ack())
+		bounded := r.engine(t, func(o *Options) { o.Credentials, o.MaxMessage = dir, 1<<10 })
+		eventually(t, name+": an engine that bounds messages is ready", func() bool { return bounded.Ready() == nil })
+		must(t, bounded.Close(t.Context()))
 		amqptest.WriteSecret(t, dir, map[string]string{"ca.crt": stranger})
 		strange := r.engine(t, quick, func(o *Options) { o.Credentials = dir })
 		eventually(t, name+": the certificate is refused", func() bool {

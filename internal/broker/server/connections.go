@@ -19,11 +19,15 @@ import (
 // which may change; dial connects where it may lead.
 type Connect func(current func() *connection.Settings, dial egress.Dial) Engine
 
-// ConnectRabbitMQ connects a replica.
-func ConnectRabbitMQ(replica string) Connect {
+// maxReply of subscribers, in bytes; see package delivery.
+const maxReply = 16 << 20
+
+// ConnectRabbitMQ connects a replica to a RabbitMQ that users name. Messages in it are at
+// most as large as events and replies.
+func ConnectRabbitMQ(replica string, maxBody int64) Connect {
 	return func(current func() *connection.Settings, dial egress.Dial) Engine {
 		return amqp.New(amqp.Options{
-			Current: func() amqp.Credentials { return current().Credentials() }, Dial: dial,
+			Current: func() amqp.Credentials { return current().Credentials() }, Dial: dial, MaxMessage: max(maxBody, maxReply),
 			Name: "knative-lambda-broker " + replica, Logger: slog.Default(),
 		})
 	}

@@ -84,7 +84,7 @@ func TestRabbitMQ_TwoConnections(t *testing.T) {
 	own := topologyOn(t, other)
 	bind(t, topologyOn(t, installation))
 	r := start(t, func(r *running) {
-		r.options.NewDispatcher, r.options.Connect = NewDispatcher, ConnectRabbitMQ("test")
+		r.options.NewDispatcher, r.options.Connect = NewDispatcher, ConnectRabbitMQ("test", 1<<20)
 		r.options.Permit = func(string, string, netip.Addr) error { return nil }
 		r.options.Credentials = installation.Secret(t, nil)
 		r.other = amqp.New(amqp.Options{Credentials: r.options.Credentials})

@@ -119,6 +119,7 @@ func queuesOf(ctx context.Context, s *connection.Settings, dial egress.Dial) ([]
 func openTopology(current func() *connection.Settings, dial egress.Dial) engine {
 	return amqp.New(amqp.Options{
 		Current: func() amqp.Credentials { return current().Credentials() }, Dial: dial, Name: "knative-lambda-controller", TopologyOnly: true, Lazy: true,
+		MaxMessage: 1, // it reads none
 	})
 }
 
