@@ -2,6 +2,7 @@ package egress
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"syscall"
 	"time"
@@ -28,4 +29,14 @@ func Dialer(permit Permit) Dial {
 		}}
 		return d.DialContext(ctx, network, hostPort)
 	}
+}
+
+// Secure starts TLS on a connection of a Dial. It closes the connection if that fails.
+func Secure(ctx context.Context, raw net.Conn, config *tls.Config) (net.Conn, error) {
+	secured := tls.Client(raw, config)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		_ = raw.Close()
+		return nil, err
+	}
+	return secured, nil
 }

@@ -136,7 +136,7 @@ var (
 	Connections = declare(&Instrument{Component: Broker, Kind: Gauge, Name: "lambda.broker.connections", Unit: "{connection}",
 		Description: "Open connections to RabbitMQ of this replica."})
 	Blocked = declare(&Instrument{Component: Broker, Kind: Gauge, Name: "lambda.broker.blocked", Unit: "{state}",
-		Description: "1 while RabbitMQ accepts no events because it is short of memory or disk; 0 otherwise."})
+		Description: "1 while the installation's RabbitMQ accepts no events because it is short of memory or disk; 0 otherwise."})
 )
 
 // The instruments of the dispatcher.

@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
+
+	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
 )
 
 // Frames of AMQP 0.9.1: type, channel and size, the payload, and an end. That of a
@@ -87,9 +89,8 @@ func bounded(ctx context.Context, raw net.Conn, config *tls.Config, limit int64)
 	if config == nil {
 		return &frames{Conn: raw, limit: limit}, nil
 	}
-	secured := tls.Client(raw, config)
-	if err := secured.HandshakeContext(ctx); err != nil {
-		_ = raw.Close()
+	secured, err := egress.Secure(ctx, raw, config)
+	if err != nil {
 		return nil, err
 	}
 	return &frames{Conn: secured, limit: limit}, nil

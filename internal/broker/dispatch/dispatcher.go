@@ -106,7 +106,10 @@ func New(o Options) *Dispatcher {
 	if o.InspectEvery <= 0 {
 		o.InspectEvery = 30 * time.Second
 	}
-	d := &Dispatcher{options: o, installation: &installation{o.Subscriber, o.Publisher, o.Inspector}, stopping: make(chan struct{}), workers: map[types.UID]*worker{}}
+	d := &Dispatcher{
+		options: o, installation: &installation{o.Subscriber, o.Publisher, o.Inspector},
+		stopping: make(chan struct{}), workers: map[types.UID]*worker{},
+	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	return d
 }

@@ -147,6 +147,16 @@ func (c *ownConnections) close() {
 	c.closing.Wait()
 }
 
+// count of connections to RabbitMQ that are open.
+func (c *ownConnections) count() (n int) {
+	for _, o := range c.set.Opened() {
+		if m, ok := o.Engine.(monitored); ok {
+			n += m.Connections()
+		}
+	}
+	return n
+}
+
 // publisher of a connection, nil while it is not open.
 func (c *ownConnections) publisher(name string) queue.Publisher {
 	if o, ok := c.set.Get(name); ok {

@@ -37,7 +37,8 @@ func NewDispatcher(ctx context.Context, d *Dependencies) (Dispatcher, error) {
 		Tokens: auth.NewOIDCTokenProvider(context.WithValue(ctx, kubeclient.Key{}, d.Clients.Kube)),
 	})}
 	s.dispatcher = dispatch.New(dispatch.Options{
-		Subscriber: d.Engine, Publisher: d.Engine, Inspector: d.Engine, Connection: d.Connections.connection, Sender: s.client, Budget: d.Deliveries, Metrics: metrics,
+		Subscriber: d.Engine, Publisher: d.Engine, Inspector: d.Engine, Connection: d.Connections.connection,
+		Sender: s.client, Budget: d.Deliveries, Metrics: metrics,
 		Priority: dispatch.Spread(d.Replica), Replied: d.Features.types.see,
 	})
 	s.delays = &delay.Consumer{Subscriber: d.Engine, Publisher: d.Engine, Trigger: s.dispatcher.Queue}

@@ -109,11 +109,12 @@ type Dispatcher interface {
 // Run serves until ctx ends, and drains: deliveries and requests of senders first, the
 // servers for the controller and Prometheus next, the connections to RabbitMQ last.
 func Run(ctx context.Context, clients Clients, engine Engine, o Options) error {
-	telemetry, err := newTelemetry(ctx, clients.Kube, o.Namespace, engine)
+	own := newOwnConnections()
+	telemetry, err := newTelemetry(ctx, clients.Kube, o.Namespace, engine, own.count)
 	if err != nil {
 		return err
 	}
-	p := newProgram(clients, engine, telemetry, o)
+	p := newProgram(clients, engine, own, telemetry, o)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	always, end := context.WithCancel(context.WithoutCancel(ctx))
@@ -147,9 +148,9 @@ type program struct {
 	complete atomic.Bool
 }
 
-func newProgram(clients Clients, engine Engine, t *telemetry, o Options) *program {
+func newProgram(clients Clients, engine Engine, own *ownConnections, t *telemetry, o Options) *program {
 	d := &Dependencies{
-		Engine: engine, Connections: newOwnConnections(), Clients: clients, Replica: o.Replica, Meters: t.meters, Traces: t.traces,
+		Engine: engine, Connections: own, Clients: clients, Replica: o.Replica, Meters: t.meters, Traces: t.traces,
 		Requests: budget.New(budget.Requests, budget.Bytes), Deliveries: budget.New(budget.Requests, budget.Bytes),
 	}
 	p := &program{options: o, dependencies: d, telemetry: t, control: http.NewServeMux()}

@@ -46,7 +46,7 @@ type telemetry struct {
 
 // newTelemetry reads config-observability once: a change of how traces are exported needs
 // a new pod.
-func newTelemetry(ctx context.Context, kube kubernetes.Interface, namespace string, engine Engine) (*telemetry, error) {
+func newTelemetry(ctx context.Context, kube kubernetes.Interface, namespace string, engine Engine, own func() int) (*telemetry, error) {
 	cfg, err := observabilityConfig(ctx, kube, namespace)
 	if err != nil {
 		return nil, err
@@ -65,17 +65,18 @@ func newTelemetry(ctx context.Context, kube kubernetes.Interface, namespace stri
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	t.handler = mux
-	return t, t.observe(engine)
+	return t, t.observe(engine, own)
 }
 
-func (t *telemetry) observe(engine Engine) error {
+// observe the connection of the installation, and how many there are besides.
+func (t *telemetry) observe(engine Engine, own func() int) error {
 	m, ok := engine.(monitored)
 	if !ok {
 		return nil
 	}
 	meter := t.meters.Meter(scope)
 	return errors.Join(
-		metrics.Connections.ObserveInt64Gauge(meter, metrics.ObserveNumber(func() int64 { return int64(m.Connections()) })),
+		metrics.Connections.ObserveInt64Gauge(meter, metrics.ObserveNumber(func() int64 { return int64(m.Connections() + own()) })),
 		metrics.Blocked.ObserveInt64Gauge(meter, metrics.ObserveNumber(func() int64 {
 			if m.Blocked() {
 				return 1

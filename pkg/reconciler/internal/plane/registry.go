@@ -65,7 +65,8 @@ func (r *Registry) Put(ctx context.Context, name string, settings *connection.Se
 	}
 	var full *connection.TooManyError
 	if err := connection.Admit(has.Data, name, limit); errors.As(err, &full) {
-		return configErrorf(ReasonTooManyConnections, "%s: use a connection of the installation or of another Broker, or ask an administrator to raise broker-connections in config-eventing", full)
+		return configErrorf(ReasonTooManyConnections,
+			"%s: use a connection of the installation or of another Broker, or ask an administrator to raise broker-connections in config-eventing", full)
 	}
 	wants := has.DeepCopy()
 	if wants.Data == nil {

@@ -1,6 +1,7 @@
 package plane
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -38,14 +39,16 @@ func (s *Selector) resolve(ctx context.Context, b *eventingv1.Broker) (name stri
 	switch {
 	case of.Kind == "Secret" && of.APIVersion == "v1":
 		if of.Namespace != "" && of.Namespace != b.Namespace {
-			return "", nil, configErrorf(ReasonConfigNotAllowed, "spec.config: Secret %s/%s is in another namespace: name a Secret of namespace %s", of.Namespace, of.Name, b.Namespace)
+			return "", nil, configErrorf(ReasonConfigNotAllowed,
+				"spec.config: Secret %s/%s is in another namespace: name a Secret of namespace %s", of.Namespace, of.Name, b.Namespace)
 		}
 		settings, err = s.fromSecret(ctx, types.NamespacedName{Namespace: b.Namespace, Name: of.Name})
 	case of.Kind == "RabbitmqBrokerConfig" && of.APIVersion == rabbitv1alpha1.SchemeGroupVersion.String() && s.Configs() != nil:
 		settings, err = s.fromConfig(ctx, b)
 	default:
 		return "", nil, configErrorf(ReasonConfigNotSupported,
-			"spec.config: a %s of %s does not configure Brokers of this class: name a Secret, or remove spec.config to use the connection of the installation", of.Kind, of.APIVersion)
+			"spec.config: a %s of %s does not configure Brokers of this class: name a Secret, or remove spec.config to use the connection of the installation",
+			of.Kind, of.APIVersion)
 	}
 	if err != nil || settings == nil {
 		return "", nil, err
@@ -56,36 +59,15 @@ func (s *Selector) resolve(ctx context.Context, b *eventingv1.Broker) (name stri
 // fromConfig is nil if the configuration names the RabbitMQ of the installation. That is so
 // by default where Knative's own Broker on RabbitMQ is.
 func (s *Selector) fromConfig(ctx context.Context, b *eventingv1.Broker) (*connection.Settings, error) {
-	namespace := b.Spec.Config.Namespace
-	if namespace == "" {
-		namespace = b.Namespace
-	}
+	namespace := cmp.Or(b.Spec.Config.Namespace, b.Namespace)
 	cfg, err := s.Configs().RabbitmqBrokerConfigs(namespace).Get(b.Spec.Config.Name)
 	if apierrs.IsNotFound(err) {
 		return nil, configErrorf(ReasonConfigMissing, "spec.config: RabbitmqBrokerConfig %s/%s does not exist", namespace, b.Spec.Config.Name)
 	} else if err != nil {
 		return nil, err
 	}
-	in := fmt.Sprintf("RabbitmqBrokerConfig %s/%s", cfg.Namespace, cfg.Name)
-	ref := cfg.Spec.RabbitmqClusterReference
-	installed := config.FromContextOrDefaults(ctx).Eventing.RabbitMQCluster
-	var settings *connection.Settings
-	switch {
-	case ref == nil || (ref.Name == "" && ref.ConnectionSecret == nil):
-		return nil, configErrorf(ReasonConfigMissing, "%s: spec.rabbitmqClusterReference names neither a RabbitmqCluster nor a connectionSecret", in)
-	case ref.ConnectionSecret != nil && ref.Namespace != "" && ref.Namespace != b.Namespace:
-		return nil, configErrorf(ReasonConfigNotAllowed,
-			"%s: connectionSecret %s/%s is in another namespace: name a Secret of namespace %s", in, ref.Namespace, ref.ConnectionSecret.Name, b.Namespace)
-	case ref.ConnectionSecret != nil:
-		settings, err = s.fromSecret(ctx, types.NamespacedName{Namespace: b.Namespace, Name: ref.ConnectionSecret.Name})
-	case ref.Namespace == installed.Namespace && ref.Name == installed.Name:
-		return nil, nil
-	case ref.Namespace == "":
-		settings, err = s.fromCluster(ctx, b.Namespace, types.NamespacedName{Namespace: cfg.Namespace, Name: ref.Name})
-	default:
-		settings, err = s.fromCluster(ctx, b.Namespace, types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name})
-	}
-	if err != nil {
+	settings, err := s.fromReference(ctx, b.Namespace, cfg)
+	if err != nil || settings == nil {
 		return nil, err
 	}
 	if cfg.Spec.Vhost != "" {
@@ -93,6 +75,28 @@ func (s *Selector) fromConfig(ctx context.Context, b *eventingv1.Broker) (*conne
 	}
 	settings.QueueType = string(cfg.Spec.QueueType)
 	return settings, nil
+}
+
+// fromReference of a configuration to a RabbitmqCluster or a Secret, for Brokers of a
+// namespace; nil for the RabbitMQ of the installation.
+func (s *Selector) fromReference(ctx context.Context, namespace string, cfg *rabbitv1alpha1.RabbitmqBrokerConfig) (*connection.Settings, error) {
+	in := fmt.Sprintf("RabbitmqBrokerConfig %s/%s", cfg.Namespace, cfg.Name)
+	ref := cfg.Spec.RabbitmqClusterReference
+	if ref == nil || (ref.Name == "" && ref.ConnectionSecret == nil) {
+		return nil, configErrorf(ReasonConfigMissing, "%s: spec.rabbitmqClusterReference names neither a RabbitmqCluster nor a connectionSecret", in)
+	}
+	if named := ref.ConnectionSecret; named != nil {
+		if ref.Namespace != "" && ref.Namespace != namespace {
+			return nil, configErrorf(ReasonConfigNotAllowed,
+				"%s: connectionSecret %s/%s is in another namespace: name a Secret of namespace %s", in, ref.Namespace, named.Name, namespace)
+		}
+		return s.fromSecret(ctx, types.NamespacedName{Namespace: namespace, Name: named.Name})
+	}
+	cluster := types.NamespacedName{Namespace: cmp.Or(ref.Namespace, cfg.Namespace), Name: ref.Name}
+	if cluster == config.FromContextOrDefaults(ctx).Eventing.RabbitMQCluster {
+		return nil, nil
+	}
+	return s.fromCluster(ctx, namespace, cluster)
 }
 
 // fromCluster are the settings of the default user of a RabbitmqCluster that a namespace

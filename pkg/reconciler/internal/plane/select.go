@@ -102,7 +102,8 @@ func (s *Selector) Connect(ctx context.Context, b *eventingv1.Broker) (*Connecti
 		return nil, err
 	case connected && has != name && s.Connections.Get(has) != nil:
 		return nil, configErrorf(ReasonConnectionChanged,
-			"spec.config leads to another host, port or virtual host than before. The Broker stays on that: restore it, or delete the Broker and its Triggers and create them again")
+			"spec.config leads to another host, port or virtual host than before. The Broker stays on the earlier one: "+
+				"restore it, or delete the Broker and its Triggers and create them again")
 	}
 	if settings != nil {
 		if err := s.Registry.Put(ctx, name, settings, config.FromContextOrDefaults(ctx).Eventing.BrokerConnections); err != nil {

@@ -66,7 +66,9 @@ func Get(ctx context.Context) *Plane {
 		}
 		h.plane.Selector.Configs = h.plane.configs
 		h.plane.Selector.Objects = &apiObjects{kube: kubeclient.Get(ctx), dynamic: dynamicclient.Get(ctx)}
-		h.plane.Selector.Registry = &Registry{Kube: kubeclient.Get(ctx), Namespace: system.Namespace(), Secrets: corev1listers.NewSecretLister(i.Connections.GetIndexer())}
+		h.plane.Selector.Registry = &Registry{
+			Kube: kubeclient.Get(ctx), Namespace: system.Namespace(), Secrets: corev1listers.NewSecretLister(i.Connections.GetIndexer()),
+		}
 		h.plane.Selector.Connections.Claim(h.plane.Selector.Registry.Installation)
 		h.plane.DeadLetters = newDeadLetters(h.plane.Selector.Connections)
 		h.plane.kinds = eventing.Get(ctx)
