@@ -65,12 +65,12 @@ var All = []Definition{
 	{LifecycleServiceScaled, LifecycleOf, "The number of ready pods has changed.", ServiceLifecycle{}},
 
 	{InvokeSync, Invoke, "Invoke a function and wait for its answer.", nil},
-	{InvokeAsync, Invoke, "Invoke a function through a broker.", nil},
+	{InvokeAsync, Invoke, "Invoke a function or an agent through a broker. Its outcome is a response event.", nil},
 	{InvokeScheduled, Invoke, "Invoke a function at a time, for example from a PingSource.", nil},
 	{InvokeRetry, Invoke, "Invoke a function again with the data of an earlier event.", nil},
 
-	{ResponseSuccess, Response, "What a handler returned; for a command, a CommandResult.", nil},
-	{ResponseError, Response, "A handler failed, or a command was refused.", Error{}},
+	{ResponseSuccess, Response, "What a handler or an agent returned; for a command, a CommandResult.", nil},
+	{ResponseError, Response, "A handler failed, a call failed for good, or a command was refused.", Error{}},
 	{ResponseTimeout, Response, "A handler took longer than its timeout.", Error{}},
 
 	{ApprovalRequested, Approval, "A supervised agent asks whether it may act. It waits for the outcome.", ApprovalRequest{}},

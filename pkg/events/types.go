@@ -118,6 +118,10 @@ const (
 	OriginExtension = "lambdaorigin"
 	// DeadTimeExtension of a dead letter is when it became one.
 	DeadTimeExtension = "lambdadeadtime"
+
+	// DataOmittedExtension is "true" on the outcome of a call whose result was too long to
+	// be kept.
+	DataOmittedExtension = "lambdadataomitted"
 )
 
 // MaxHops that an event may have; one more and it is refused, so that functions
@@ -128,6 +132,13 @@ const MaxHops = 10
 func Source(component, namespace, name string) string {
 	return "io.knative.lambda/" + component + "/" + namespace + "/" + name
 }
+
+// FunctionSubject is the subject of events that invoke a function by its name.
+func FunctionSubject(namespace, function string) string { return namespace + "/" + function }
+
+// AgentSubject is the subject of events that invoke an agent by its name. No function has
+// it: names have no slashes.
+func AgentSubject(namespace, agent string) string { return namespace + "/agents/" + agent }
 
 // DeadLetterQueue is the name of a function's dead letter queue in RabbitMQ.
 func DeadLetterQueue(namespace, function string) string {

@@ -140,6 +140,11 @@ const (
 	// the annotation is removed.
 	DeletedTargetAnnotationKey = GroupName + "/deleted-target"
 
+	// OutcomeSourceAnnotationKey is on the Trigger of the event plane that delivers the
+	// asynchronous calls of a function or an agent, which controls the Trigger: the source
+	// of the events that report their outcomes.
+	OutcomeSourceAnnotationKey = GroupName + "/outcome-source"
+
 	// TombstoneLabelKey is on ConfigMaps that name queues of deleted Triggers, which
 	// RabbitMQ still has.
 	TombstoneLabelKey = GroupName + "/tombstone"

@@ -2,6 +2,9 @@ package v1alpha1
 
 import (
 	"cmp"
+	"context"
+
+	"knative.dev/pkg/apis"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 )
@@ -22,6 +25,7 @@ func (a *LambdaAgent) EffectiveSpec(cfg *config.Config) LambdaAgentSpec {
 			e.EventSource = a.EventSource()
 		}
 		e.RabbitMQ.setEffective()
+		e.CallSpec.setEffective(apis.WithinParent(context.Background(), a.ObjectMeta))
 	}
 	setEffectiveResources(&s.Resources, cfg.Defaults.AgentResources)
 	s.SecurityContext = Restricted(s.SecurityContext)

@@ -27,10 +27,25 @@ const defaultNamespace = "knative-lambda"
 // AgentBrokerURL is where the Broker of an agent accepts events: at the ingress of the
 // event plane. It is known before there is a Broker, and after.
 func AgentBrokerURL(agent types.NamespacedName) *apis.URL {
+	return planeURL(agent)
+}
+
+// planeURL of a Broker at the ingress of the event plane.
+func planeURL(broker types.NamespacedName, more ...string) *apis.URL {
 	operator := cmp.Or(os.Getenv(system.NamespaceEnvKey), defaultNamespace)
 	u := apis.HTTP(network.GetServiceHostname(lambda.BrokerService, operator))
-	u.Path = "/" + agent.Namespace + "/" + agent.Name
+	u.Path = "/" + strings.Join(append([]string{broker.Namespace, broker.Name}, more...), "/")
 	return u
+}
+
+// FunctionCallsURL accepts asynchronous calls of a function of the Broker's namespace.
+func FunctionCallsURL(broker types.NamespacedName, function string) *apis.URL {
+	return planeURL(broker, "calls", "function", function)
+}
+
+// AgentCallsURL accepts asynchronous calls of an agent, by its own Broker.
+func AgentCallsURL(agent types.NamespacedName) *apis.URL {
+	return planeURL(agent, "calls", "agent", agent.Name)
 }
 
 // RabbitMQBrokerURL is where a Broker of class RabbitMQBroker accepts events.

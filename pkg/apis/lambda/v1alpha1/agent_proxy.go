@@ -2,6 +2,7 @@ package v1alpha1
 
 import (
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"knative.dev/pkg/apis"
@@ -16,6 +17,22 @@ func (a *AISpec) Proxied() bool {
 }
 
 func (a *AISpec) hasModel() bool { return a.Provider != "" && a.Provider != ProviderNone }
+
+// DefaultModelTimeout of one model, where the agent names none.
+const DefaultModelTimeout = 2 * time.Minute
+
+// LongestCall is how long a call of the model may take: its timeout and those of its
+// fallbacks, which are asked in turn. It is 0 without a model.
+func (a *AISpec) LongestCall() time.Duration {
+	if !a.hasModel() {
+		return 0
+	}
+	timeout := DefaultModelTimeout
+	if a.Timeout != nil {
+		timeout = a.Timeout.Value()
+	}
+	return timeout * time.Duration(1+len(a.Fallbacks))
+}
 
 // KeyOf the i-th fallback: its own, or the agent's where it is at the same place.
 func (a *AISpec) KeyOf(i int) *corev1.SecretKeySelector {

@@ -39,6 +39,11 @@ type LambdaAgentStatus struct {
 	// +optional
 	Broker *BrokerStatus `json:"broker,omitempty"`
 
+	// CallsURL accepts asynchronous calls in the cluster: any body by POST, which is
+	// answered as soon as it is stored.
+	// +optional
+	CallsURL *apis.URL `json:"callsURL,omitempty"`
+
 	// Routes from and to the agent.
 	// +optional
 	Routes []RouteStatus `json:"routes,omitempty"`

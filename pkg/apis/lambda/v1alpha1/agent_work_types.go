@@ -117,6 +117,8 @@ type AgentEventing struct {
 	// RabbitMQ says how the broker reaches and uses RabbitMQ.
 	// +optional
 	RabbitMQ *RabbitMQSpec `json:"rabbitmq,omitempty"`
+
+	CallSpec `json:",inline"`
 }
 
 // AgentSubscription is what an agent receives.

@@ -28,25 +28,33 @@ func (s *LambdaFunctionSpec) WantsEvents() bool {
 // setEffectiveEventing needs the configuration and the function's metadata on the
 // context.
 func (s *LambdaFunctionSpec) setEffectiveEventing(ctx context.Context) {
-	broker := "default"
-	if cfg := config.FromContextOrDefaults(ctx).Eventing; cfg != nil {
-		broker = cfg.DefaultBroker
-	}
+	broker := s.ActiveEventing().brokerOrDefault(ctx)
 	if e := s.ActiveEventing(); e != nil {
-		e.Broker = cmp.Or(e.Broker, broker)
-		broker = e.Broker
+		e.Broker = broker
 	}
 	if e := s.Eventing; e != nil {
 		e.RabbitMQ.setEffective()
 		if e.Sink != nil {
 			e.Sink.SetDefaults(ctx)
 		}
+		e.CallSpec.setEffective(ctx)
 	}
 	for i := range s.Triggers {
 		t := &s.Triggers[i]
 		t.Broker = cmp.Or(t.Broker, broker)
 		setEffectiveDelivery(ctx, t.Delivery)
 	}
+}
+
+// brokerOrDefault is the Broker of the spec, or else the cluster's default.
+func (e *FunctionEventing) brokerOrDefault(ctx context.Context) string {
+	if e != nil && e.Broker != "" {
+		return e.Broker
+	}
+	if cfg := config.FromContextOrDefaults(ctx).Eventing; cfg != nil {
+		return cfg.DefaultBroker
+	}
+	return "default"
 }
 
 func (r *RabbitMQSpec) setEffective() {

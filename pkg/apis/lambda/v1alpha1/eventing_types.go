@@ -60,6 +60,8 @@ type FunctionEventing struct {
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="!has(self.ref) || has(self.ref.apiVersion) && (self.ref.apiVersion == 'v1' && self.ref.kind == 'Service' || self.ref.apiVersion == 'eventing.knative.dev/v1' && self.ref.kind == 'Broker' || self.ref.apiVersion == 'flows.knative.dev/v1' && self.ref.kind in ['Parallel', 'Sequence'] || self.ref.apiVersion == 'lambda.knative.io/v1alpha1' && self.ref.kind in ['LambdaAgent', 'LambdaFunction'] || self.ref.apiVersion == 'messaging.knative.dev/v1' && self.ref.kind in ['Channel', 'InMemoryChannel'] || self.ref.apiVersion == 'serving.knative.dev/v1' && self.ref.kind == 'Service')",message="ref.kind: expected Service (v1 or serving.knative.dev/v1), Broker (eventing.knative.dev/v1), Channel or InMemoryChannel (messaging.knative.dev/v1), Parallel or Sequence (flows.knative.dev/v1), LambdaAgent or LambdaFunction (lambda.knative.io/v1alpha1)"
 	Sink *duckv1.Destination `json:"sink,omitempty"`
+
+	CallSpec `json:",inline"`
 }
 
 // RabbitMQSpec says how a broker reaches and uses RabbitMQ.

@@ -120,7 +120,7 @@ func (e *FunctionEventing) validate(ctx context.Context) (errs *apis.FieldError)
 	if e == nil {
 		return nil
 	}
-	if !e.Enabled && (e.Broker != "" || e.RabbitMQ != nil || e.DLQ != nil || e.Sink != nil) {
+	if !e.Enabled && (e.Broker != "" || e.RabbitMQ != nil || e.DLQ != nil || e.Sink != nil || e.CallSpec.isSet()) {
 		errs = errs.Also(apis.ErrGeneric("is not true, so that nothing else of eventing does anything", "enabled").At(apis.WarningLevel))
 	}
 	if e.Broker != "" {
@@ -128,6 +128,7 @@ func (e *FunctionEventing) validate(ctx context.Context) (errs *apis.FieldError)
 	}
 	errs = errs.Also(e.RabbitMQ.validate().ViaField("rabbitmq"))
 	errs = errs.Also(e.DLQ.validate().ViaField("dlq"))
+	errs = errs.Also(e.CallSpec.validate(ctx, "LambdaFunction", e.brokerOrDefault(ctx)))
 	if e.Sink == nil {
 		return errs
 	}

@@ -51,6 +51,11 @@ type LambdaFunctionStatus struct {
 	// +optional
 	Brokers []BrokerStatus `json:"brokers,omitempty"`
 
+	// CallsURL accepts asynchronous calls in the cluster: any body by POST, which is
+	// answered as soon as it is stored.
+	// +optional
+	CallsURL *apis.URL `json:"callsURL,omitempty"`
+
 	// DeadLetterSinkURI is where undeliverable events go.
 	// +optional
 	DeadLetterSinkURI *apis.URL `json:"deadLetterSinkUri,omitempty"`

@@ -37,6 +37,11 @@ func ReplayPath(kind Kind, namespace, name string) string {
 	return DeadLettersPath(kind, namespace, name) + "/replay"
 }
 
+// OutcomesPath of an owner: GET shows the outcomes of the asynchronous call of ParamID.
+func OutcomesPath(kind Kind, namespace, name string) string {
+	return base(namespace) + string(kind) + "s/" + name + "/outcomes"
+}
+
 // ApprovalsPath of an agent: GET lists approval requests, or shows that of ParamID, and
 // POST decides it.
 func ApprovalsPath(namespace, agent string) string {

@@ -11,6 +11,37 @@ type Problem struct {
 	Error string `json:"error"`
 }
 
+// Call is the response to an asynchronous call that was stored.
+type Call struct {
+	// ID of the call's event. Its outcome has it as causationid.
+	ID string `json:"id"`
+}
+
+// Outcome of an asynchronous call.
+type Outcome struct {
+	// ID and Source of the call's event.
+	ID     string `json:"id"`
+	Source string `json:"source"`
+	// Type of the event that reports the outcome: io.knative.lambda.response.success,
+	// .error or .timeout.
+	Type string `json:"type"`
+	// Time of the outcome, as RFC 3339.
+	Time string `json:"time"`
+	// ErrorCode is the HTTP status of the last answer; -1 if there was none. It is 0
+	// after success, as Attempts is.
+	ErrorCode   int    `json:"errorCode,omitempty"`
+	ErrorReason string `json:"errorReason,omitempty"`
+	// Attempts to deliver the call.
+	Attempts int `json:"attempts,omitempty"`
+	// Event that reports the outcome, in CloudEvents' JSON format.
+	Event json.RawMessage `json:"event"`
+}
+
+// OutcomeList is the response to GET of OutcomesPath.
+type OutcomeList struct {
+	Items []Outcome `json:"items"`
+}
+
 // DeadLetter describes a dead letter without its data.
 type DeadLetter struct {
 	ID      string `json:"id"`
