@@ -53,6 +53,9 @@ func (c *consumption) subscribe(ctx context.Context) (*subscription, error) {
 		}
 		const autoAck, exclusive, noLocal, noWait = false, false, false, false
 		args := amqp.Table{"x-priority": int64(c.c.Priority)}
+		if c.c.Replay > 0 { // streams know no priority
+			args = amqp.Table{"x-stream-offset": time.Now().Add(-c.c.Replay)}
+		}
 		s.deliveries, err = ch.amqp.Consume(c.c.Queue, s.tag, autoAck, exclusive, noLocal, noWait, args)
 		return err
 	})

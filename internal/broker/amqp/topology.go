@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -41,7 +42,16 @@ func (e *Engine) Declare(ctx context.Context, d queue.Declaration) error {
 	return asUnavailable(err)
 }
 
+// segment of a stream, in bytes. RabbitMQ drops whole segments.
+const segment = 16 << 20
+
 func arguments(d queue.Declaration) amqp.Table {
+	if d.Kind == queue.Stream {
+		return amqp.Table{
+			"x-queue-type": string(queue.Stream), "x-max-age": fmt.Sprintf("%ds", d.MaxAge/time.Second),
+			"x-max-length-bytes": d.MaxBytes, "x-stream-max-segment-size-bytes": int64(segment),
+		}
+	}
 	out := amqp.Table{"x-queue-type": string(queue.Classic)}
 	if !d.OverflowByPolicy { // an argument is stronger than a policy
 		out["x-overflow"] = "reject-publish"

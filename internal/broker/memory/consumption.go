@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
 )
@@ -22,6 +23,10 @@ type consumption struct {
 	stopOnce sync.Once
 	done     chan struct{}
 
+	// Of a stream: the position of the last message, and the age of the first.
+	position uint64 // guarded by the engine's lock
+	since    time.Time
+
 	closed bool                   // guarded by the engine's lock
 	inHand map[*delivery]struct{} // guarded by the engine's lock
 }
@@ -38,7 +43,7 @@ func (e *Engine) Consume(ctx context.Context, c queue.Consumer) (queue.Consumpti
 	}
 	out := &consumption{
 		e: e, c: c, woken: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
-		inHand: map[*delivery]struct{}{},
+		inHand: map[*delivery]struct{}{}, since: time.Now().Add(-c.Replay),
 	}
 	out.ctx, out.lost = context.WithCancel(context.WithoutCancel(ctx))
 	e.consumers[c.Queue] = append(e.consumers[c.Queue], out)
@@ -74,7 +79,10 @@ func (c *consumption) take() *delivery {
 	if s == nil || len(s.ready) == 0 || !c.hasRoom() || !c.first(s) {
 		return nil
 	}
-	i := s.take()
+	i := c.next(s)
+	if i == nil {
+		return nil
+	}
 	d := &delivery{c: c, store: s, item: i, redelivered: i.redelivered}
 	c.inHand[d] = struct{}{}
 	if len(s.ready) > 0 {
@@ -83,11 +91,26 @@ func (c *consumption) take() *delivery {
 	return d
 }
 
+// next message of a queue, which leaves it, or of a stream, where it stays.
+func (c *consumption) next(s *store) *item {
+	if !s.isStream() {
+		return s.take()
+	}
+	i := s.after(c.position, c.since)
+	if i != nil {
+		c.position = i.position
+	}
+	return i
+}
+
 func (c *consumption) hasRoom() bool { return len(c.inHand) < c.c.Prefetch }
 
 // first says whether this consumer is the one to get the next message.
 func (c *consumption) first(s *store) bool {
 	consumers := c.e.consumers[c.c.Queue]
+	if s.isStream() {
+		return slices.Contains(consumers, c)
+	}
 	if s.declaration.Ordered {
 		return len(consumers) > 0 && consumers[0] == c
 	}

@@ -165,11 +165,27 @@ type item struct {
 	message     *queue.Message
 	position    uint64
 	redelivered bool
+	stored      time.Time
 }
 
 func (s *store) append(m *queue.Message) {
 	s.next++
-	s.ready = append(s.ready, &item{message: m, position: s.next})
+	now := time.Now()
+	s.ready = append(s.ready, &item{message: m, position: s.next, stored: now})
+	if s.isStream() {
+		s.ready = slices.DeleteFunc(s.ready, func(i *item) bool { return now.Sub(i.stored) > s.declaration.MaxAge })
+	}
+}
+
+func (s *store) isStream() bool { return s.declaration.Kind == queue.Stream }
+
+// after a position, the first message of a stream that is not older than since.
+func (s *store) after(position uint64, since time.Time) *item {
+	at := slices.IndexFunc(s.ready, func(i *item) bool { return i.position > position && !i.stored.Before(since) })
+	if at < 0 {
+		return nil
+	}
+	return s.ready[at]
 }
 
 // take the first message.
@@ -182,6 +198,9 @@ func (s *store) take() *item {
 
 // giveBack puts a message where it was.
 func (s *store) giveBack(i *item) {
+	if s.isStream() {
+		return // it is there
+	}
 	i.redelivered = true
 	at, _ := slices.BinarySearchFunc(s.ready, i.position, func(other *item, position uint64) int {
 		return cmp.Compare(other.position, position)

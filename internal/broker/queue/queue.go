@@ -9,6 +9,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // Exchange is the name of the exchange that all Brokers of an installation share.
@@ -86,7 +87,10 @@ type Consumer struct {
 	// Priority: of several consumers the one with the highest priority gets messages
 	// first.
 	Priority int
-	Handler  Handler
+	// Replay is for streams: how old the first message is at most. A stream that is
+	// subscribed again is replayed again.
+	Replay  time.Duration
+	Handler Handler
 }
 
 // Consumption is a consumer at work. It subscribes again, with backoff, after its
@@ -120,6 +124,9 @@ const (
 	Quorum Kind = "quorum"
 	// Classic queues are on one node.
 	Classic Kind = "classic"
+	// Stream is a log: each consumer gets all messages, and acknowledging one does not
+	// remove it. None is to be returned: RabbitMQ begins with the first again.
+	Stream Kind = "stream"
 )
 
 // Declaration of a queue: what never changes in its life.
@@ -131,6 +138,10 @@ type Declaration struct {
 	// OverflowByPolicy leaves it to a policy what a full queue does. Otherwise it refuses
 	// messages.
 	OverflowByPolicy bool
+	// MaxAge and MaxBytes bound a stream, which drops the oldest messages. Other queues
+	// have none.
+	MaxAge   time.Duration
+	MaxBytes int64
 }
 
 // State of a queue.

@@ -108,8 +108,17 @@ func (c *Consumer) Validate() error {
 
 // Validate the name and kind of a queue.
 func (d *Declaration) Validate() error {
-	if d.Kind != "" && d.Kind != Quorum && d.Kind != Classic {
-		return fmt.Errorf("queue %s: kind %q is unknown; expected %s or %s", d.Name, d.Kind, Quorum, Classic)
+	switch d.Kind {
+	case "", Quorum, Classic:
+		if d.MaxAge != 0 || d.MaxBytes != 0 {
+			return fmt.Errorf("queue %s: only a stream has bounds of its own", d.Name)
+		}
+	case Stream:
+		if d.MaxAge < time.Second || d.MaxBytes <= 0 || d.Ordered {
+			return fmt.Errorf("stream %s: expected a bound of its age and its bytes, and no order of consumers", d.Name)
+		}
+	default:
+		return fmt.Errorf("queue %s: kind %q is unknown; expected %s, %s or %s", d.Name, d.Kind, Quorum, Classic, Stream)
 	}
 	return ValidateName("queue", d.Name)
 }

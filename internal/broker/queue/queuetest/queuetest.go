@@ -38,7 +38,7 @@ var sequence atomic.Int64
 // Run the suite. open returns an engine, and closes it when its test ends.
 func Run(t *testing.T, open func(t *testing.T) Engine) {
 	t.Helper()
-	for _, group := range [][]test{publishTests, consumeTests, cancelTests, orderTests, topologyTests} {
+	for _, group := range [][]test{publishTests, consumeTests, cancelTests, orderTests, topologyTests, streamTests} {
 		for _, tt := range group {
 			t.Run(tt.name, func(t *testing.T) {
 				t.Parallel()
