@@ -5,7 +5,11 @@ package ceio
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"mime"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -43,4 +47,21 @@ func recovered(e **event.Event, err *error) {
 	if p := recover(); p != nil {
 		*e, *err = nil, fmt.Errorf("the event is malformed: %v", p)
 	}
+}
+
+// binary is the content type of data that has none.
+const binary = "application/octet-stream"
+
+// SetBody makes an event's data of the body of a request or a response, with its bytes as
+// they are. A content type that is none is that of any bytes.
+func SetBody(e *event.Event, contentType string, body []byte) {
+	media, _, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		media, contentType = binary, binary
+	}
+	e.SetDataContentType(contentType)
+	e.DataEncoded = body
+	// The JSON format has the data as JSON or text, unless it is told to use base64.
+	isJSON := media == "application/json" || media == "text/json" || strings.HasSuffix(media, "+json")
+	e.DataBase64 = isJSON && !json.Valid(body) || !utf8.Valid(body)
 }

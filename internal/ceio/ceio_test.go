@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 )
 
@@ -71,4 +72,37 @@ func FuzzUnmarshal(f *testing.F) {
 			t.Errorf("%q was read, but is not valid", text)
 		}
 	})
+}
+
+// TestSetBody: the bytes stay as they are, in the JSON format as well.
+func TestSetBody(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		contentType, body, want string
+		base64                  bool
+	}{
+		"JSON":           {"application/json", `{"a":1}`, "application/json", false},
+		"broken JSON":    {"application/problem+json", `{"a":`, "application/problem+json", true},
+		"text":           {"text/plain; charset=utf-8", "é", "text/plain; charset=utf-8", false},
+		"bytes":          {"image/png", "\xff\x00", "image/png", true},
+		"no type":        {"", "x", "application/octet-stream", false},
+		"a type of none": {"no type", "x", "application/octet-stream", false},
+	} {
+		e := event.New()
+		e.SetID("1")
+		e.SetType("t")
+		e.SetSource("/s")
+		SetBody(&e, tt.contentType, []byte(tt.body))
+		if e.DataContentType() != tt.want || e.DataBase64 != tt.base64 {
+			t.Errorf("%s: content type %q, base64 %v", name, e.DataContentType(), e.DataBase64)
+		}
+		text, err := e.MarshalJSON()
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if again, err := Unmarshal(text); err != nil || string(again.Data()) != tt.body {
+			t.Errorf("%s: %s becomes %v, %v", name, text, again, err)
+		}
+	}
 }

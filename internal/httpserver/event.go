@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"unicode"
@@ -54,18 +55,24 @@ func readEvent(r *http.Request, limit int64) (*event.Event, error) {
 		return nil, &EventError{http.StatusUnsupportedMediaType, "expected one CloudEvent, in the binary or the structured mode"}
 	}
 	e, err := ceio.Read(r.Context(), message)
+	if err != nil {
+		return nil, readError(r, limit, err)
+	}
+	return e, nil
+}
+
+// readError of an event or a body.
+func readError(r *http.Request, limit int64, err error) error {
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return nil, tooLong(limit)
+		return tooLong(limit)
 	case errors.Is(err, ErrBusy):
-		return nil, &EventError{http.StatusServiceUnavailable, ErrBusy.Error()}
+		return &EventError{http.StatusServiceUnavailable, ErrBusy.Error()}
 	case errors.Is(err, context.Canceled) || r.Context().Err() != nil:
-		return nil, &EventError{http.StatusRequestTimeout, "the request ended before its event had been read"}
-	case err != nil:
-		return nil, &EventError{http.StatusBadRequest, "not a valid CloudEvent: " + strings.TrimSpace(err.Error())}
+		return &EventError{http.StatusRequestTimeout, "the request ended before its event had been read"}
 	}
-	return e, nil
+	return &EventError{http.StatusBadRequest, "not a valid CloudEvent: " + strings.TrimSpace(err.Error())}
 }
 
 // CheckAttributes refuses control characters, which the specification of CloudEvents
@@ -88,4 +95,23 @@ func CheckAttributes(e *event.Event) error {
 		return nil
 	}
 	return &EventError{http.StatusBadRequest, fmt.Sprintf("attribute %s has control characters, which attributes of a CloudEvent must not have; remove them", first)}
+}
+
+// ReadBody reads the body of a request as ReadEvent does. err is an *EventError.
+func ReadBody(w http.ResponseWriter, r *http.Request, limit int64, budget *Budget, key string) (data []byte, release func(), err error) {
+	if r.ContentLength > limit {
+		return nil, nil, tooLong(limit)
+	}
+	body := budget.Body(key, http.MaxBytesReader(w, r.Body, limit))
+	read := false
+	defer func() {
+		if !read { // after a panic, too
+			body.Release()
+		}
+	}()
+	if data, err = io.ReadAll(body); err != nil {
+		return nil, nil, readError(r, limit, err)
+	}
+	read = true
+	return data, body.Release, nil
 }

@@ -17,6 +17,7 @@ import (
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/budget"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/calls"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/event"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
 	"github.com/brunovlucena/knative-lambda-operator/internal/httpserver"
@@ -58,11 +59,18 @@ type Authorizer interface {
 	Authorize(ctx context.Context, r *http.Request, b Broker, e *cloudevents.Event) error
 }
 
-// Handler of requests POST /<namespace>/<broker>. The parameters ce-source, ce-type and
-// ce-subject of the query set these attributes of the event. Zero values of numbers stand for the
-// defaults.
+// Callees are whom Brokers deliver asynchronous calls to.
+type Callees interface {
+	// Has reports whether a Trigger of the Broker delivers the calls of a callee.
+	Has(b Broker, c calls.Callee) bool
+}
+
+// Handler of requests POST /<namespace>/<broker>, and of asynchronous calls below it. The
+// parameters ce-source, ce-type and ce-subject of the query set these attributes of events.
+// Zero values of numbers stand for the defaults.
 type Handler struct {
 	Brokers   Brokers
+	Callees   Callees
 	Publisher queue.Publisher
 	// Connection returns the Publisher of a connection besides that of the installation,
 	// nil while it is not open.
@@ -105,35 +113,54 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("WebHook-Allowed-Rate", "*")
 		return
 	}
-	if err := h.accept(w, r); err != nil {
+	t, err := h.targetOf(r)
+	if err != nil {
 		h.refuse(w, r, err)
 		return
 	}
-	w.WriteHeader(http.StatusAccepted)
+	e, err := h.accept(w, r, t)
+	switch {
+	case err != nil:
+		h.refuse(w, r, err)
+	case t.callee != nil:
+		t.callee.answer(w, r, e.ID())
+	default:
+		w.WriteHeader(http.StatusAccepted)
+	}
 }
 
-// accept an event, or say why not.
-func (h *Handler) accept(w http.ResponseWriter, r *http.Request) error {
-	if r.Method != http.MethodPost {
-		return refusef(http.StatusMethodNotAllowed, "method", "method %s is not allowed; send events with POST", r.Method)
-	}
-	broker, err := h.brokerOf(r.URL.Path)
-	if err != nil {
-		return err
-	}
-	release := h.Budget.Acquire(broker.Namespace)
+// target of a request.
+type target struct {
+	broker Broker
+	callee *callee // nil for an event
+}
+
+// accept an event or a call, or say why not.
+func (h *Handler) accept(w http.ResponseWriter, r *http.Request, t target) (*cloudevents.Event, error) {
+	release := h.Budget.Acquire(t.broker.Namespace)
 	if release == nil {
-		return shareInHand(broker.Namespace)
+		return nil, shareInHand(t.broker.Namespace)
 	}
 	defer release()
-	e, done, err := h.read(w, r, broker)
+	read := h.read
+	if t.callee != nil {
+		read = h.readCall
+	}
+	e, done, err := read(w, r, t)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer done()
-	if err := event.SetByQuery(e, r.URL.RawQuery); err != nil {
-		return refusef(http.StatusBadRequest, "attributes", "%v", err)
+	if t.callee == nil {
+		if err := event.SetByQuery(e, r.URL.RawQuery); err != nil {
+			return nil, refusef(http.StatusBadRequest, "attributes", "%v", err)
+		}
 	}
+	return e, h.take(r, t.broker, e)
+}
+
+// take an event that was read.
+func (h *Handler) take(r *http.Request, broker Broker, e *cloudevents.Event) error {
 	if err := httpserver.CheckAttributes(e); err != nil {
 		return refusef(http.StatusBadRequest, "invalid", "%s", err)
 	}
@@ -158,17 +185,25 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (h *Handler) brokerOf(path string) (Broker, error) {
-	namespace, name, ok := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(path, "/"), "/"), "/")
-	if !ok || namespace == "" || name == "" || strings.Contains(name, "/") {
-		return Broker{}, refusef(http.StatusNotFound, "not_found",
-			"%q is no Broker; send events to /<namespace>/<name of the Broker>", clip(path))
+// targetOf a request: a Broker, or a callee of one.
+func (h *Handler) targetOf(r *http.Request) (target, error) {
+	if r.Method != http.MethodPost {
+		return target{}, refusef(http.StatusMethodNotAllowed, "method", "method %s is not allowed; send events with POST", r.Method)
 	}
-	broker, ok := h.Brokers.Get(namespace, name)
-	if !ok {
-		return Broker{}, noBroker(namespace, name)
+	path := strings.Split(strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/"), "/"), "/")
+	if len(path) < 2 || path[0] == "" || path[1] == "" || len(path) > 2 && path[2] != calls.Segment {
+		return target{}, refusef(http.StatusNotFound, "not_found",
+			"%q is no Broker; send events to /<namespace>/<name of the Broker>", clip(r.URL.Path))
 	}
-	return broker, nil
+	broker, ok := h.Brokers.Get(path[0], path[1])
+	switch {
+	case !ok:
+		return target{}, noBroker(path[0], path[1])
+	case len(path) == 2:
+		return target{broker: broker}, nil
+	}
+	c, err := h.calleeOf(broker, path[3:])
+	return target{broker, c}, err
 }
 
 func noBroker(namespace, name string) error {
@@ -182,27 +217,32 @@ func shareInHand(namespace string) error {
 }
 
 // read the event of a request. Call done when the event is no longer in memory.
-func (h *Handler) read(w http.ResponseWriter, r *http.Request, b Broker) (e *cloudevents.Event, done func(), err error) {
+func (h *Handler) read(w http.ResponseWriter, r *http.Request, t target) (e *cloudevents.Event, done func(), err error) {
 	if err := checkHeader(r.Header); err != nil {
 		return nil, nil, err
 	}
-	e, done, err = httpserver.ReadEvent(w, r, h.MaxBody, h.Budget.Bodies(), b.Namespace)
-	if err == nil {
-		return e, done, nil
+	e, done, err = httpserver.ReadEvent(w, r, h.MaxBody, h.Budget.Bodies(), t.broker.Namespace)
+	if err != nil {
+		return nil, nil, unread(t.broker, err)
 	}
+	return e, done, nil
+}
+
+// unread is the refusal of a request whose body could not be read.
+func unread(b Broker, err error) error {
 	var refused *httpserver.EventError
 	if !errors.As(err, &refused) {
-		return nil, nil, err
+		return err
 	}
 	switch refused.Status {
 	case http.StatusRequestEntityTooLarge:
-		return nil, nil, refusef(refused.Status, "too_large", "%s", refused.Message)
+		return refusef(refused.Status, "too_large", "%s", refused.Message)
 	case http.StatusServiceUnavailable:
-		return nil, nil, shareInHand(b.Namespace)
+		return shareInHand(b.Namespace)
 	case http.StatusRequestTimeout:
-		return nil, nil, refusef(refused.Status, "aborted", "%s", refused.Message)
+		return refusef(refused.Status, "aborted", "%s", refused.Message)
 	}
-	return nil, nil, refusef(http.StatusBadRequest, "invalid", "%s", refused.Message)
+	return refusef(http.StatusBadRequest, "invalid", "%s", refused.Message)
 }
 
 // checkHeader refuses names of attributes that the SDK refuses without naming them.

@@ -21,6 +21,7 @@ import (
 	"knative.dev/eventing/pkg/eventingtls"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/budget"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/calls"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/delivery"
 )
 
@@ -71,7 +72,9 @@ func (d *Dependencies) watch(running, ctx context.Context, eventingNamespace str
 	d.Brokers, d.Triggers = kinds.Eventing().V1().Brokers(), kinds.Eventing().V1().Triggers()
 	d.Policies = kinds.Eventing().V1alpha1().EventPolicies().Lister()
 	d.Brokers.Informer()
-	d.Triggers.Informer()
+	if err := d.Triggers.Informer().AddIndexers(cache.Indexers{calls.Index: calls.IndexFunc}); err != nil {
+		return err
+	}
 	kinds.Start(running.Done())
 	if err := d.watchBundles(running, ctx, eventingNamespace); err != nil {
 		return err

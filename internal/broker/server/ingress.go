@@ -22,6 +22,7 @@ func newIngress(d *Dependencies, o Options) (http.Handler, error) {
 	}
 	handler := (&ingress.Handler{
 		Brokers:    ingress.NewListedBrokers(d.Brokers.Lister(), d.Clients.Eventing.EventingV1()),
+		Callees:    ingress.IndexedCallees{Triggers: d.Triggers.Informer().GetIndexer()},
 		Publisher:  d.Engine,
 		Connection: d.Connections.publisher,
 		Budget:     d.Requests,
