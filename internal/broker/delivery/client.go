@@ -94,6 +94,9 @@ type Request struct {
 	Timeout        time.Duration
 	// Reply asks for a reply event.
 	Reply bool
+	// KeepBody is how many bytes of a successful response's body are kept that is no
+	// event; 0 ignores the body.
+	KeepBody int64
 	// Hops is how many Brokers the event has come through.
 	Hops int32
 }
@@ -112,6 +115,11 @@ type Result struct {
 	RetryAfter time.Duration
 	// Reply event; nil if there is none.
 	Reply *event.Event
+	// Body of a response that is no event, and its content type. A body with more than
+	// Request.KeepBody is omitted.
+	Body        []byte
+	ContentType string
+	Omitted     bool
 	// Duration of the exchange.
 	Duration time.Duration
 }
@@ -221,7 +229,9 @@ func (c *Client) judge(ctx context.Context, r *Request, response *http.Response)
 	delivered := &Result{Status: response.StatusCode}
 	message := cehttp.NewMessage(response.Header, response.Body)
 	if message.ReadEncoding() == binding.EncodingUnknown {
-		discard(response.Body)
+		if err := delivered.keep(response, r.KeepBody); err != nil {
+			return failed(http.StatusBadGateway, err, nil, true)
+		}
 		return delivered
 	}
 	if !r.Reply {
@@ -235,6 +245,25 @@ func (c *Client) judge(ctx context.Context, r *Request, response *http.Response)
 	}
 	delivered.Reply = reply
 	return delivered
+}
+
+// keep the body of a response.
+func (r *Result) keep(response *http.Response, limit int64) error {
+	if limit <= 0 {
+		discard(response.Body)
+		return nil
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
+	switch {
+	case err != nil:
+		return fmt.Errorf("cannot read the response: %w", err)
+	case int64(len(body)) > limit:
+		discard(response.Body)
+		r.Omitted = true
+	default:
+		r.Body, r.ContentType = body, response.Header.Get("Content-Type")
+	}
+	return nil
 }
 
 // reply event of a response that claims to have one.

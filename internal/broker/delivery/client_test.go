@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -328,5 +329,34 @@ func TestSend_WhenCanceled_Ends(t *testing.T) {
 	defer cancel()
 	if result := New(Options{Permit: anywhere}).Send(ctx, request(t, server.URL)); !errors.Is(result.Err, context.DeadlineExceeded) {
 		t.Errorf("Send = %v, want the context's error", result.Err)
+	}
+}
+
+// TestKeepBody: a body that is no event is kept up to a bound, if that is asked for.
+func TestKeepBody(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		keep    int64
+		body    string
+		kept    string
+		omitted bool
+	}{
+		"not asked for": {0, "done", "", false},
+		"within":        {4, "done", "done", false},
+		"too long":      {3, "done", "", true},
+		"none":          {4, "", "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			response := &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"text/plain"}}, Body: io.NopCloser(strings.NewReader(tt.body))}
+			r := New(Options{}).judge(t.Context(), &Request{Reply: true, KeepBody: tt.keep}, response)
+			if r.Err != nil || string(r.Body) != tt.kept || r.Omitted != tt.omitted {
+				t.Errorf("%+v, want %q, omitted %v", r, tt.kept, tt.omitted)
+			}
+		})
+	}
+	broken := &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(iotest.ErrReader(io.ErrUnexpectedEOF))}
+	if r := New(Options{}).judge(t.Context(), &Request{KeepBody: 4}, broken); r.Err == nil || !r.Retry {
+		t.Errorf("a body that cannot be read: %+v, want a failure to try again", r)
 	}
 }

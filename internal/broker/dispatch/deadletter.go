@@ -45,15 +45,12 @@ func targetDeleted(target string) *delivery.Result {
 func (l *lane) bury(it *item, s *subscription, failure *delivery.Result) (done bool) {
 	slog.WarnContext(it.ctx, "Gave up an event", "trigger", s.key(), "event", it.event.ID(), "source", it.event.Source(),
 		"attempts", it.failed, "status", failure.Status, "error", failure.Err)
-	dead := annotate(it.event, s, failure, it.failed, time.Now())
-	if s.sink == nil && s.deadLetterQueue == "" {
-		return l.drop(it, s, errNoDeadLetter)
-	}
-	it.event = dead
+	it.event = annotate(it.event, s, failure, it.failed, time.Now())
+	next := l.offer
 	if s.deadLetterQueue != "" && (errors.Is(failure.Err, errFullQueue) || errors.Is(failure.Err, errTargetDeleted)) {
-		return l.enqueue(it, s) // there may be many, and a sink may be as slow as the subscriber
+		next = l.enqueue // there may be many, and a sink may be as slow as the subscriber
 	}
-	return l.offer(it, s)
+	return l.conclude(it, s, next)
 }
 
 // offer a dead letter to the sink, and after maxSinkAge to the queue.
@@ -81,7 +78,7 @@ func (l *lane) offer(it *item, s *subscription) (done bool) {
 	}
 	slog.WarnContext(it.ctx, "A dead letter sink did not accept an event; trying again",
 		"trigger", s.key(), "event", it.event.ID(), "error", result.Err)
-	return l.delayDeadLetter(it, age)
+	return l.delayDeadLetter(it, age, phaseSink)
 }
 
 // enqueue a dead letter in the queue of dead letters.
@@ -96,14 +93,14 @@ func (l *lane) enqueue(it *item, s *subscription) (done bool) {
 		return true
 	case err != nil: // it is full, or not there
 		slog.WarnContext(it.ctx, "Cannot store a dead letter; trying again", "queue", s.deadLetterQueue, "event", it.event.ID(), "error", err)
-		return l.delayDeadLetter(it, time.Since(deadTime(it.event)))
+		return l.delayDeadLetter(it, time.Since(deadTime(it.event)), phaseSink)
 	}
 	return l.settle(it, outcomeDeadLetter)
 }
 
 // delayDeadLetter moves a dead letter to a delay queue: the older it is, the longer. The
 // delays are those of the queues, so that it need not wait in hand.
-func (l *lane) delayDeadLetter(it *item, age time.Duration) (done bool) {
+func (l *lane) delayDeadLetter(it *item, age time.Duration, phase string) (done bool) {
 	m, err := encodeDeadLetter(it.event)
 	if err != nil {
 		return l.drop(it, l.w.current.Load(), err)
@@ -117,7 +114,7 @@ func (l *lane) delayDeadLetter(it *item, age time.Duration) (done bool) {
 	case age > 30*time.Second:
 		wait = 30 * time.Second
 	}
-	it.transit.Phase, it.due = phaseSink, time.Now().Add(wait)
+	it.transit.Phase, it.due = phase, time.Now().Add(wait)
 	return l.move(it, l.message(it, m), moveSink)
 }
 

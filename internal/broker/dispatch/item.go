@@ -11,8 +11,12 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
 )
 
-// phaseSink is the phase of dead letters that wait for their sink or queue.
-const phaseSink = "sink"
+const (
+	// phaseSink is the phase of dead letters that wait for their sink or queue.
+	phaseSink = "sink"
+	// phaseOutcome is that of dead letters of calls whose failure is not reported yet.
+	phaseOutcome = "outcome"
+)
 
 // item is an event in hand.
 type item struct {
@@ -30,6 +34,9 @@ type item struct {
 
 // lost reports whether the event is no longer in hand.
 func (it *item) lost() bool { return it.returned || it.ctx.Err() != nil }
+
+// dead reports whether the event is a dead letter on its way.
+func (it *item) dead() bool { return it.transit.Phase == phaseSink || it.transit.Phase == phaseOutcome }
 
 // giveUp returns the event to its place. It fails if the channel is lost, which returns
 // it as well.
@@ -110,16 +117,16 @@ func (l *lane) step(it *item) (done bool) {
 		return true
 	case s == nil: // the Trigger was deleted
 		return l.settle(it, outcomeDeleted)
-	case it.transit.Phase != phaseSink && s.filter.filter != nil && !l.wants(it, s):
+	case !it.dead() && s.filter.filter != nil && !l.wants(it, s):
 		return l.settle(it, outcomeFiltered)
 	case l.closing.Load():
 		return l.giveBack(it)
 	case s.waiting != "": // the lane is about to be stopped
 		l.pause(it, changed, nil)
 		return false
-	case it.transit.Phase != phaseSink && s.deletedTarget != "":
+	case !it.dead() && s.deletedTarget != "":
 		return l.bury(it, s, targetDeleted(s.deletedTarget))
-	case it.transit.Phase != phaseSink && l.takeExcess():
+	case !it.dead() && l.takeExcess():
 		return l.bury(it, s, fullQueue())
 	}
 	if wait := time.Until(it.due); wait > 0 {
@@ -199,8 +206,11 @@ func (l *lane) attempt(it *item, s *subscription, changed <-chan struct{}) (done
 		<-l.stopping
 		return false
 	}
-	if it.transit.Phase == phaseSink {
+	switch it.transit.Phase {
+	case phaseSink:
 		return l.offer(it, s)
+	case phaseOutcome:
+		return l.conclude(it, s, l.offer)
 	}
 	// The subscription may have changed while the event waited for its turn.
 	if l.w.current.Load() != s {

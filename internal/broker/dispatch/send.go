@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	cetypes "github.com/cloudevents/sdk-go/v2/types"
 	eventingbroker "knative.dev/eventing/pkg/broker"
 
@@ -25,10 +26,14 @@ func (l *lane) send(it *item, s *subscription) *delivery.Result {
 	if it.failed == int(it.transit.Attempts) {
 		l.w.d.options.Metrics.processed(it, s)
 	}
-	return l.exchange(it, s, &delivery.Request{
+	r := &delivery.Request{
 		Namespace: s.namespace, To: s.subscriber, Event: it.event, Format: s.format,
 		ServiceAccount: s.serviceAccount, Timeout: s.policy.RequestTimeout(), Reply: true, Hops: it.transit.Hops,
-	})
+	}
+	if s.reports() {
+		r.KeepBody = maxResult
+	}
+	return l.exchange(it, s, r)
 }
 
 // exchange one request. A panic is a failed attempt.
@@ -59,13 +64,25 @@ func (l *lane) sendContext(it *item) (context.Context, context.CancelFunc) {
 	return ctx, func() { stop(); cancel() }
 }
 
-// reply publishes the reply of a delivered event. The result is a failure if the reply
-// cannot be stored: the subscriber is called again.
+// reply publishes the reply of a delivered event, and the outcome of a call. The result is
+// a failure if one of them cannot be stored: the subscriber is called again.
 func (l *lane) reply(it *item, s *subscription, delivered *delivery.Result) *delivery.Result {
-	reply := delivered.Reply
-	if reply == nil {
-		return delivered
+	if delivered.Reply != nil {
+		if failure := l.publish(it, s, delivered.Reply); failure != nil {
+			return failure
+		}
 	}
+	if s.reports() && !it.lost() {
+		if failure := l.succeeded(it, s, delivered); failure != nil {
+			return failure
+		}
+	}
+	return delivered
+}
+
+// publish an event that follows from the one in hand. The result is nil if it is stored,
+// if the events that lead to it have used up their TTL, or if the event in hand is lost.
+func (l *lane) publish(it *item, s *subscription, e *cloudevents.Event) *delivery.Result {
 	ttl, err := eventingbroker.GetTTL(it.event.Context)
 	if err != nil {
 		ttl = defaultTTL
@@ -73,12 +90,12 @@ func (l *lane) reply(it *item, s *subscription, delivered *delivery.Result) *del
 	if ttl <= 1 {
 		slog.WarnContext(it.ctx, "Dropped a reply: the events that lead to it have used up their TTL", "trigger", s.key(), "event", it.event.ID())
 		l.w.d.options.Metrics.delivered(s, outcomeReplyExpired)
-		return delivered
+		return nil
 	}
 	now := time.Now()
-	reply.SetExtension(eventingbroker.TTLAttribute, ttl-1)
-	reply.SetExtension(eventingbroker.EventArrivalTime, cetypes.Timestamp{Time: now})
-	m, err := event.Encode(reply)
+	e.SetExtension(eventingbroker.TTLAttribute, ttl-1)
+	e.SetExtension(eventingbroker.EventArrivalTime, cetypes.Timestamp{Time: now})
+	m, err := event.Encode(e)
 	if err == nil {
 		err = event.CheckSize(m)
 	}
@@ -88,16 +105,16 @@ func (l *lane) reply(it *item, s *subscription, delivered *delivery.Result) *del
 	m = event.EncodeTransit(m, event.Transit{
 		Arrival: now, Hops: it.transit.Hops, Traceparent: it.transit.Traceparent, Tracestate: it.transit.Tracestate,
 	})
-	keys := routing.Keys(s.brokerUID, reply.Type(), reply.Source())
+	keys := routing.Keys(s.brokerUID, e.Type(), e.Source())
 	err = l.store(it, func(ctx context.Context) error { return l.w.d.publishReply(ctx, s, keys, m) })
 	switch {
 	case err == nil, errors.Is(err, queue.ErrUnrouted):
 		if replied := l.w.d.options.Replied; replied != nil {
-			replied(it.ctx, s.broker, s.brokerUID, reply)
+			replied(it.ctx, s.broker, s.brokerUID, e)
 		}
-		return delivered
+		return nil
 	case it.lost():
-		return delivered
+		return nil
 	}
 	return undelivered(http.StatusServiceUnavailable, fmt.Errorf("the reply cannot be stored: %w", err))
 }

@@ -12,6 +12,7 @@ import (
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/assignment"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/calls"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/delivery"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
@@ -52,6 +53,11 @@ type subscription struct {
 	// deleted: nothing is delivered, and events become dead letters.
 	deletedTarget string
 
+	// callee of asynchronous calls, whose outcomes are reported as events of the source;
+	// both are zero if the Trigger delivers none.
+	callee        calls.Callee
+	outcomeSource string
+
 	// waiting says why nothing is delivered; empty if it is. Events wait in the queue.
 	waiting string
 }
@@ -66,6 +72,7 @@ func newSubscription(t *eventingv1.Trigger, broker *eventingv1.Broker, c compile
 		queue:  a.Queue, queues: a.Draining, connection: a.Connection, filter: c, parallelism: parallelismOf(t), deadLetterQueue: deadLetterQueueOf(t),
 		deletedTarget: deletedTargetOf(t),
 	}
+	s.callee, s.outcomeSource, _ = calls.Of(t)
 	if len(s.queues) == 0 && a.Queue != "" {
 		s.queues = []string{a.Queue}
 	}
@@ -189,6 +196,9 @@ func (s *subscription) destination() *apis.URL {
 func (s *subscription) draining() bool {
 	return s != nil && len(s.queues) > 0 && s.queues[0] != s.queue
 }
+
+// reports whether the outcomes of what is delivered are reported.
+func (s *subscription) reports() bool { return s.outcomeSource != "" }
 
 // key of the Trigger in log lines.
 func (s *subscription) key() string { return s.namespace + "/" + s.name }

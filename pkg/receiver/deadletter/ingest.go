@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	planeevent "github.com/brunovlucena/knative-lambda-operator/internal/broker/event"
+	"github.com/brunovlucena/knative-lambda-operator/internal/failure"
 	"github.com/brunovlucena/knative-lambda-operator/internal/httpserver"
 	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
 	"github.com/brunovlucena/knative-lambda-operator/internal/receiverpath"
@@ -123,7 +124,7 @@ func (i *Ingest) publish(ctx context.Context, owner Owner, e *event.Event) error
 func clean(e *event.Event) {
 	for _, name := range []string{knativeErrorData, knativeErrorDest, events.ErrorReasonExtension, events.OriginExtension} {
 		if text := extension(e, name); text != "" {
-			e.SetExtension(name, receiverpath.Redact(printable(text)))
+			e.SetExtension(name, receiverpath.Redact(failure.Printable(text)))
 		}
 	}
 }

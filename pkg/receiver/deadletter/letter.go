@@ -4,16 +4,13 @@ package deadletter
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
-	"net/http"
 	"strconv"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/failure"
 	receiverv1 "github.com/brunovlucena/knative-lambda-operator/pkg/apis/receiver/v1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 )
@@ -24,12 +21,6 @@ const (
 	knativeErrorData = "knativeerrordata"
 	knativeErrorDest = "knativeerrordest"
 )
-
-// maxReason bounds the reason that a letter carries.
-const maxReason = 1024
-
-// noAnswer is the code of a delivery without an answer.
-const noAnswer = -1
 
 // Letter is an event that could not be delivered, in a queue.
 type Letter struct {
@@ -90,57 +81,12 @@ func Annotate(e *event.Event, now time.Time) {
 	}
 }
 
-// reason of a failure: what the function answered, if it is known, or else its status in
-// words.
+// reason of a failure, whose data is text or its base64 form.
 func reason(code int, data string) string {
 	if raw, err := base64.StdEncoding.DecodeString(data); err == nil && data != "" {
 		data = string(raw)
 	}
-	if e, ok := answered(data); ok {
-		data = strings.TrimPrefix(e.Type+": "+e.Message, ": ")
-	}
-	data = strings.TrimSpace(printable(data))
-	if runes := []rune(data); len(runes) > maxReason {
-		data = string(runes[:maxReason-1]) + "…"
-	}
-	switch {
-	case data != "":
-		return data
-	case code == noAnswer:
-		return "there was no answer"
-	case http.StatusText(code) != "":
-		return fmt.Sprintf("the answer was %d %s", code, http.StatusText(code))
-	}
-	return fmt.Sprintf("the answer was %d", code)
-}
-
-// maxEscape is the length in bytes of the longest escape sequence in JSON, a pair of
-// surrogates.
-const maxEscape = len(`\ud83d\ude00`)
-
-// answered returns the error that a function of this project answers with. The data may
-// end within one of its strings: brokers cut it.
-func answered(data string) (e events.Error, ok bool) {
-	if json.Unmarshal([]byte(data), &e) == nil {
-		return e, e.Message != ""
-	}
-	for cut := range min(maxEscape, len(data)) {
-		e = events.Error{}
-		if json.Unmarshal([]byte(data[:len(data)-cut]+`"}`), &e) == nil {
-			return e, e.Message != ""
-		}
-	}
-	return e, false
-}
-
-// printable is text that an attribute may hold.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == unicode.ReplacementChar {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(text, " "))
+	return failure.Reason(code, data)
 }
 
 // Again is the event to send for the letter: as it was before it died, with its

@@ -15,6 +15,7 @@ import (
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/ceio"
+	"github.com/brunovlucena/knative-lambda-operator/internal/failure"
 	"github.com/brunovlucena/knative-lambda-operator/internal/receiverpath"
 )
 
@@ -107,7 +108,7 @@ func (s Sender) post(ctx context.Context, to, gateway string, e *event.Event) (*
 // said is the beginning of an answer, for people.
 func said(body io.Reader) string {
 	text, _ := io.ReadAll(io.LimitReader(body, maxSaid)) // what has arrived is told
-	if t := strings.TrimSpace(printable(string(text))); t != "" {
+	if t := strings.TrimSpace(failure.Printable(string(text))); t != "" {
 		return ": " + t
 	}
 	return ""
