@@ -28,6 +28,7 @@ type Config struct {
 	ErrorStack   bool   // whether error bodies carry stack traces
 	ReplySink    string // URL that gets the replies to events, instead of the sender
 	ResponseSink string // URL that gets the events of failed invocations
+	CallsURL     string // URL that stores asynchronous calls of the function
 	LogLevel     string
 	LogFormat    string
 	// Exemplars adds traces to the histograms that are scraped as OpenMetrics.
@@ -73,6 +74,7 @@ func ConfigFromEnv(getenv func(string) string) (*Config, error) {
 		ErrorStack:   e.boolean("LAMBDA_ERROR_STACK", false),
 		ReplySink:    e.url("LAMBDA_REPLY_SINK"),
 		ResponseSink: e.url("LAMBDA_RESPONSE_SINK"),
+		CallsURL:     e.url("LAMBDA_CALLS_URL"),
 		LogLevel:     e.oneOf("LAMBDA_LOG_LEVEL", "info", "debug", "warning", "error"),
 		LogFormat:    e.oneOf("LAMBDA_LOG_FORMAT", "json", "text"),
 

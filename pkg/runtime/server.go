@@ -23,6 +23,7 @@ type Server struct {
 	telemetry *Telemetry
 	replies   *sink      // nil: replies go to who asked
 	failures  *outbox    // nil: failures are told only to who asked
+	calls     *sink      // stores asynchronous calls; nil: there are none
 	deadlines *deadlines // of invocations that run in their requests' goroutines; nil: the invoker has its own
 	started   time.Time
 	warm      atomic.Bool // an invocation has come
@@ -31,7 +32,7 @@ type Server struct {
 // NewServer returns a server in front of the invoker.
 func NewServer(cfg *Config, invoker Invoker, telemetry *Telemetry) *Server {
 	s := &Server{cfg: cfg, invoker: invoker, telemetry: telemetry, started: time.Now(),
-		replies: newSink(cfg.ReplySink), failures: newOutbox(newSink(cfg.ResponseSink), telemetry)}
+		replies: newSink(cfg.ReplySink), failures: newOutbox(newSink(cfg.ResponseSink), telemetry), calls: newSink(cfg.CallsURL)}
 	if i, ok := invoker.(interface{ Limit() time.Duration }); ok && i.Limit() > 0 {
 		s.deadlines = &deadlines{limit: i.Limit()}
 	}
@@ -51,6 +52,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if !s.invoker.Ready() {
 			http.Error(w, "the handler is not loaded", http.StatusServiceUnavailable)
 		}
+		return
+	}
+	if s.calls != nil && prefersAsync(r) {
+		s.callLater(w, r)
 		return
 	}
 	x := exchange{server: s, w: w, start: time.Now()}

@@ -185,7 +185,7 @@ func TestCloseGivesUpASinkThatHangs(t *testing.T) {
 
 func TestSinkAddresses(t *testing.T) {
 	for _, text := range []string{"broker", "ftp://broker/", "http://", "http://a b"} {
-		for _, key := range []string{"LAMBDA_REPLY_SINK", "LAMBDA_RESPONSE_SINK"} {
+		for _, key := range []string{"LAMBDA_REPLY_SINK", "LAMBDA_RESPONSE_SINK", "LAMBDA_CALLS_URL"} {
 			if _, err := ConfigFromEnv(lookup(key + "=" + text)); err == nil || !strings.Contains(err.Error(), key+": expected a URL such as ") {
 				t.Errorf("%s=%s: error %v", key, text, err)
 			}
