@@ -58,7 +58,8 @@ var roles = []role{
 	{name: "topology", tags: "policymaker", manages: true, permissions: permissions{Configure: `^lambda\.`, Write: `^lambda\.`, Read: `^lambda\.`}},
 	{name: "plane", permissions: permissions{Configure: `^$`, Write: `^(lambda\.events|amq\.default)$`, Read: `^lambda\.`}},
 	{name: "receiver", permissions: permissions{
-		Configure: `^(lock\.)?lambda\.dlq\.`, Write: `^((lock\.)?lambda\.dlq\.|amq\.default$)`, Read: `^(lock\.)?lambda\.dlq\.`,
+		Configure: `^(lock\.)?lambda\.dlq\.`, Write: `^((lock\.)?lambda\.dlq\.|amq\.default$)`,
+		Read: `^((lock\.)?lambda\.dlq\.|lambda\.outcomes$)`,
 	}},
 }
 

@@ -39,6 +39,7 @@ import (
 	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/measure"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/plane"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sinks"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sourcewatch"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/registry"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
@@ -149,7 +150,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	go refusals.Informer().Run(ctx.Done())
 	// A pod is owned by a Job or by Knative's ReplicaSet; its label names the function.
 	pods.Informer().AddEventHandler(controller.HandleAll(impl.EnqueueLabelOfNamespaceScopedResource("", lambda.FunctionLabelKey)))
-	r.resolver = newAddressables(ctx, impl.Tracker, agentinformer.Get(ctx).Lister())
+	r.resolver = sinks.New(ctx, impl.Tracker, agentinformer.Get(ctx).Lister())
 	tracked := func(kind schema.GroupVersionKind) cache.ResourceEventHandler {
 		return controller.HandleAll(controller.EnsureTypeMeta(impl.Tracker.OnChanged, kind))
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
 	sharedresources "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing/resources"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sinks"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources/names"
 )
@@ -19,7 +20,7 @@ import (
 // asks for, and deletes those that it no longer asks for. All of them are brought up to
 // date; the condition says which is the first that does not work.
 func (r *Reconciler) reconcileEventing(ctx context.Context, p *pass) pkgreconciler.Event {
-	p.Status.Brokers, p.Status.DeadLetterSinkURI = nil, nil
+	p.Status.Brokers, p.Status.DeadLetterSinkURI, p.Status.CallsURL = nil, nil, nil
 	had := hadEvents(&p.Status)
 	knative := r.kinds.Knative()
 	switch {
@@ -74,9 +75,12 @@ type eventing struct {
 	had bool
 }
 
-func (e *eventing) reconcile(ctx context.Context) error {
+func (e *eventing) reconcile(ctx context.Context) (err error) {
+	if e.Status.CallsURL, err = e.callsURL(e.pass); err != nil {
+		return err
+	}
 	if e.sinkErr != nil {
-		message, again := sinkTrouble("eventing.sink", e.sinkErr)
+		message, again := sinks.Trouble("eventing.sink", e.sinkErr)
 		e.Tell(&shared.Trouble{Reason: v1alpha1.ReasonSinkNotResolved, Message: message, Failed: true, Err: again})
 	}
 	if err := e.reconcileBroker(ctx); err != nil {

@@ -91,7 +91,7 @@ func newTrigger(f *v1alpha1.LambdaFunction) *eventingv1.Trigger {
 
 // newTriggers on Brokers of the class.
 func newTriggers(f *v1alpha1.LambdaFunction, class string) (all []*eventingv1.Trigger) {
-	for _, s := range resources.Subscriptions(f) {
+	for _, s := range resources.Subscriptions(f, class == lambda.BrokerClass) {
 		if class == config.RabbitMQBrokerClass {
 			s = s.OnlyExact()
 		}
@@ -114,15 +114,30 @@ func flowing(name string) option {
 	return func(f *v1alpha1.LambdaFunction) {
 		f.Status.Brokers = []v1alpha1.BrokerStatus{{Name: name, URL: apis.HTTP("broker.test"), Ready: true}}
 		f.Status.MarkEventingReady()
+		callable(f)
 	}
 }
 
+// callable is the status with the address for asynchronous calls.
+func callable(f *v1alpha1.LambdaFunction) {
+	f.Status.CallsURL = resources.CallsURL(f, lambda.BrokerClass)
+}
+
+// uncallable is that of a function whose Broker is of another class.
+func uncallable(f *v1alpha1.LambdaFunction) { f.Status.CallsURL = nil }
+
 func stuck(reason, message string) option {
-	return func(f *v1alpha1.LambdaFunction) { f.Status.MarkEventingFailed(reason, message) }
+	return func(f *v1alpha1.LambdaFunction) {
+		f.Status.MarkEventingFailed(reason, message)
+		callable(f)
+	}
 }
 
 func pends(reason, message string) option {
-	return func(f *v1alpha1.LambdaFunction) { f.Status.MarkEventingPending(reason, message) }
+	return func(f *v1alpha1.LambdaFunction) {
+		f.Status.MarkEventingPending(reason, message)
+		callable(f)
+	}
 }
 
 func gone(group, version, resource, name string) clientgotesting.DeleteActionImpl {
@@ -235,9 +250,9 @@ func TestEventingThatCannotBe(t *testing.T) {
 	}
 	ltesting.Table{{
 		Name: "without Knative Eventing", Key: theKey, Ctx: in(absent, func(s *rowSettings) { s.noEventing, s.noRabbitMQ = true, true }),
-		Objects: ltesting.Objects(upAnd(enabled), upService(enabled)),
+		Objects: ltesting.Objects(upAnd(enabled), upService()),
 		WantStatusUpdates: status(upAnd(enabled, stuck(v1alpha1.ReasonEventingNotInstalled,
-			"The cluster has no Knative Eventing, which triggers and eventing need: install it, or remove triggers and eventing.enabled."))),
+			"The cluster has no Knative Eventing, which triggers and eventing need: install it, or remove triggers and eventing.enabled."), uncallable)),
 	}, {
 		Name: "without Knative Eventing, not asked for", Key: theKey, Ctx: in(absent, func(s *rowSettings) { s.noEventing, s.noRabbitMQ = true, true }),
 		Objects: ltesting.Objects(upAnd(), upService()),
@@ -281,24 +296,24 @@ func TestReconcileTriggers(t *testing.T) {
 	asImage := function(triggered(newType), image)
 	ltesting.Table{{
 		Name: "steady", Key: theKey, Ctx: in(absent),
-		Objects: ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(enabled), broker("shop"), current),
+		Objects: ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(), broker("shop"), current),
 	}, {
 		Name: "edits a filter in place", Key: theKey, Ctx: in(absent),
-		Objects:           ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(enabled), broker("shop"), old),
+		Objects:           ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(), broker("shop"), old),
 		WantUpdates:       []clientgotesting.UpdateActionImpl{{Object: edited}},
 		WantStatusUpdates: nil,
 		WantEvents:        []string{ltesting.Normal("Updated", `Updated Trigger "`+old.Name+`"`)},
 	}, {
 		Name: "the edited one is steady", Key: theKey, Ctx: in(absent),
-		Objects: ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(enabled), broker("shop"), edited),
+		Objects: ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(), broker("shop"), edited),
 	}, {
 		Name: "of two entries one goes: the other keeps its Trigger", Key: theKey, Ctx: in(absent),
-		Objects:     ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(enabled), broker("shop"), old, current),
+		Objects:     ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(), broker("shop"), old, current),
 		WantDeletes: []clientgotesting.DeleteActionImpl{goneTrigger(old.Name)},
 		WantEvents:  deleted("Trigger", old.Name),
 	}, {
 		Name: "an entry comes whose name an edited Trigger has", Key: theKey, Ctx: in(absent),
-		Objects: ltesting.Objects(upAnd(both, flowing("shop")), upService(enabled), broker("shop"), edited),
+		Objects: ltesting.Objects(upAnd(both, flowing("shop")), upService(), broker("shop"), edited),
 		WantCreates: ltesting.Objects(func() *eventingv1.Trigger {
 			t := newTrigger(before)
 			t.Name += "-2"
@@ -308,7 +323,7 @@ func TestReconcileTriggers(t *testing.T) {
 		WantEvents:        created("Trigger", old.Name+"-2"),
 	}, {
 		Name: "says what a Trigger says", Key: theKey, Ctx: in(absent),
-		Objects: ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(enabled), broker("shop"),
+		Objects: ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(), broker("shop"),
 			triggerOf(f, func(t *eventingv1.Trigger) { t.Status.Status = notReady(corev1.ConditionFalse) })),
 		WantStatusUpdates: status(upAnd(triggered(newType), flowing("shop"),
 			stuck(v1alpha1.ReasonTriggerNotReady, `Trigger "`+current.Name+`" of broker "shop" is not ready: Because: it is so`))),
@@ -320,16 +335,16 @@ func TestReconcileTriggers(t *testing.T) {
 		WantEvents:        deleted("Trigger", current.Name),
 	}, {
 		Name: "says that there is no broker, and keeps the trigger", Key: theKey, Ctx: in(absent),
-		Objects:           ltesting.Objects(upAnd(triggered(newType)), upService(enabled), old),
+		Objects:           ltesting.Objects(upAnd(triggered(newType)), upService(), old),
 		WantStatusUpdates: status(upAnd(triggered(newType), stuck(v1alpha1.ReasonBrokerNotFound, `triggers[0].broker: there is no broker "shop" in namespace "team".`))),
 	}, {
 		Name: "repairs drift and keeps what others set", Key: theKey, Ctx: in(absent),
-		Objects:     ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(enabled), broker("shop"), drifted),
+		Objects:     ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(), broker("shop"), drifted),
 		WantUpdates: []clientgotesting.UpdateActionImpl{{Object: repaired}},
 		WantEvents:  []string{ltesting.Normal("Updated", `Updated Trigger "`+current.Name+`"`)},
 	}, {
 		Name: "does not take somebody else's", Key: theKey, Ctx: in(absent), WantErr: true,
-		Objects:           ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(enabled), broker("shop"), triggerOf(f, func(t *eventingv1.Trigger) { t.OwnerReferences = nil })),
+		Objects:           ltesting.Objects(upAnd(triggered(newType), flowing("shop")), upService(), broker("shop"), triggerOf(f, func(t *eventingv1.Trigger) { t.OwnerReferences = nil })),
 		WantStatusUpdates: status(upAnd(triggered(newType), flowing("shop"), stuck(v1alpha1.ReasonTriggerNotOwned, ltesting.NotOwned("Trigger", namespace+"/"+current.Name)))),
 		WantEvents:        []string{ltesting.Warning("InternalError", ltesting.NotOwned("Trigger", namespace+"/"+current.Name))},
 	}, {

@@ -19,10 +19,11 @@ func TestFailedEventingWrites(t *testing.T) {
 	}
 	ltesting.Table{{
 		Name: "create the broker", Key: theKey, Ctx: in(absent), WantErr: true,
-		Objects:      ltesting.Objects(upAnd(enabled), upService(enabled)),
-		WithReactors: fails("create", "brokers"),
-		WantCreates:  ltesting.Objects(unmade(sharedBy(f))),
-		WantEvents:   ltesting.Failing("create", "brokers", "Broker", "default", ""),
+		Objects:           ltesting.Objects(upAnd(enabled), upService(enabled)),
+		WithReactors:      fails("create", "brokers"),
+		WantCreates:       ltesting.Objects(unmade(sharedBy(f))),
+		WantStatusUpdates: status(upAnd(enabled, callable)),
+		WantEvents:        ltesting.Failing("create", "brokers", "Broker", "default", ""),
 	}, {
 		Name: "create the trigger", Key: theKey, Ctx: in(absent), WantErr: true,
 		Objects:      ltesting.Objects(upAnd(enabled), upService(enabled), broker("default")),

@@ -394,7 +394,7 @@ func pod(j *batchv1.Job, phase corev1.PodPhase, kaniko *corev1.ContainerStateTer
 // service of the function's image, with Knative Serving's status.
 func service(f *v1alpha1.LambdaFunction, change ...func(*servingv1.Service)) *servingv1.Service {
 	s := resources.MakeService(f, imageOf(f), testConfig().Runtimes.Languages["python"])
-	resources.AddSinks(s, f, nil, testConfig().Eventing)
+	resources.AddSinks(s, f, resources.Sinks{Calls: resources.CallsURL(f, lambda.BrokerClass)}, testConfig().Eventing)
 	for _, c := range change {
 		c(s)
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/child"
 	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/phase"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sinks"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sourcewatch"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/registry"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/source"
@@ -48,7 +49,7 @@ type Reconciler struct {
 	// queues of dead letters.
 	queues shared.Queues
 
-	resolver destinationResolver
+	resolver sinks.Resolver
 	sources  sourcewatch.Checker
 	registry registry.Checker
 	layers   layer.Builder

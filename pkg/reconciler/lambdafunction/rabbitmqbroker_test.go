@@ -45,6 +45,7 @@ func TestRabbitMQBroker(t *testing.T) {
 	flows := func(f *v1alpha1.LambdaFunction) {
 		flowing("default")(f)
 		f.Status.DeadLetterSinkURI = sink
+		uncallable(f)
 	}
 	if sink := plain.Spec.Delivery.DeadLetterSink; sink == nil || sink.Ref.Name != "knative-lambda-receiver" || sink.URI.RawQuery != "" {
 		t.Errorf("dead letters go to %+v, want the receiver's signed path", sink)
@@ -59,28 +60,28 @@ func TestRabbitMQBroker(t *testing.T) {
 	noCluster := func(s *rowSettings) { s.config.Eventing.RabbitMQCluster.Name = "" }
 	ltesting.Table{{
 		Name: "makes all of it", Key: theKey, Ctx: onRabbitMQ(),
-		Objects:     ltesting.Objects(upAnd(enabled), upService(enabled)),
+		Objects:     ltesting.Objects(upAnd(enabled), upService()),
 		WantCreates: ltesting.Objects(made, plain, brokerConfig),
 		WantStatusUpdates: status(upAnd(enabled, func(f *v1alpha1.LambdaFunction) {
 			f.Status.Brokers = []v1alpha1.BrokerStatus{{Name: "default"}}
-		}, pends(v1alpha1.ReasonBrokerNotReady, `Broker "default" is not reconciled yet.`))),
+		}, pends(v1alpha1.ReasonBrokerNotReady, `Broker "default" is not reconciled yet.`), uncallable)),
 		WantEvents: created("RabbitmqBrokerConfig", "default-lambda", "Broker", "default", "Trigger", plain.Name),
 	}, {
 		Name: "steady", Key: theKey, Ctx: onRabbitMQ(),
-		Objects: ltesting.Objects(upAnd(enabled, flows), upService(enabled), has(), brokerConfig, works),
+		Objects: ltesting.Objects(upAnd(enabled, flows), upService(), has(), brokerConfig, works),
 	}, {
 		Name: "the Broker keeps its class when that of the configuration changes", Key: theKey, Ctx: in(absent),
-		Objects: ltesting.Objects(upAnd(enabled, flows), upService(enabled), has(), brokerConfig, works),
+		Objects: ltesting.Objects(upAnd(enabled, flows), upService(), has(), brokerConfig, works),
 	}, {
 		Name: "without the kinds", Key: theKey, Ctx: onRabbitMQ(func(s *rowSettings) { s.noRabbitMQ = true }),
-		Objects: ltesting.Objects(upAnd(enabled), upService(enabled)),
+		Objects: ltesting.Objects(upAnd(enabled), upService()),
 		WantStatusUpdates: status(upAnd(enabled, stuck(v1alpha1.ReasonRabbitMQNotInstalled,
-			`Broker "default" cannot be made: the cluster has no Brokers of class RabbitMQBroker. Install eventing-rabbitmq, or name an existing Broker in eventing.broker.`))),
+			`Broker "default" cannot be made: the cluster has no Brokers of class RabbitMQBroker. Install eventing-rabbitmq, or name an existing Broker in eventing.broker.`), uncallable)),
 	}, {
 		Name: "without a RabbitMQ in the configuration", Key: theKey, Ctx: onRabbitMQ(noCluster),
 		Objects: ltesting.Objects(upAnd(enabled), upService()),
 		WantStatusUpdates: status(upAnd(enabled, stuck(v1alpha1.ReasonRabbitMQNotConfigured,
-			`There is no broker "default", and no RabbitMQ to make one on: name it in eventing.rabbitmq or, for the cluster, as rabbitmq-cluster in config-eventing.`))),
+			`There is no broker "default", and no RabbitMQ to make one on: name it in eventing.rabbitmq or, for the cluster, as rabbitmq-cluster in config-eventing.`), uncallable)),
 	}, {
 		Name: "says which filter the class does not evaluate", Key: theKey, Ctx: in(absent),
 		Objects: ltesting.Objects(upAnd(prefixes), upService(), broker("shop", rabbitMQBroker)),

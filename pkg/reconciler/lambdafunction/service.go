@@ -30,7 +30,11 @@ func (r *Reconciler) reconcileService(ctx context.Context, p *pass) pkgreconcile
 		Kind: "Service", Lister: r.services.Services(p.Namespace), Client: r.serving.ServingV1().Services(p.Namespace),
 	}
 	desired := resources.MakeService(p.LambdaFunction, p.image, p.language)
-	resources.AddSinks(desired, p.LambdaFunction, p.sink, p.cfg.Eventing)
+	calls, err := r.callsURL(p)
+	if err != nil {
+		return err
+	}
+	resources.AddSinks(desired, p.LambdaFunction, resources.Sinks{Replies: p.sink, Calls: calls}, p.cfg.Eventing)
 	service, err := set.Ensure(ctx, p.LambdaFunction, desired, kservice.Mutate)
 	switch {
 	case child.IsNotOwned(err):

@@ -6,11 +6,13 @@ import (
 
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	duckv1 "knative.dev/pkg/apis/duck/v1"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
 	sharedresources "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing/resources"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sinks"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
 )
 
@@ -24,7 +26,7 @@ func (e *eventing) reconcileTriggers(ctx context.Context, dead *sharedresources.
 	var desired, editable []*eventingv1.Trigger
 	var scheduled *eventingv1.Trigger
 	keep, kept := map[string]bool{}, map[string]bool{} // by name, and by Broker
-	for _, s := range resources.Subscriptions(e.LambdaFunction) {
+	for _, s := range resources.Subscriptions(e.LambdaFunction, e.Status.CallsURL != nil) {
 		b, t, err := e.desiredTrigger(ctx, s, dead)
 		switch {
 		case err != nil:
@@ -39,8 +41,12 @@ func (e *eventing) reconcileTriggers(ctx context.Context, dead *sharedresources.
 			scheduled = t
 		}
 	}
-	sharedresources.Adopt(editable, existing)
-	for _, t := range desired {
+	sharedresources.Adopt(editable, resources.WithoutOutcomes(e.LambdaFunction, existing))
+	outcomes, unresolved := e.outcomeTriggers(ctx, dead)
+	for _, name := range unresolved {
+		keep[name] = true
+	}
+	for _, t := range append(desired, outcomes...) {
 		made, err := e.ensureTrigger(ctx, t)
 		if err != nil {
 			return err
@@ -90,9 +96,7 @@ func (e *eventing) desiredTrigger(ctx context.Context, s *resources.Subscription
 		}
 	}
 	if s.Delivery != nil {
-		if err := e.checkSink(ctx, e.LambdaFunction, field(s, "delivery.deadLetterSink"), s.Delivery.DeadLetterSink); err != nil {
-			message, again := sinkTrouble("", err)
-			e.Tell(&shared.Trouble{Reason: v1alpha1.ReasonSinkNotResolved, Message: message, Failed: true, Err: again})
+		if !e.allowed(ctx, field(s, "delivery.deadLetterSink"), s.Delivery.DeadLetterSink) {
 			return nil, nil, nil
 		}
 	}
@@ -109,6 +113,16 @@ func (e *eventing) ensureTrigger(ctx context.Context, desired *eventingv1.Trigge
 		e.Status.DeadLetterSinkURI = t.Status.DeadLetterSinkURI
 	}
 	return true, nil
+}
+
+// allowed reports whether the function may name the object of a destination.
+func (e *eventing) allowed(ctx context.Context, field string, d *duckv1.Destination) bool {
+	err := sinks.Check(ctx, e.resolver, e.LambdaFunction, field, d)
+	if err != nil {
+		message, again := sinks.Trouble("", err)
+		e.Tell(&shared.Trouble{Reason: v1alpha1.ReasonSinkNotResolved, Message: message, Failed: true, Err: again})
+	}
+	return err == nil
 }
 
 // field of the spec that the subscription comes from.

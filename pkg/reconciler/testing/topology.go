@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/calls"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/delay"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
 )
@@ -53,12 +54,13 @@ func (t *Topology) Set(name string, s queue.State) {
 	t.queues[name].state = s
 }
 
-// Bindings are the keys of each queue, in order, without the delay queues, which have none.
+// Bindings are the keys of each queue, in order, without the queues that all Triggers
+// share, which have none.
 func (t *Topology) Bindings() map[string][]string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	all := map[string][]string{}
-	shared := delay.Queues()
+	shared := append(delay.Queues(), calls.Outcomes)
 	for name, q := range t.queues {
 		if slices.Contains(shared, name) {
 			continue

@@ -14,6 +14,9 @@ const (
 	// ReasonFilterNotSupported says that the class of the Broker evaluates exact
 	// attributes only.
 	ReasonFilterNotSupported = "FilterNotSupported"
+	// ReasonCallsNotSupported says that the class of the Broker reports no outcomes of
+	// asynchronous calls.
+	ReasonCallsNotSupported = "CallsNotSupported"
 	// ReasonBrokerNotFound says that there is no such broker.
 	ReasonBrokerNotFound = "BrokerNotFound"
 	// ReasonBrokerNotReady says that a broker does not work (yet).

@@ -12,6 +12,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/calls"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/delay"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
 )
@@ -163,7 +164,7 @@ func (c *Connections) report(name string) {
 }
 
 // Check declares what all Triggers share: the exchange, without which nothing can be
-// published, and the queues of events that wait for a retry.
+// published, the queues of events that wait for a retry, and the stream of outcomes.
 func (c *Connection) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
@@ -186,6 +187,8 @@ func declareShared(ctx context.Context, topology queue.Topology) error {
 			return fmt.Errorf("failed to declare queue %s: %w", name, err)
 		}
 	}
+	// Without the stream everything works but asking for outcomes, which says so.
+	_ = topology.Declare(ctx, calls.Declaration())
 	return nil
 }
 

@@ -58,6 +58,7 @@ func TestConnections_ReportChanges(t *testing.T) {
 		expect(downInterval, true, false, true)
 		shared := []string{
 			"exchange lambda.events", "declare lambda.delay.10s", "declare lambda.delay.30s", "declare lambda.delay.2m", "declare lambda.delay.10m",
+			"declare lambda.outcomes",
 		}
 		if diff := cmp.Diff(shared, topology.Writes()); diff != "" {
 			t.Error("what Triggers share is not declared again (-want, +got):", diff)

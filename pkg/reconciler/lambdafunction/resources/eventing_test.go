@@ -102,7 +102,7 @@ func TestSubscriptions(t *testing.T) {
 		{"one of them takes all", function(with(trigger("b", attributes{"source": "/s"}, prefix("type", "a")), trigger("b", attributes{"source": "/s"}))), []subscription{{"b", attributes{"source": "/s"}, nil}}},
 	} {
 		var got []subscription
-		for _, s := range Subscriptions(tt.f) {
+		for _, s := range Subscriptions(tt.f, false) {
 			got = append(got, subscription{s.Broker, s.Exact, s.Filters(tt.f, true)})
 		}
 		if diff := cmp.Diff(tt.want, got); diff != "" {
@@ -119,7 +119,7 @@ func TestMakeTrigger(t *testing.T) {
 			DLQ:      &v1alpha1.DeadLetterSpec{RetryMaxAttempts: ptr.Int32(2), BackoffPolicy: "linear", RetryBackoffDelay: v1alpha1.NewDuration(500 * time.Millisecond)}}
 		f.Spec.Triggers = []v1alpha1.FunctionTrigger{trigger("shop", map[string]string{"type": "order"}, prefix("subject", "eu + us"))}
 	})
-	s := Subscriptions(f)[0]
+	s := Subscriptions(f, false)[0]
 	linear := eventingduckv1.BackoffPolicyLinear
 	dead := &shared.Dead{Queue: names.RabbitMQDeadLetterQueue(f), Sink: DeadLetterSink(f, theKeys, eventingConfig())}
 	want := &eventingv1.Trigger{ObjectMeta: meta(names.Trigger(f, "shop", map[string]string{"type": "order"})), Spec: eventingv1.TriggerSpec{
@@ -255,7 +255,7 @@ func TestAddSinks(t *testing.T) {
 		"a ready-made image": {image, sink, errs, []corev1.EnvVar{{Name: "K_SINK", Value: "http://sink.test"}}},
 	} {
 		service := &servingv1.Service{Spec: servingv1.ServiceSpec{ConfigurationSpec: servingv1.ConfigurationSpec{Template: servingv1.RevisionTemplateSpec{Spec: servingv1.RevisionSpec{PodSpec: corev1.PodSpec{Containers: []corev1.Container{{}}}}}}}}
-		AddSinks(service, tt.f, tt.sink, tt.cfg)
+		AddSinks(service, tt.f, Sinks{Replies: tt.sink}, tt.cfg)
 		if diff := cmp.Diff(tt.want, service.Spec.Template.Spec.Containers[0].Env); diff != "" {
 			t.Errorf("%s (-want, +got): %s", name, diff)
 		}

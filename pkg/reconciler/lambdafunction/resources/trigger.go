@@ -10,7 +10,6 @@ import (
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing/resources"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources/names"
 )
@@ -35,17 +34,27 @@ type Subscription struct {
 	Entry int
 	// Scheduled says that the events are those of the function's schedules.
 	Scheduled bool
+	// Calls says that asynchronous calls are delivered, and their outcomes reported.
+	Calls bool
+	// NoCalls says that they would match and are delivered by another one.
+	NoCalls bool
 }
 
-// Subscriptions are what the function is to receive: its triggers, or, where it
-// has none and eventing is turned on, the events that invoke it by name; and the events
-// of its schedules.
-func Subscriptions(f *v1alpha1.LambdaFunction) (all []*Subscription) {
+// Subscriptions are what the function is to receive: its triggers and its asynchronous
+// calls, if its Broker reports outcomes, or, where it has no triggers and eventing is
+// turned on, all events that invoke it by name; and the events of its schedules.
+func Subscriptions(f *v1alpha1.LambdaFunction, calls bool) (all []*Subscription) {
 	eventing := f.Spec.ActiveEventing()
-	if len(f.Spec.Triggers) == 0 && eventing != nil {
-		all = append(all, invocations(f, eventing.Broker))
+	switch {
+	case eventing != nil && len(f.Spec.Triggers) == 0:
+		s := invocations(f, eventing.Broker)
+		s.Calls = calls
+		all = []*Subscription{s}
+	case eventing != nil && calls:
+		all = withCalls(f, eventing.Broker, triggered(f))
+	default:
+		all = triggered(f)
 	}
-	all = append(all, triggered(f)...)
 	if eventing != nil && len(f.Spec.Schedules) > 0 {
 		all = append(all, scheduled(f, eventing.Broker))
 	}
@@ -111,16 +120,15 @@ func (s *Subscription) Filters(f *v1alpha1.LambdaFunction, guarded bool) []event
 		}
 	}
 	if _, pinned := s.Exact["source"]; guarded && !pinned {
-		filters = append(filters, notFrom(events.Source("function", f.Namespace, f.Name)))
+		filters = append(filters, shared.Not(map[string]string{"source": ownSource(f)}))
 		if s.Entry >= 0 && len(f.Spec.Schedules) > 0 { // which have a Trigger of their own
-			filters = append(filters, notFrom(scheduleSource(f)))
+			filters = append(filters, shared.Not(map[string]string{"source": scheduleSource(f)}))
 		}
 	}
+	if s.NoCalls {
+		filters = append(filters, shared.Not(callAttributes(f)))
+	}
 	return filters
-}
-
-func notFrom(source string) eventingv1.SubscriptionsAPIFilter {
-	return eventingv1.SubscriptionsAPIFilter{Not: &eventingv1.SubscriptionsAPIFilter{Exact: map[string]string{"source": source}}}
 }
 
 // MakeTrigger makes the Trigger of a subscription to a Broker of the class. One of class
@@ -128,7 +136,7 @@ func notFrom(source string) eventingv1.SubscriptionsAPIFilter {
 // events; those end by their hops.
 func MakeTrigger(f *v1alpha1.LambdaFunction, s *Subscription, class string, dead *shared.Dead, cfg *config.Eventing) *eventingv1.Trigger {
 	t := &eventingv1.Trigger{
-		ObjectMeta: objectMeta(f, names.Trigger(f, s.Broker, s.Exact)),
+		ObjectMeta: objectMeta(f, names.Trigger(f, s.Broker, s.named())),
 		Spec: eventingv1.TriggerSpec{
 			Broker: s.Broker,
 			Subscriber: duckv1.Destination{Ref: &duckv1.KReference{
@@ -144,6 +152,9 @@ func MakeTrigger(f *v1alpha1.LambdaFunction, s *Subscription, class string, dead
 			t.Spec.Filters = append(t.Spec.Filters, eventingv1.SubscriptionsAPIFilter{Exact: s.Exact})
 		}
 		t.Spec.Filters = append(t.Spec.Filters, s.Filters(f, true)...)
+	}
+	if s.Calls {
+		shared.ReportOutcomes(t, ownSource(f))
 	}
 	shared.SetParallelism(t, class, rabbitMQ(f), cfg)
 	shared.SetDeadLetters(t, class, dead)
@@ -163,6 +174,9 @@ func delivery(f *v1alpha1.LambdaFunction, asked *eventingduckv1.DeliverySpec, cf
 	timeout := cfg.Delivery.Timeout
 	if t := f.Spec.Runtime.Timeout; t != nil {
 		timeout = max(timeout, t.Value()+coldStart)
+	}
+	if e := f.Spec.ActiveEventing(); e != nil && e.DeliveryTimeout != nil {
+		timeout = e.DeliveryTimeout.Value()
 	}
 	d := shared.Delivery(deadLetters(f), timeout, cfg)
 	if asked == nil {

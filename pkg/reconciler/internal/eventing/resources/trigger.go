@@ -16,7 +16,7 @@ import (
 )
 
 // annotations of a Trigger that this project owns.
-var annotations = []string{lambda.ParallelismAnnotationKey, lambda.DeadLetterQueueAnnotationKey, lambda.DeletedTargetAnnotationKey}
+var annotations = []string{lambda.ParallelismAnnotationKey, lambda.DeadLetterQueueAnnotationKey, lambda.DeletedTargetAnnotationKey, lambda.OutcomeSourceAnnotationKey}
 
 // ClassOf a Broker.
 func ClassOf(b *eventingv1.Broker) string { return b.Annotations[eventingv1.BrokerClassAnnotationKey] }

@@ -34,6 +34,12 @@ func Trigger(function kmeta.Accessor, broker string, exact map[string]string) st
 	return kmeta.ChildName(function.GetName(), "-"+build.Hash(broker+"\n"+string(text)))
 }
 
+// Outcomes is the name of the Trigger that delivers outcomes of calls: of a kind, success or
+// failure.
+func Outcomes(function kmeta.Accessor, kind string) string {
+	return kmeta.ChildName(function.GetName(), "-on-"+kind)
+}
+
 // BrokerConfig is the name of what configures a broker on RabbitMQ.
 func BrokerConfig(broker string) string {
 	return kmeta.ChildName(broker, "-lambda")
