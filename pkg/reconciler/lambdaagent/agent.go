@@ -33,6 +33,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/kservice"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/modelprobe"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/phase"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sinks"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent/resources"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent/routing"
 )
@@ -66,6 +67,7 @@ type Reconciler struct {
 	// referred is what agents may refer to, by kind.
 	referred map[string]referred
 	tracker  tracker.Interface
+	resolver sinks.Resolver
 	models   modelprobe.Checker
 
 	// Keys sign the URLs that the operator makes.

@@ -42,6 +42,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/measure"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/modelprobe"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/plane"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sinks"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent/resources"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent/routing"
 )
@@ -110,6 +111,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	r.Keys = keys
 	r.enqueueAfter = impl.EnqueueAfter
 	r.tracker = impl.Tracker
+	r.resolver = sinks.New(ctx, impl.Tracker, agents.Lister())
 	r.models = probeModels(ctx, impl, store.Load)
 
 	agents.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{DeleteFunc: func(obj any) {

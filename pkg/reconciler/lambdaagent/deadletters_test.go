@@ -92,7 +92,7 @@ func TestRabbitMQBroker(t *testing.T) {
 	b.Generation, b.Status.Status = 1, *readyStatus.DeepCopy()
 	at := func(a *v1alpha1.LambdaAgent) {
 		flowing(a)
-		a.Status.Broker.URL = v1alpha1.RabbitMQBrokerURL(keyOf(a))
+		a.Status.Broker.URL, a.Status.CallsURL = v1alpha1.RabbitMQBrokerURL(keyOf(a)), nil
 		a.Status.Routes = []v1alpha1.RouteStatus{
 			{Kind: v1alpha1.RouteSubscription, EventType: "io.example.k8s.*", Reason: v1alpha1.ReasonFilterNotSupported},
 			{Kind: v1alpha1.RouteSubscription, EventType: "x.y", Ready: true},
@@ -104,7 +104,7 @@ func TestRabbitMQBroker(t *testing.T) {
 		resources.SetBroker(s, plain, config.RabbitMQBrokerClass)
 	}
 	there[3] = b
-	there = append(there, resources.MakeBrokerConfig(plain, cfg), subscription)
+	there = append(there[:4], resources.MakeBrokerConfig(plain, cfg), subscription)
 	if subscription.Spec.Filters != nil || subscription.Spec.Delivery.DeadLetterSink == nil || subscription.Spec.Subscriber.URI != nil {
 		t.Errorf("%+v is no plain Trigger with the receiver as its dead letter sink", subscription.Spec)
 	}

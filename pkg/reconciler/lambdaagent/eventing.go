@@ -19,6 +19,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
 	sharedresources "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing/resources"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sinks"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent/resources"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent/resources/names"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent/routing"
@@ -37,6 +38,8 @@ type eventing struct {
 	keys *keyring.Keyring
 	// made is the broker.
 	made *eventingv1.Broker
+	// resolver says who may name an object as a destination.
+	resolver sinks.Resolver
 	// maker of the Triggers.
 	maker resources.Maker
 	// inspect the queue of a Trigger, and drains of those that are to be deleted.
@@ -59,13 +62,13 @@ func (r *Reconciler) reconcileEventing(ctx context.Context, a *v1alpha1.LambdaAg
 	knative, active, had := r.kinds.Knative(), a.Spec.ActiveEventing(), hadBroker(&a.Status)
 	switch {
 	case active == nil:
-		a.Status.Broker, a.Status.Routes = nil, nil
+		a.Status.Broker, a.Status.Routes, a.Status.CallsURL = nil, nil, nil
 		a.Status.MarkEventingNotRequested()
 		if knative == nil {
 			return nil
 		}
 	case knative == nil:
-		a.Status.Broker, a.Status.Routes = nil, nil
+		a.Status.Broker, a.Status.Routes, a.Status.CallsURL = nil, nil, nil
 		a.Status.MarkBrokerFailed(v1alpha1.ReasonEventingNotInstalled, "The cluster has no Knative Eventing, which an agent's broker needs: install it, or set eventing.enabled to false.")
 		a.Status.MarkRoutingPending(v1alpha1.ReasonBrokerNotReady, waitsForBroker)
 		return nil
@@ -76,7 +79,7 @@ func (r *Reconciler) reconcileEventing(ctx context.Context, a *v1alpha1.LambdaAg
 	e := &eventing{LambdaAgent: a, index: r.index, keys: r.Keys.Newest(), Pass: &shared.Pass{
 		Owner: a, Labels: labels.Set{lambda.AgentLabelKey: resources.Labels(a)[lambda.AgentLabelKey]},
 		Config: config.FromContextOrDefaults(ctx).Eventing, Knative: knative, Sources: r.kinds.Sources(), Rabbit: r.kinds.Rabbit(), Queues: r.queues,
-	}, inspect: r.inspect, drains: &r.drains, clock: r.clock}
+	}, inspect: r.inspect, drains: &r.drains, clock: r.clock, resolver: r.resolver}
 	if active == nil {
 		return e.remove(ctx, had)
 	}
@@ -136,9 +139,14 @@ func (e *eventing) reconcileRouting(ctx context.Context) error {
 	routes := e.index.Routes(types.NamespacedName{Namespace: e.Namespace, Name: e.Name})
 	others := append(e.maker.ReceiverTriggers(e.Controls(config.FromContextOrDefaults(ctx).Events), e.keys), e.routeTriggers(routes)...)
 	others = append(others, e.scheduleTriggers()...)
+	calls, unresolved := e.callTriggers(ctx)
+	others = append(others, calls...)
 	current, err := e.subscribe(ctx, existing, others)
 	if err != nil {
 		return err
+	}
+	for _, name := range unresolved {
+		current[name] = true
 	}
 	if err := e.route(ctx, routes, others, current); err != nil {
 		return err
@@ -191,8 +199,9 @@ func (e *eventing) remove(ctx context.Context, had bool) error {
 
 // tellBroker tells of the broker, or why there is none.
 func (e *eventing) tellBroker(troubles *shared.Troubles) {
-	e.Status.Broker = nil
+	e.Status.Broker, e.Status.CallsURL = nil, nil
 	if b := e.made; b != nil {
+		e.Status.CallsURL = resources.CallsURL(e.LambdaAgent, sharedresources.ClassOf(b))
 		s := &v1alpha1.BrokerStatus{Name: b.Name, URL: resources.BrokerURL(e.LambdaAgent, sharedresources.ClassOf(b))}
 		s.Ready = !troubles.Unready(v1alpha1.ReasonBrokerNotReady, fmt.Sprintf("Broker %q", b.Name), b.Generation, &b.Status.Status)
 		e.Status.Broker = s

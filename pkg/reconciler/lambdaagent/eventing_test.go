@@ -81,6 +81,15 @@ func makerOf(a *v1alpha1.LambdaAgent) *resources.Maker {
 	}}
 }
 
+// callsOf is the Trigger that delivers the agent's asynchronous calls.
+func callsOf(a *v1alpha1.LambdaAgent) *eventingv1.Trigger {
+	m := makerOf(a)
+	if wanted, _ := resources.WantsDeadLetters(a, m.Config); !wanted {
+		m.Dead = nil
+	}
+	return m.Calls()
+}
+
 func subscriptionOf(a *v1alpha1.LambdaAgent, eventType string, filters ...eventingv1.SubscriptionsAPIFilter) *eventingv1.Trigger {
 	return makerOf(a).Subscription(map[string]string{"type": eventType}, filters)
 }
@@ -113,6 +122,7 @@ func unresolved(t *eventingv1.Trigger) {
 // flowing is the status when the broker works.
 func flowing(a *v1alpha1.LambdaAgent) {
 	a.Status.Broker = &v1alpha1.BrokerStatus{Name: name, URL: v1alpha1.AgentBrokerURL(types.NamespacedName{Namespace: namespace, Name: name}), Ready: true}
+	a.Status.CallsURL = resources.CallsURL(a, lambda.BrokerClass)
 	a.Status.MarkBrokerReady()
 	a.Status.MarkRoutingReady()
 }
@@ -151,7 +161,7 @@ func recorded(verb string, kindsAndNames ...string) (all []string) {
 func world(t *testing.T, a *v1alpha1.LambdaAgent, more ...runtime.Object) []runtime.Object {
 	t.Helper()
 	ready := service(t, a, ltesting.WithRevision("bruno-00001", "bruno-00001", apis.Condition{Status: corev1.ConditionTrue}))
-	return append([]runtime.Object{a, file(t, a), ready, brokerOf(a)}, more...)
+	return append([]runtime.Object{a, file(t, a), ready, brokerOf(a), working(callsOf(a))}, more...)
 }
 
 // with is the agent with these declarations, served, and what the options say.
@@ -194,10 +204,10 @@ func TestReconcileBroker(t *testing.T) {
 	ltesting.Table{{
 		Name: "makes all of it, without any kind of eventing-rabbitmq", Key: theKey, Ctx: in(func(r *row) { r.noRabbitMQ = true }),
 		Objects:     ltesting.Objects(with(t, declared), cm, ready),
-		WantCreates: ltesting.Objects(resources.MakeBroker(plain, testConfig().Eventing), subscriptionOf(plain, "x.y")),
+		WantCreates: ltesting.Objects(resources.MakeBroker(plain, testConfig().Eventing), subscriptionOf(plain, "x.y"), callsOf(plain)),
 		WantStatusUpdates: status(with(t, declared, starting,
 			routed(v1alpha1.RouteSubscription, "x.y", "", v1alpha1.ReasonTriggerNotReady))),
-		WantEvents: recorded("Created", "Broker", name, "Trigger", trigger.Name),
+		WantEvents: recorded("Created", "Broker", name, "Trigger", trigger.Name, "Trigger", "bruno-calls"),
 	}, {
 		Name: "steady", Key: theKey,
 		Objects: world(t, with(t, declared, flowing, routed(v1alpha1.RouteSubscription, "x.y", "", "")), trigger),

@@ -130,7 +130,7 @@ func reconcilerOf(ctx context.Context, ls *ltesting.Listers) *Reconciler {
 		lambda: lambdaclient.Get(ctx), serviceAccounts: ls.ServiceAccounts(), roles: ls.Roles(), bindings: ls.RoleBindings(),
 		tracker: &rtesting.FakeTracker{}, referred: referredOf(ctx), models: modelsOf(ctx), Keys: keyring.Static(testKeys()),
 		kinds: shared.New(knative, sources, rabbit), index: routing.NewIndex(), indexed: func() bool { return !s.unindexed },
-		queues: s.queues, inspect: s.inspect,
+		queues: s.queues, inspect: s.inspect, resolver: addresses{},
 		clock: clocktesting.NewFakePassiveClock(now), enqueueAfter: func(_ any, after time.Duration) { *s.enqueued = after },
 	}
 	all, err := ls.LambdaAgents().List(labels.Everything())

@@ -101,7 +101,7 @@ func TestMesh(t *testing.T) {
 	t.Logf("the first pass over %d agents took %v", n, time.Since(began).Round(time.Millisecond))
 	want := map[string]int{
 		"create configmaps": n, "create services": n, "create brokers": n,
-		"create triggers": n * (others + others), "update lambdaagents/status": n, // as many subscriptions as routes
+		"create triggers": n * (others + others + 1), "update lambdaagents/status": n, // as many subscriptions as routes, and calls
 	}
 	if got := fmt.Sprint(m.writes); got != fmt.Sprint(want) {
 		t.Errorf("the first pass writes %v, want %v", got, want)

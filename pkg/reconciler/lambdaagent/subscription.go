@@ -86,6 +86,9 @@ func (e *eventing) subscriptionTrigger(s *v1alpha1.AgentSubscription) (t *eventi
 	if e.mayBeScheduled(selected) {
 		filters = append(slices.Clone(filters), resources.NotFrom(resources.ScheduleSource(e.LambdaAgent)))
 	}
+	if e.maker.MayBeCalls(selected.exact, selected.rest) {
+		filters = append(slices.Clone(filters), e.maker.NotCalls())
+	}
 	return e.maker.Subscription(selected.exact, filters), ""
 }
 

@@ -84,6 +84,7 @@ var places = ltesting.Places{
 		`pingsources\.spec\.sink\.uri`:                                  "a query, whose values are encoded",
 		`pingsources\.spec\.(data|contentType)`:                         "the data of an event, and what it is",
 		`triggers\.spec\.(filter\.attributes|filters).*`:                "what events are compared with",
+		`triggers\.spec\.subscriber\.uri`:                               "where outcomes of calls go",
 		`triggers\.spec\.delivery\.deadLetterSink\..*`:                  "where the broker sends what fails",
 	},
 	Names: []string{

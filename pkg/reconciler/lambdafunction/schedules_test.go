@@ -183,7 +183,7 @@ func TestSchedulesThatCannotBe(t *testing.T) {
 // eventing-rabbitmq.
 func otherClass(like *eventingv1.Trigger) *eventingv1.Trigger {
 	f := upAnd(nightly())
-	t := resources.MakeTrigger(f, resources.Subscriptions(f)[0], "MTChannelBasedBroker", deadLetters(f), testConfig().Eventing)
+	t := resources.MakeTrigger(f, resources.Subscriptions(f, false)[0], "MTChannelBasedBroker", deadLetters(f), testConfig().Eventing)
 	t.Generation, t.Status = like.Generation, like.Status
 	return t
 }

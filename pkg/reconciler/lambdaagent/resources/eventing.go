@@ -130,7 +130,7 @@ func (m *Maker) trigger(name string, exact map[string]string, filters []eventing
 		Spec: eventingv1.TriggerSpec{
 			Broker:     names.Broker(m.Agent),
 			Subscriber: to,
-			Delivery:   shared.Delivery(DeadLetters(m.Agent), m.Config.Delivery.Timeout, m.Config),
+			Delivery:   shared.Delivery(DeadLetters(m.Agent), m.timeout(to), m.Config),
 		},
 	}
 	if m.Class == config.RabbitMQBrokerClass {
@@ -171,7 +171,7 @@ func DeliversTo(a *v1alpha1.LambdaAgent, t *eventingv1.Trigger) bool {
 // TargetOf is the agent that a route's Trigger leads to; false where it is no route's.
 func TargetOf(t *eventingv1.Trigger) (target types.NamespacedName, ok bool) {
 	ref := t.Spec.Subscriber.Ref
-	if ref == nil || ref.Kind != "Broker" {
+	if ref == nil || ref.Kind != "Broker" || deliversOutcomes(t) {
 		return target, false
 	}
 	return types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}, true

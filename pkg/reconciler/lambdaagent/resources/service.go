@@ -61,6 +61,9 @@ func MakeService(a *v1alpha1.LambdaAgent, file string, cfg *config.Defaults) *se
 	if c := a.Spec.Scaling.ContainerConcurrency; c != nil {
 		revision.ContainerConcurrency = ptr.Int64(*c)
 	}
+	if e := a.Spec.ActiveEventing(); e != nil && e.DeliveryTimeout != nil { // else Knative's own may be shorter
+		revision.TimeoutSeconds = ptr.Int64(kservice.Seconds(e.DeliveryTimeout.Value()))
+	}
 	if ServiceAccountName(a) == "" {
 		revision.AutomountServiceAccountToken = ptr.Bool(false)
 	}

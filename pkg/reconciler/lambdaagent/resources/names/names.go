@@ -57,6 +57,17 @@ func Route(agent kmeta.Accessor, hash string) string {
 	return kmeta.ChildName(agent.GetName(), "-route-"+hash)
 }
 
+// Calls is the name of the Trigger that delivers asynchronous calls to the agent.
+func Calls(agent kmeta.Accessor) string {
+	return kmeta.ChildName(agent.GetName(), "-calls")
+}
+
+// Outcomes is the name of the Trigger that delivers outcomes of an agent's calls: of a kind,
+// success or failure.
+func Outcomes(agent, kind string) string {
+	return kmeta.ChildName(agent, "-on-"+kind)
+}
+
 // RabbitMQDeadLetterQueue is the name of the agent's dead letter queue in RabbitMQ.
 func RabbitMQDeadLetterQueue(agent kmeta.Accessor) string {
 	return events.AgentDeadLetterQueue(agent.GetNamespace(), agent.GetName())
