@@ -19,6 +19,7 @@ import (
 	"knative.dev/serving/pkg/apis/serving"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	receiverv1 "github.com/brunovlucena/knative-lambda-operator/pkg/apis/receiver/v1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 )
 
@@ -35,6 +36,7 @@ type invocation struct {
 	data, contentType     string
 	eventType, source, id string
 	isEvent, forwarded    bool
+	async                 bool
 	address               string
 	timeout               time.Duration
 }
@@ -42,13 +44,16 @@ type invocation struct {
 func (o *options) invoke() *cobra.Command {
 	i := &invocation{options: o}
 	cmd := &cobra.Command{
-		Use: "invoke FUNCTION", Short: "Call a function and print its answer",
+		Use: "invoke [TYPE/]NAME", Short: "Call a function and print its answer",
 		Long: `Call a function and print its answer: the status on standard error, the body on standard output.
 
 The function is called by its URL. Where the URL's host does not resolve from here, the call goes through the API server, as with
-kubectl port-forward: to a pod of the function, or to Knative's activator, which starts one.`,
+kubectl port-forward: to a pod of the function, or to Knative's activator, which starts one.
+
+With --async the call of a function or an agent is stored, and its id is printed: kubectl lambda outcome shows what became of it.`,
 		Example: `  kubectl lambda invoke hello-python --data '{"name": "you"}'
-  kubectl lambda invoke orders --type io.example.order.created --data @order.json`,
+  kubectl lambda invoke orders --type io.example.order.created --data @order.json
+  kubectl lambda invoke agent/bruno --async --data '{"question": "why?"}'`,
 		Args: one,
 		RunE: func(cmd *cobra.Command, args []string) error { return i.run(cmd.Context(), args[0]) },
 	}
@@ -59,6 +64,7 @@ kubectl port-forward: to a pod of the function, or to Knative's activator, which
 	f.StringVar(&i.eventType, "type", events.InvokeSync, "Type of the event; implies --event")
 	f.StringVar(&i.source, "source", "/kubectl-lambda", "Source of the event; implies --event")
 	f.StringVar(&i.id, "id", "", "Id of the event, default a new one; implies --event")
+	f.BoolVar(&i.async, "async", false, "Store the call and print its id instead of waiting for the answer")
 	f.BoolVar(&i.forwarded, "port-forward", false, "Go through the API server although the URL resolves")
 	f.StringVar(&i.address, "address", os.Getenv("LAMBDA_INGRESS"), "host:port of the ingress, where the URL's host does not resolve to it (default $LAMBDA_INGRESS)")
 	f.DurationVar(&i.timeout, "timeout", 5*time.Minute, "How long the answer may take")
@@ -71,6 +77,17 @@ kubectl port-forward: to a pod of the function, or to Knative's activator, which
 func (i *invocation) run(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, i.timeout)
 	defer cancel()
+	if i.async {
+		return i.callAsync(ctx, name)
+	}
+	of, err := i.owner(name)
+	if err != nil {
+		return err
+	}
+	if of.kind != receiverv1.KindFunction {
+		return fmt.Errorf("%s: expected a function, or --async", name)
+	}
+	name = of.name
 	f, err := i.function(ctx, name)
 	switch {
 	case err != nil:

@@ -54,7 +54,7 @@ func (o *options) command() *cobra.Command {
 		o.flags.AddFlags(root.PersistentFlags())
 	}
 	root.PersistentFlags().StringVar(&o.operator, "operator-namespace", "knative-lambda", "Namespace in which the operator runs")
-	root.AddCommand(o.deadLetters(), o.approvals(), o.invoke(), o.logs(), o.build(), o.export())
+	root.AddCommand(o.deadLetters(), o.approvals(), o.invoke(), o.outcome(), o.logs(), o.build(), o.export())
 	return root
 }
 

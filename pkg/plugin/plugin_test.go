@@ -39,6 +39,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/agents"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/api"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/outcome"
 	rtesting "github.com/brunovlucena/knative-lambda-operator/pkg/receiver/testing"
 )
 
@@ -55,13 +56,14 @@ type world struct {
 	forwards []string
 	cluster  *fakelambda.Clientset
 	input    string
+	outcomes *outcome.Index
 }
 
 var queue = events.DeadLetterQueue("team", "greeter")
 
 func newWorld(t *testing.T, objects ...runtime.Object) *world {
 	t.Setenv("LAMBDA_INGRESS", "")
-	w := &world{t: t, status: http.StatusOK, store: rtesting.NewStore(queue, events.AgentDeadLetterQueue("team", "bruno"))}
+	w := &world{t: t, status: http.StatusOK, outcomes: outcome.NewIndex(clock.RealClock{}), store: rtesting.NewStore(queue, events.AgentDeadLetterQueue("team", "bruno"))}
 	called := httptest.NewServer(http.HandlerFunc(w.answer))
 	t.Cleanup(called.Close)
 	at, err := apis.ParseURL(called.URL)
@@ -96,6 +98,9 @@ func newWorld(t *testing.T, objects ...runtime.Object) *world {
 		Agents: listers.NewLambdaAgentLister(indexer), Client: w.cluster.LambdaV1alpha1(), Clock: clock.RealClock{},
 		Audit: func(context.Context, string, string, *v1alpha1.LambdaAgent) {}, Access: reviewer,
 	}).Register(people)
+	(&outcome.API{
+		Index: w.outcomes, Access: reviewer, Audit: func(context.Context, string, string, deadletter.Owner) {}, Reading: func() error { return nil },
+	}).Register(people)
 	receiver := httptest.NewTLSServer(people)
 	t.Cleanup(receiver.Close)
 	w.options = &options{
@@ -123,6 +128,11 @@ func (w *world) answer(out http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	w.got = append(w.got, strings.Join([]string{r.Host, r.Header.Get("Ce-Type"), r.Header.Get("Ce-Id"), r.Header.Get("Content-Type"), r.Header.Get("Knative-Serving-Revision"), string(body)}, "|"))
 	out.Header().Set("Content-Type", "application/json")
+	if strings.Contains(r.URL.Path, "/calls/") && w.status == http.StatusOK {
+		out.WriteHeader(http.StatusAccepted)
+		fmt.Fprintf(out, `{"id":"call %s"}`, r.URL.Path)
+		return
+	}
 	out.WriteHeader(w.status)
 	fmt.Fprint(out, `{"hello":"you"}`)
 }

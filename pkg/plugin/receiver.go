@@ -92,6 +92,14 @@ func (r *receiver) send(ctx context.Context, method, path string, query url.Valu
 	return response, nil
 }
 
+// statusError is what the receiver answered.
+type statusError struct {
+	status  int
+	message string
+}
+
+func (e *statusError) Error() string { return e.message }
+
 func problemOf(response *http.Response) error {
 	const most = 64 << 10
 	text, err := io.ReadAll(io.LimitReader(response.Body, most))
@@ -100,7 +108,7 @@ func problemOf(response *http.Response) error {
 	}
 	var p receiverv1.Problem
 	if json.Unmarshal(text, &p) == nil && p.Error != "" {
-		return errors.New(p.Error)
+		return &statusError{response.StatusCode, p.Error}
 	}
 	return fmt.Errorf("the receiver answered %s: %s", response.Status, text)
 }

@@ -33,6 +33,9 @@ func New(dir string) *Broker {
 	}
 }
 
+// Subscriber reads streams.
+func (b *Broker) Subscriber() queue.Subscriber { return b.engine }
+
 // Close ends the connections.
 func (b *Broker) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)

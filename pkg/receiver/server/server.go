@@ -31,6 +31,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/api"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/command"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/deadletter"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/outcome"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/receiver/rabbit"
 )
 
@@ -111,10 +112,25 @@ func Run(ctx context.Context, cfg *rest.Config, o Options) error {
 	forAgents.Register(mux)
 	people := http.NewServeMux()
 	people.Handle("/", api.New(letters, reviewer, audits.tell))
+	outcomes, err := newOutcomes(ctx, broker, reviewer, audits)
+	if err != nil {
+		return err
+	}
+	outcomes.Register(people)
 	approvals := &agents.API{Agents: cache.agents, Client: lambda.LambdaV1alpha1(), Clock: clock.RealClock{}, Access: reviewer, Audit: audits.decided}
 	approvals.Register(people)
 	slog.Info("serving", "events", o.Events, "api", o.API)
 	return listenAndServe(ctx, o, mux, people, metrics)
+}
+
+// newOutcomes follows the stream of outcomes.
+func newOutcomes(ctx context.Context, broker *rabbit.Broker, reviewer *access.Reviewer, audits *audits) (*outcome.API, error) {
+	index := outcome.NewIndex(clock.RealClock{})
+	reading, err := index.Follow(ctx, broker.Subscriber())
+	if err != nil {
+		return nil, err
+	}
+	return &outcome.API{Index: index, Access: reviewer, Audit: audits.tell, Reading: reading.Err}, nil
 }
 
 // listenAndServe answers at the addresses of o until ctx ends, and drains.
