@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -112,6 +113,33 @@ func TestReplay(t *testing.T) {
 }
 
 // TestReplayWhoseReplyIsNotTaken: a letter is done only when its reply is.
+// TestReplay_Outcome: an outcome that its destination did not take goes to the Broker, and
+// not to the function whose call it reports.
+func TestReplay_Outcome(t *testing.T) {
+	r := newRecipient(t, func(string) int { return http.StatusOK })
+	s, store := service(t, r.function(), 0, r.client())
+	for id, subject := range map[string]string{"outcome": "team/greeter", "of another": "team/other"} {
+		e := newEvent(id, map[string]any{"knativeerrorcode": 500})
+		e.SetType("io.knative.lambda.response.error")
+		e.SetSource("io.knative.lambda/function/team/greeter")
+		e.SetSubject(subject)
+		if err := store.Publish(t.Context(), queue, e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Replay(t.Context(), deadletter.Function(key), deadletter.Selection{All: true}, func(r receiverv1.ReplayResult) {
+		if r.Error != "" {
+			t.Errorf("%s: %s", r.ID, r.Error)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(r.replies)
+	if len(r.got) != 1 || !strings.HasPrefix(r.got[0], "of another") || !slices.Equal(r.replies, []string{"outcome", "reply-of another"}) {
+		t.Errorf("the function got %v, its Broker %v", r.got, r.replies)
+	}
+}
+
 func TestReplayWhoseReplyIsNotTaken(t *testing.T) {
 	r := newRecipient(t, func(string) int { return http.StatusOK })
 	r.broker = http.StatusServiceUnavailable

@@ -62,7 +62,32 @@ func (s *Service) targets(ctx context.Context, o Owner) (func(*Letter) (target, 
 	if err == nil {
 		t.gateway, err = s.Serving.Gateway(ctx, o, f.UID)
 	}
-	return func(*Letter) (target, error) { return t, nil }, err
+	source, subject := events.Source("function", o.Namespace, o.Name), events.FunctionSubject(o.Namespace, o.Name)
+	return func(l *Letter) (target, error) {
+		if isOutcome(l, source, subject) {
+			return toBroker(o, t.replies)
+		}
+		return t, nil
+	}, err
+}
+
+// isOutcome reports whether a dead letter is the outcome of a call of its owner, which the
+// destination of outcomes did not take.
+func isOutcome(l *Letter, source, subject string) bool {
+	switch l.Event.Type() {
+	case events.ResponseSuccess, events.ResponseError, events.ResponseTimeout:
+		return l.Event.Source() == source && l.Event.Subject() == subject
+	}
+	return false
+}
+
+// toBroker is where outcomes are redelivered: the Broker delivers them to their
+// destinations, which are addresses that users write.
+func toBroker(o Owner, broker string) (target, error) {
+	if broker == "" {
+		return target{}, notReady(o, "has no Broker; the outcomes of its calls stay in the queue")
+	}
+	return target{url: broker, timeout: defaultTimeout}, nil
 }
 
 // serviceURL is the address of an owner's Knative Service inside the cluster.
@@ -151,7 +176,11 @@ func (s *Service) targetsOfAgent(ctx context.Context, o Owner, a *v1alpha1.Lambd
 			leads[place(t.url)] = t
 		}
 	}
+	source, subject := a.EventSource(), events.AgentSubject(o.Namespace, o.Name)
 	return func(l *Letter) (target, error) {
+		if isOutcome(l, source, subject) {
+			return toBroker(o, replies)
+		}
 		origin := l.text(events.OriginExtension)
 		to, ok := leads[place(origin)]
 		if !ok || origin == "" {
