@@ -116,7 +116,7 @@ func TestRouteToDeletedAgent(t *testing.T) {
 	sender := createAgent(ctx, t, agentOf(home, "sender", nowhere, eventful, reaches(away), func(s *v1alpha1.LambdaAgentSpec) {
 		s.Eventing.Intents = []string{"order.created"}
 	}))
-	awaitTriggers(ctx, t, sender, 1, eventingv1.TriggerConditionReady)
+	awaitTriggers(ctx, t, sender, 2, eventingv1.TriggerConditionReady)
 	if err := clients.Lambda.LambdaV1alpha1().LambdaAgents(away).Delete(ctx, shop.Name, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +163,7 @@ func TestReceiverThroughTheBroker(t *testing.T) {
 			AllowEventDisable: true, ControlEventTypes: []string{events.ControlPermission}, AllowedControlSources: []string{"/guards/north"},
 		}}
 	}))
-	awaitTriggers(ctx, t, a, 3, eventingv1.TriggerConditionReady)
+	awaitTriggers(ctx, t, a, 4, eventingv1.TriggerConditionReady)
 	a = awaitAgent(ctx, t, a, "Ready", (*v1alpha1.LambdaAgent).IsReady)
 	publish(ctx, t, brokerOf(a), control("withdraw-1", "/guards/north", `{"permission":"triggers","action":"withdraw","reason":"a test"}`))
 	awaitAgent(ctx, t, a, "a withdrawn permission", func(a *v1alpha1.LambdaAgent) bool {
