@@ -193,5 +193,5 @@ func TestReceiverThroughTheBroker(t *testing.T) {
 	updateAgent(ctx, t, a, func(s *v1alpha1.LambdaAgentSpec) {
 		s.OperationMode, s.Approval, s.Permissions = v1alpha1.ModeAgentic, nil, nil
 	})
-	awaitTriggers(ctx, t, a, 0, eventingv1.TriggerConditionReady)
+	awaitTriggers(ctx, t, a, 1, eventingv1.TriggerConditionReady)
 }
