@@ -65,6 +65,7 @@ The ID is what invoke --async prints.`,
 
 // outcomes of a call; with wait, once there is one.
 func (r *receiver) outcomes(ctx context.Context, of owner, id string, wait bool) (*receiverv1.OutcomeList, error) {
+	var last error
 	for {
 		var list receiverv1.OutcomeList
 		err := r.get(ctx, http.MethodGet, receiverv1.OutcomesPath(of.kind, of.namespace, of.name), url.Values{receiverv1.ParamID: {id}}, &list)
@@ -72,12 +73,16 @@ func (r *receiver) outcomes(ctx context.Context, of owner, id string, wait bool)
 			return &list, nil
 		}
 		var refused *statusError
-		if !wait || !errors.As(err, &refused) || refused.status != http.StatusNotFound {
+		switch {
+		case ctx.Err() != nil && last != nil: // the time was up during the request
+			return nil, last
+		case !wait || !errors.As(err, &refused) || refused.status != http.StatusNotFound:
 			return nil, err
 		}
+		last = err
 		select {
 		case <-ctx.Done():
-			return nil, err
+			return nil, last
 		case <-time.After(pollOutcome):
 		}
 	}
