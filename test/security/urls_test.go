@@ -18,6 +18,7 @@ const (
 	approvals  = "controller: TestTrouble of pkg/reconciler/approval"
 	ownPod     = "the pods of the user's own namespace"
 	node       = "the node, and Knative Serving where it resolves tags"
+	plane      = "the event plane, which permits addresses as the dialler does: TestPermit of internal/broker/guard"
 	nobody     = "nobody: it is refused, or no host is in it"
 )
 
@@ -33,7 +34,11 @@ func TestURLFields(t *testing.T) {
 		"function spec.build.registry":                         registries,
 		"function spec.build.repository":                       nobody,
 		"function spec.eventing.sink.uri":                      ownPod,
-		"function spec.triggers[].delivery.deadLetterSink.uri": ownPod,
+		"function spec.triggers[].delivery.deadLetterSink.uri": plane,
+		"function spec.eventing.onSuccess.uri":                 plane,
+		"function spec.eventing.onFailure.uri":                 plane,
+		"agent spec.eventing.onSuccess.uri":                    plane,
+		"agent spec.eventing.onFailure.uri":                    plane,
 		"function spec.observability.tracing.endpoint":         ownPod,
 		"function spec.traffic[].url":                          nobody,
 		"function spec.volumes[].gitRepo.repository":           nobody,

@@ -69,6 +69,7 @@ func TestReconcileSchedules(t *testing.T) {
 	here := func(f *v1alpha1.LambdaFunction, more ...runtime.Object) []runtime.Object {
 		return append(ltesting.Objects(f, upService(enabled), broker("default"), invoked), more...)
 	}
+	all := working(upAnd(triggered("x"), nightly())) // of calls, of the trigger, of the schedules
 	ltesting.Table{{
 		Name: "makes what sends the events after what takes them", Key: theKey, Ctx: in(absent),
 		Objects:     here(upAnd(nightly(), flowing("default"))),
@@ -104,18 +105,18 @@ func TestReconcileSchedules(t *testing.T) {
 		Objects: here(upAnd(enabled, flowing("default")), pingOf(f, func(p *sourcesv1.PingSource) { p.OwnerReferences = nil })),
 	}, {
 		Name: "a trigger does not deliver the events again", Key: theKey, Ctx: in(absent),
-		Objects: ltesting.Objects(upAnd(triggered("x"), nightly(), flowing("shop"), flowsToo), upService(enabled), broker("shop"), broker("default"),
-			working(upAnd(triggered("x"), nightly()))[0], scheduled, ping),
+		Objects: ltesting.Objects(upAnd(triggered("x"), nightly(), flowing("default"), flowsToo), upService(enabled), broker("shop"), broker("default"),
+			all[0], all[1], all[2], ping),
 	}}.Test(t, newReconciler)
 
-	if got := working(upAnd(triggered("x"), nightly()))[0].Spec.Filters; len(got) != 3 || got[2].Not.Exact["source"] != "io.knative.lambda/function/team/greeter/schedules" {
+	if got := all[1].Spec.Filters; len(got) != 3 || got[2].Not.Exact["source"] != "io.knative.lambda/function/team/greeter/schedules" {
 		t.Errorf("the filters of a trigger are %+v", got)
 	}
 }
 
-// flowsToo says that the broker of the namespace works besides another one.
+// flowsToo says that the broker of the triggers works, too.
 func flowsToo(f *v1alpha1.LambdaFunction) {
-	more := upAnd(flowing("default"))
+	more := upAnd(flowing("shop"))
 	f.Status.Brokers = append(f.Status.Brokers, more.Status.Brokers...)
 }
 
@@ -169,12 +170,12 @@ func TestSchedulesThatCannotBe(t *testing.T) {
 		WantEvents:   ltesting.Failing("delete", "pingsources", "PingSource", ping.Name, ""),
 	}, {
 		Name: "on a Broker of another class", Key: theKey, Ctx: in(absent),
-		Objects: ltesting.Objects(upAnd(nightly(), flowing("default")), upService(enabled), broker("default", func(b *eventingv1.Broker) {
+		Objects: ltesting.Objects(upAnd(nightly(), flowing("default")), upService(), broker("default", func(b *eventingv1.Broker) {
 			b.Annotations[eventingv1.BrokerClassAnnotationKey] = "MTChannelBasedBroker"
 		}), otherClass(triggers[0]), ping),
 		WantDeletes: []clientgotesting.DeleteActionImpl{gonePing(ping.Name)},
 		WantStatusUpdates: status(upAnd(nightly(), flowing("default"), stuck(v1alpha1.ReasonScheduleNotSupported,
-			`schedules: Broker "default" is of class "MTChannelBasedBroker", which cannot set the type of their events: use a Broker of class LambdaBroker, or remove the schedules.`))),
+			`schedules: Broker "default" is of class "MTChannelBasedBroker", which cannot set the type of their events: use a Broker of class LambdaBroker, or remove the schedules.`), uncallable)),
 		WantEvents: deleted("PingSource", ping.Name),
 	}}.Test(t, newReconciler)
 }
@@ -195,8 +196,8 @@ func TestSchedulesOnRabbitMQBroker(t *testing.T) {
 	plain.Generation, plain.Status.Status = 1, *readyStatus.DeepCopy()
 	ltesting.Table{{
 		Name: "is refused", Key: theKey, Ctx: onRabbitMQ(),
-		Objects: ltesting.Objects(upAnd(nightly(), flowing("default")), upService(enabled), broker("default", rabbitMQBroker), plain),
+		Objects: ltesting.Objects(upAnd(nightly(), flowing("default")), upService(), broker("default", rabbitMQBroker), plain),
 		WantStatusUpdates: status(upAnd(nightly(), flowing("default"), stuck(v1alpha1.ReasonScheduleNotSupported,
-			`schedules: Broker "default" is of class "RabbitMQBroker", which cannot set the type of their events: use a Broker of class LambdaBroker, or remove the schedules.`))),
+			`schedules: Broker "default" is of class "RabbitMQBroker", which cannot set the type of their events: use a Broker of class LambdaBroker, or remove the schedules.`), uncallable)),
 	}}.Test(t, newReconciler)
 }
