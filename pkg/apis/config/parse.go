@@ -295,6 +295,9 @@ func CheckEndpoint(text string) error {
 	if !hostPattern.MatchString(host) {
 		return fmt.Errorf("expected a URL or host:port without a path, got %q", text)
 	}
+	if _, err := url.Parse("http://" + host); err != nil { // such as what is no IPv6 address in brackets
+		return fmt.Errorf("expected a host name or an IP address, got %q", text)
+	}
 	return nil
 }
 
