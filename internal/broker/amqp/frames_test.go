@@ -15,7 +15,7 @@ import (
 // frameOf a type with a payload.
 func frameOf(kind byte, payload []byte) []byte {
 	b := []byte{kind, 0, 1}
-	b = binary.BigEndian.AppendUint32(b, uint32(len(payload))) //nolint:gosec // of a test
+	b = binary.BigEndian.AppendUint32(b, uint32(len(payload)))
 	return append(append(b, payload...), 0xCE)
 }
 

@@ -65,7 +65,7 @@ func Follow(running, ctx context.Context, informer cache.SharedIndexInformer, ap
 	}
 	go informer.Run(running.Done())
 	if !cache.WaitForCacheSync(ctx.Done(), handler.HasSynced) {
-		return errors.New("Secret " + SecretName + " cannot be read: check that the ServiceAccount may list and watch it")
+		return errors.New("cannot read Secret " + SecretName + ": check that the ServiceAccount may list and watch it")
 	}
 	return nil
 }

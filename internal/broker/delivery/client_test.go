@@ -348,14 +348,14 @@ func TestKeepBody(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			response := &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"text/plain"}}, Body: io.NopCloser(strings.NewReader(tt.body))}
+			response := &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"text/plain"}}, Body: io.NopCloser(strings.NewReader(tt.body))}
 			r := New(Options{}).judge(t.Context(), &Request{Reply: true, KeepBody: tt.keep}, response)
 			if r.Err != nil || string(r.Body) != tt.kept || r.Omitted != tt.omitted {
 				t.Errorf("%+v, want %q, omitted %v", r, tt.kept, tt.omitted)
 			}
 		})
 	}
-	broken := &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(iotest.ErrReader(io.ErrUnexpectedEOF))}
+	broken := &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(iotest.ErrReader(io.ErrUnexpectedEOF))}
 	if r := New(Options{}).judge(t.Context(), &Request{KeepBody: 4}, broken); r.Err == nil || !r.Retry {
 		t.Errorf("a body that cannot be read: %+v, want a failure to try again", r)
 	}

@@ -25,7 +25,7 @@ func (a *LambdaAgent) EffectiveSpec(cfg *config.Config) LambdaAgentSpec {
 			e.EventSource = a.EventSource()
 		}
 		e.RabbitMQ.setEffective()
-		e.CallSpec.setEffective(apis.WithinParent(context.Background(), a.ObjectMeta))
+		e.setEffective(apis.WithinParent(context.Background(), a.ObjectMeta))
 	}
 	setEffectiveResources(&s.Resources, cfg.Defaults.AgentResources)
 	s.SecurityContext = Restricted(s.SecurityContext)

@@ -21,7 +21,7 @@ func (s *LambdaAgentSpec) validateEventing(ctx context.Context) (errs *apis.Fiel
 	if e.Enabled && len(agent.Name) > MaxBrokerName {
 		errs = errs.Also(apis.ErrGeneric(fmt.Sprintf("an agent with a broker has a name of at most %d characters", MaxBrokerName), "enabled"))
 	}
-	if !e.Enabled && (len(e.Subscriptions) > 0 || len(e.Intents) > 0 || len(e.Forwards) > 0 || e.DLQ != nil || e.RabbitMQ != nil || len(e.AllowedSourceNamespaces) > 0 || e.CallSpec.isSet()) {
+	if !e.Enabled && (len(e.Subscriptions) > 0 || len(e.Intents) > 0 || len(e.Forwards) > 0 || e.DLQ != nil || e.RabbitMQ != nil || len(e.AllowedSourceNamespaces) > 0 || e.isSet()) {
 		errs = errs.Also(apis.ErrGeneric("is not true, so that nothing else of eventing does anything", "enabled").At(apis.WarningLevel))
 	}
 	if u, err := url.Parse(e.EventSource); err != nil || strings.ContainsAny(u.String(), " \t\n") {
@@ -48,8 +48,8 @@ func (s *LambdaAgentSpec) validateEventing(ctx context.Context) (errs *apis.Fiel
 	errs = errs.Also(s.validateForwards(agent.Namespace, agent.Name))
 	errs = errs.Also(validateNamespaces(e.AllowedSourceNamespaces).ViaField("allowedSourceNamespaces"))
 	errs = errs.Also(e.RabbitMQ.validate().ViaField("rabbitmq"))
-	errs = errs.Also(e.CallSpec.validate(ctx, "LambdaAgent", agent.Name))
-	errs = errs.Also(e.CallSpec.warnTimeout(s.AI.LongestCall(), "ai.timeout and ai.fallbacks"))
+	errs = errs.Also(e.validate(ctx, "LambdaAgent", agent.Name))
+	errs = errs.Also(e.warnTimeout(s.AI.LongestCall(), "ai.timeout and ai.fallbacks"))
 	return errs.Also(e.DLQ.validate().ViaField("dlq"))
 }
 

@@ -37,7 +37,7 @@ func (s *LambdaFunctionSpec) setEffectiveEventing(ctx context.Context) {
 		if e.Sink != nil {
 			e.Sink.SetDefaults(ctx)
 		}
-		e.CallSpec.setEffective(ctx)
+		e.setEffective(ctx)
 	}
 	for i := range s.Triggers {
 		t := &s.Triggers[i]

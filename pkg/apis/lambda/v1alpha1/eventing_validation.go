@@ -120,7 +120,7 @@ func (e *FunctionEventing) validate(ctx context.Context) (errs *apis.FieldError)
 	if e == nil {
 		return nil
 	}
-	if !e.Enabled && (e.Broker != "" || e.RabbitMQ != nil || e.DLQ != nil || e.Sink != nil || e.CallSpec.isSet()) {
+	if !e.Enabled && (e.Broker != "" || e.RabbitMQ != nil || e.DLQ != nil || e.Sink != nil || e.isSet()) {
 		errs = errs.Also(apis.ErrGeneric("is not true, so that nothing else of eventing does anything", "enabled").At(apis.WarningLevel))
 	}
 	if e.Broker != "" {

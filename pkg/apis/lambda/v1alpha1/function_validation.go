@@ -49,7 +49,7 @@ func (s *LambdaFunctionSpec) Validate(ctx context.Context) *apis.FieldError {
 	errs = errs.Also(s.Eventing.validate(ctx).ViaField("eventing"))
 	errs = errs.Also(validateSchedules(s.Schedules, s.ActiveEventing() != nil))
 	if e, t := s.Eventing, s.Runtime.Timeout; e != nil && t != nil {
-		errs = errs.Also(e.CallSpec.warnTimeout(t.Value(), "runtime.timeout").ViaField("eventing"))
+		errs = errs.Also(e.warnTimeout(t.Value(), "runtime.timeout").ViaField("eventing"))
 	}
 	errs = errs.Also(s.Observability.validate().Also(s.warnObservability()).ViaField("observability"))
 	return errs.Also(s.validateTraffic(ctx))
