@@ -11,6 +11,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/assignment"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	receiverv1 "github.com/brunovlucena/knative-lambda-operator/pkg/apis/receiver/v1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
@@ -73,14 +74,14 @@ func Of(t *eventingv1.Trigger) (c Callee, source string, ok bool) {
 // Index of Triggers by the Broker and the callee of their calls.
 const Index = "calls"
 
-// IndexFunc is the cache.IndexFunc of Index.
+// IndexFunc is the cache.IndexFunc of Index. It leaves out Triggers that have no queue yet.
 func IndexFunc(object any) ([]string, error) {
 	t, isTrigger := object.(*eventingv1.Trigger)
 	if !isTrigger {
 		return nil, nil
 	}
 	c, _, ok := Of(t)
-	if !ok {
+	if a := assignment.Of(t); !ok || a.Queue == "" || a.Undeclared { // calls would be lost
 		return nil, nil
 	}
 	return []string{IndexKey(t.Spec.Broker, c)}, nil

@@ -8,6 +8,7 @@ import (
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/pkg/ptr"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/assignment"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/calls"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 )
@@ -44,6 +45,10 @@ func TestOf(t *testing.T) {
 		if ok != (tt.callee != "") {
 			t.Errorf("%s: found is %v", name, ok)
 		}
+		if keys, err := calls.IndexFunc(trigger); len(keys) > 0 || err != nil {
+			t.Errorf("%s, without a queue: keys %v, %v", name, keys, err)
+		}
+		assignment.Assignment{Queue: assignment.Queues(trigger)[0], Keys: []string{"k"}}.Record(trigger)
 		keys, err := calls.IndexFunc(trigger)
 		if !ok {
 			if len(keys) > 0 || err != nil {

@@ -61,20 +61,28 @@ func (l *lane) conclude(it *item, s *subscription, next func(*item, *subscriptio
 		return next(it, s)
 	}
 	unstored := l.report(it, s, failedOutcome(it.event, s))
+	age := time.Since(deadTime(it.event))
 	switch {
 	case it.lost():
 		return true
+	case unstored != nil && age > maxSinkAge:
+		slog.ErrorContext(it.ctx, "Cannot report the failure of a call; giving up", "trigger", s.key(), "event", it.event.ID(), "error", unstored.Err)
 	case unstored != nil:
 		slog.WarnContext(it.ctx, "Cannot report the failure of a call; trying again", "trigger", s.key(), "event", it.event.ID(), "error", unstored.Err)
-		return l.delayDeadLetter(it, time.Since(deadTime(it.event)), phaseOutcome)
+		return l.delayDeadLetter(it, age, phaseOutcome)
 	}
 	it.transit.Phase = phaseSink // it is not reported again
 	return next(it, s)
 }
 
-// report an outcome to the Broker, and record it.
+// report an outcome to the Broker, and record it. One that no attempt could store, as its
+// attributes are too long, is left out: the call itself is neither repeated nor held up.
 func (l *lane) report(it *item, s *subscription, outcome *cloudevents.Event) *delivery.Result {
 	unstored := l.publish(it, s, outcome)
+	if unstored != nil && errors.Is(unstored.Err, errNotStorable) {
+		slog.ErrorContext(it.ctx, "Cannot report the outcome of a call", "trigger", s.key(), "event", it.event.ID(), "error", unstored.Err)
+		return nil
+	}
 	if unstored == nil && !it.lost() {
 		l.record(it, s, outcome)
 	}

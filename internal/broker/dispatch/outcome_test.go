@@ -210,6 +210,31 @@ func TestOutcome_WhileAQueueIsFull(t *testing.T) {
 	})
 }
 
+// TestOutcome_ThatCannotBeStored: the call is neither repeated nor held up.
+func TestOutcome_ThatCannotBeStored(t *testing.T) {
+	for name, tt := range map[string]struct {
+		answer *delivery.Result
+		dead   int
+	}{
+		"success": {ok(), 0},
+		"failure": {fails(http.StatusUnprocessableEntity, false), 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, f *fixture) {
+				bound := f.outcomes()
+				id := strings.Repeat("x", 64<<10-150) // the outcome has it, and more
+				f.sender.set(func(context.Context, *delivery.Request) *delivery.Result { return tt.answer })
+				f.publish(anEvent(id))
+				f.apply(delivers)
+				time.Sleep(time.Hour)
+				if n := f.sender.count()[id]; n != 1 || f.depth(bound) != 0 || f.waiting() != 0 || len(f.deadLetters()) != tt.dead {
+					t.Errorf("sent %d times, %d outcomes, %d waiting; want once, none, and %d dead letters", n, f.depth(bound), f.waiting(), tt.dead)
+				}
+			})
+		})
+	}
+}
+
 // TestOutcome_WithoutAPlaceForDeadLetters is reported all the same, and without the stream.
 func TestOutcome_WithoutAPlaceForDeadLetters(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fixture) {

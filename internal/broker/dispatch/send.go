@@ -100,7 +100,7 @@ func (l *lane) publish(it *item, s *subscription, e *cloudevents.Event) *deliver
 		err = event.CheckSize(m)
 	}
 	if err != nil {
-		return undelivered(http.StatusBadGateway, fmt.Errorf("the reply cannot be stored: %w", err))
+		return undelivered(http.StatusBadGateway, fmt.Errorf("the reply %w: %w", errNotStorable, err))
 	}
 	m = event.EncodeTransit(m, event.Transit{
 		Arrival: now, Hops: it.transit.Hops, Traceparent: it.transit.Traceparent, Tracestate: it.transit.Tracestate,
@@ -118,6 +118,9 @@ func (l *lane) publish(it *item, s *subscription, e *cloudevents.Event) *deliver
 	}
 	return undelivered(http.StatusServiceUnavailable, fmt.Errorf("the reply cannot be stored: %w", err))
 }
+
+// errNotStorable is the error of an event that RabbitMQ could not hold.
+var errNotStorable = errors.New("cannot be stored")
 
 func undelivered(status int, err error) *delivery.Result {
 	return &delivery.Result{Status: status, Err: err, Data: []byte(err.Error()), Retry: true}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
+	eventingbroker "knative.dev/eventing/pkg/broker"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/calls"
 	"github.com/brunovlucena/knative-lambda-operator/internal/ceio"
@@ -35,14 +36,20 @@ func (h *Handler) calleeOf(b Broker, path []string) (*callee, error) {
 	c := calls.Callee{Kind: receiverv1.Kind(path[0]), NamespacedName: types.NamespacedName{Namespace: b.Namespace, Name: path[1]}}
 	if h.Callees == nil || !h.Callees.Has(b, c) {
 		return nil, refusef(http.StatusNotFound, "not_found",
-			"Broker %s/%s delivers no calls to %s %q: check that it exists, has eventing.enabled, and uses this Broker",
+			"Broker %s/%s delivers no calls to %s %q: check that it is Ready, has eventing.enabled, and uses this Broker",
 			b.Namespace, b.Name, clip(path[0]), clip(path[1]))
 	}
 	return &callee{c}, nil
 }
 
-// readCall makes an event of a request. A request that is an event keeps what it has but
-// for the type and the subject, by which it is delivered.
+// maxCallID bounds the id of a call, in bytes: outcomes are found by it.
+const maxCallID = 1024
+
+// readCall makes an event of a request. A request that is an event keeps its id, time,
+// extensions and data. Its type and subject are those by which it is delivered. Its source
+// is the ingress: functions pass on calls from outside the cluster, whose senders must not
+// choose by which Triggers of the Broker they are taken. A TTL of its own would end the
+// outcome.
 func (h *Handler) readCall(w http.ResponseWriter, r *http.Request, t target) (e *cloudevents.Event, done func(), err error) {
 	if cehttp.NewMessage(r.Header, http.NoBody).ReadEncoding() != binding.EncodingUnknown {
 		e, done, err = h.read(w, r, t)
@@ -52,8 +59,14 @@ func (h *Handler) readCall(w http.ResponseWriter, r *http.Request, t target) (e 
 	if err != nil {
 		return nil, nil, err
 	}
+	if len(e.ID()) > maxCallID {
+		done()
+		return nil, nil, refusef(http.StatusBadRequest, "attributes", "attribute id has %d bytes, expected at most %d", len(e.ID()), maxCallID)
+	}
 	e.SetType(events.InvokeAsync)
 	e.SetSubject(t.callee.Subject())
+	e.SetSource(events.Source("ingress", t.broker.Namespace, t.broker.Name))
+	e.SetExtension(eventingbroker.TTLAttribute, nil)
 	return e, done, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/calls"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
 	receiverv1 "github.com/brunovlucena/knative-lambda-operator/pkg/apis/receiver/v1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 )
@@ -72,11 +73,12 @@ func TestCall_MakesEvent(t *testing.T) {
 	}
 }
 
-// TestCall_KeepsEvent: a request that is an event keeps its id, source and extensions.
+// TestCall_KeepsEvent: a request that is an event keeps its id and extensions. Its source is
+// the ingress, and it has no TTL of its own.
 func TestCall_KeepsEvent(t *testing.T) {
 	t.Parallel()
 	for name, r := range map[string]*http.Request{
-		"binary": post(t.Context(), "/team/default/calls/agent/bruno", "{}", "Ce-Tenant", "x", "Ce-Subject", "other"),
+		"binary": post(t.Context(), "/team/default/calls/agent/bruno", "{}", "Ce-Tenant", "x", "Ce-Subject", "other", "Ce-Knativebrokerttl", "1"),
 		"structured": call(t, "/team/default/calls/agent/bruno", `{"specversion":"1.0","id":"1","source":"/s","type":"t","tenant":"x","data":{}}`,
 			"Content-Type", "application/cloudevents+json"),
 	} {
@@ -87,10 +89,21 @@ func TestCall_KeepsEvent(t *testing.T) {
 				t.Fatalf("answer %d %q", w.Code, w.Body)
 			}
 			e, _ := h.stored()
-			if e.ID() != "1" || e.Source() != "/s" || e.Extensions()["tenant"] != "x" || e.Type() != events.InvokeAsync || e.Subject() != "team/agents/bruno" {
+			if e.ID() != "1" || e.Source() != events.Source("ingress", "team", "default") || e.Extensions()["knativebrokerttl"] == int32(1) || e.Extensions()["tenant"] != "x" || e.Type() != events.InvokeAsync || e.Subject() != "team/agents/bruno" {
 				t.Errorf("the event is %v", e)
 			}
 		})
+	}
+}
+
+// TestCall_WithoutABinding: a call that no Trigger is bound for would be lost, and is refused.
+func TestCall_WithoutABinding(t *testing.T) {
+	t.Parallel()
+	h := calling(t)
+	h.publisher.errs = []error{queue.ErrUnrouted, queue.ErrUnrouted}
+	w := h.do(call(t, "/team/default/calls/function/greeter", "{}"))
+	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "is not bound yet") {
+		t.Errorf("answer %d %v %q; want 503 with Retry-After", w.Code, w.Header(), w.Body)
 	}
 }
 
@@ -111,6 +124,7 @@ func TestCall_Refused(t *testing.T) {
 		"too long":          {call(t, greeter, strings.Repeat("x", 1<<20+1)), 413, "longer than"},
 		"no media type":     {call(t, greeter, "{}", "Content-Type", "no media type"), 400, "Content-Type"},
 		"an invalid event":  {post(t.Context(), greeter, "{}", "Ce-Id", ""), 400, "not a valid CloudEvent"},
+		"a long id":         {post(t.Context(), greeter, "{}", "Ce-Id", strings.Repeat("x", 1025)), 400, "attribute id has 1025 bytes"},
 		"a batch":           {call(t, greeter, "[]", "Content-Type", "application/cloudevents-batch+json"), 400, "one CloudEvent"},
 		"too many hops":     {call(t, greeter, "{}", "Lambda-Hops", "10"), 400, "10 Brokers"},
 	} {

@@ -156,16 +156,16 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request, t target) (*clo
 			return nil, refusef(http.StatusBadRequest, "attributes", "%v", err)
 		}
 	}
-	return e, h.take(r, t.broker, e)
+	return e, h.take(r, t, e)
 }
 
 // take an event that was read.
-func (h *Handler) take(r *http.Request, broker Broker, e *cloudevents.Event) error {
+func (h *Handler) take(r *http.Request, t target, e *cloudevents.Event) error {
 	if err := httpserver.CheckAttributes(e); err != nil {
 		return refusef(http.StatusBadRequest, "invalid", "%s", err)
 	}
 	if h.Authorizer != nil {
-		if err := h.Authorizer.Authorize(r.Context(), r, broker, e); err != nil {
+		if err := h.Authorizer.Authorize(r.Context(), r, t.broker, e); err != nil {
 			return err
 		}
 	}
@@ -176,11 +176,11 @@ func (h *Handler) take(r *http.Request, broker Broker, e *cloudevents.Event) err
 	if err != nil {
 		return err
 	}
-	if err := h.store(r.Context(), broker, e, hops); err != nil {
+	if err := h.store(r.Context(), t, e, hops); err != nil {
 		return err
 	}
 	if h.Accepted != nil {
-		h.Accepted(r.Context(), broker, e)
+		h.Accepted(r.Context(), t.broker, e)
 	}
 	return nil
 }

@@ -61,8 +61,8 @@ func hopsOf(header http.Header) (int32, error) {
 }
 
 // store an event for the Triggers of a Broker.
-func (h *Handler) store(ctx context.Context, b Broker, e *cloudevents.Event, hops int32) error {
-	ctx, span := h.Telemetry.span(ctx, b, e)
+func (h *Handler) store(ctx context.Context, t target, e *cloudevents.Event, hops int32) error {
+	ctx, span := h.Telemetry.span(ctx, t.broker, e)
 	defer span.End()
 	m, err := event.Encode(e)
 	if err == nil {
@@ -74,8 +74,8 @@ func (h *Handler) store(ctx context.Context, b Broker, e *cloudevents.Event, hop
 	transit := event.Transit{Arrival: h.Clock.Now(), Hops: hops}
 	transit.InjectTrace(ctx)
 	started := h.Clock.Now()
-	err = h.publish(ctx, b, e, event.EncodeTransit(m, transit))
-	h.Telemetry.stored(ctx, b, statusOf(err), h.Clock.Since(started))
+	err = h.publish(ctx, t, e, event.EncodeTransit(m, transit))
+	h.Telemetry.stored(ctx, t.broker, statusOf(err), h.Clock.Since(started))
 	if err != nil {
 		span.RecordError(err)
 	}
@@ -91,8 +91,9 @@ func statusOf(err error) int {
 }
 
 // publish a message, and once more if the Broker was recreated meanwhile. An event for
-// which no Trigger is bound is accepted all the same.
-func (h *Handler) publish(ctx context.Context, b Broker, e *cloudevents.Event, m *queue.Message) error {
+// which no Trigger is bound is accepted all the same, and a call is not: it would be lost.
+func (h *Handler) publish(ctx context.Context, t target, e *cloudevents.Event, m *queue.Message) error {
+	b := t.broker
 	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
 	defer cancel()
 	publisher, err := h.publisherOf(b)
@@ -112,7 +113,10 @@ func (h *Handler) publish(ctx context.Context, b Broker, e *cloudevents.Event, m
 			err = publisher.Publish(ctx, routing.Keys(current.UID, e.Type(), e.Source()), m)
 		}
 	}
-	if errors.Is(err, queue.ErrUnrouted) {
+	switch {
+	case errors.Is(err, queue.ErrUnrouted) && t.callee != nil:
+		return unavailable("unavailable", retryUnavailable, "the Trigger that delivers the calls is not bound yet; send the call again later")
+	case errors.Is(err, queue.ErrUnrouted):
 		h.Telemetry.unrouted(ctx)
 		trace.SpanFromContext(ctx).AddEvent("no Trigger is bound for the event")
 		return nil
