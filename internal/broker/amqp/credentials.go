@@ -42,8 +42,8 @@ type Credentials struct {
 
 // NewCredentials returns those of the keys and values of a Secret: connection_string, or
 // host, port, username and password; vhost; tls; ca.crt. A connection uses TLS if the
-// connection string says amqps, if tls is true, if there is a ca.crt, or if the port is
-// 5671.
+// connection string says amqps or, without a connection string, if tls is true, if there
+// is a ca.crt, or if the port is 5671.
 func NewCredentials(values map[string]string) Credentials { return Credentials{values: values} }
 
 // ReadCredentials reads the files of a mounted Secret, with the keys of NewCredentials.
@@ -74,12 +74,39 @@ func (c Credentials) URI() (amqp.URI, error) {
 	plain, _, _ := strings.Cut(text, "?")
 	uri, err := amqp.ParseURI(plain)
 	if err != nil { // it quotes the URI, with the password
-		return amqp.URI{}, errors.New(keyConnectionString + ": expected amqp[s]://user:password@host:port/virtual-host")
+		return amqp.URI{}, errors.New("key " + keyConnectionString + ": expected amqp[s]://user:password@host:port/virtual-host")
+	}
+	if c.values[keyConnectionString] != "" {
+		if err := c.validate(plain); err != nil {
+			return amqp.URI{}, err
+		}
 	}
 	if v := c.values[keyVirtualHost]; v != "" {
 		uri.Vhost = v
 	}
 	return uri, nil
+}
+
+// validate a connection string. The client library has defaults for a missing user and
+// password, and takes the scheme alone for whether to use TLS.
+func (c Credentials) validate(text string) error {
+	u, err := url.Parse(text)
+	if err != nil { // it quotes the password
+		return errors.New("key " + keyConnectionString + ": expected a URL")
+	}
+	if password, _ := u.User.Password(); u.User.Username() == "" || password == "" {
+		return errors.New("key " + keyConnectionString + ": expected a user and a password, as in amqp[s]://user:password@host:port/virtual-host")
+	}
+	if u.Scheme == "amqps" {
+		return nil
+	}
+	if c.values[keyTLS] == "true" {
+		return errors.New("key " + keyConnectionString + ": expected amqps://, because " + keyTLS + " is true")
+	}
+	if c.values[secret.CA] != "" {
+		return errors.New("key " + keyConnectionString + ": expected amqps://, because " + secret.CA + " is set")
+	}
+	return nil
 }
 
 func (c Credentials) compose() (string, error) {

@@ -43,6 +43,10 @@ func TestCredentials(t *testing.T) {
 		},
 		{"none", nil, amqp.URI{}, "the Secret needs"},
 		{"another scheme", map[string]string{"connection_string": "http://u:secret@other/"}, amqp.URI{}, "expected amqp[s]://"},
+		{"tls is true, the string is not", map[string]string{"connection_string": "amqp://u:secret@other/", "tls": "true"}, amqp.URI{}, "key connection_string: expected amqps://, because tls is true"},
+		{"a CA, the string has no TLS", map[string]string{"connection_string": "amqp://u:secret@other/", "ca.crt": "x"}, amqp.URI{}, "key connection_string: expected amqps://, because ca.crt is set"},
+		{"a string without a user", map[string]string{"connection_string": "amqp://other/"}, amqp.URI{}, "key connection_string: expected a user and a password"},
+		{"a string without a password", map[string]string{"connection_string": "amqp://u:@other/"}, amqp.URI{}, "key connection_string: expected a user and a password"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -44,6 +44,12 @@ func TestParse(t *testing.T) {
 			change(func(s *Settings) { s.TLS, s.Port, s.Management = true, "5673", "https://rabbit.team.svc:15671" })},
 		"of eventing-rabbitmq, no scheme": {with("host", "", "uri", "rabbit.team.svc:15672"),
 			change(func(s *Settings) { s.Management = "http://rabbit.team.svc:15672" })},
+		"of eventing-rabbitmq, no scheme, TLS": {with("host", "", "uri", "rabbit.team.svc:15671", "tls", "true"),
+			change(func(s *Settings) { s.TLS, s.Port, s.Management = true, "5671", "https://rabbit.team.svc:15671" })},
+		"TLS, management in the clear on request": {with("host", "", "uri", "http://rabbit.team.svc", "tls", "true", "management", "http://rabbit.team.svc:15672"),
+			change(func(s *Settings) { s.TLS, s.Port, s.Management = true, "5671", "http://rabbit.team.svc:15672" })},
+		"a connection string in the clear, management with TLS": {with("host", "", "connection_string", "amqp://u:p@rabbit.team.svc", "uri", "https://rabbit.team.svc:15671"),
+			change(func(s *Settings) { s.Management = "https://rabbit.team.svc:15671" })},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -79,6 +85,15 @@ func TestParse_NamesTheKey(t *testing.T) {
 		"management with a user":   {with("management", "http://u:s3cret@h.test"), "key management: expected http[s]"},
 		"another scheme":           {with("connection_string", "http://u:s3cret@h.test/"), "connection_string: expected amqp[s]://"},
 		"no URI":                   {with("host", "", "uri", "http://"), "key uri: expected the URL"},
+		"a URI of AMQP":            {with("host", "", "uri", "amqps://h.test", "management", "http://h.test:15672"), "key uri: expected the URL of the management API"},
+		"a URI with a user":        {with("host", "", "uri", "http://u:s3cret@h.test"), "key uri: expected the URL of the management API"},
+		"a URI without TLS, tls":   {with("host", "", "uri", "http://h.test", "tls", "true"), "key uri: expected https://, because tls is true"},
+		"a URI without TLS, CA":    {with("host", "", "uri", "http://h.test", "ca.crt", "x"), "key uri: expected https://, because tls is true or ca.crt is set"},
+		"a string without TLS":     {with("connection_string", "amqp://u:s3cret@h.test/", "tls", "true"), "key connection_string: expected amqps://, because tls is true"},
+		"a string with a CA only":  {with("connection_string", "amqp://u:s3cret@h.test/", "ca.crt", "x"), "key connection_string: expected amqps://, because ca.crt is set"},
+		"a string without a user":  {with("connection_string", "amqps://h.test/"), "key connection_string: expected a user and a password"},
+		"a string, no password":    {with("connection_string", "amqps://u@h.test/"), "key connection_string: expected a user and a password"},
+		"a string, empty user":     {with("connection_string", "amqps://:s3cret@h.test/"), "key connection_string: expected a user and a password"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -106,19 +106,22 @@ func fromURI(v map[string]string) error {
 	if v[keyHost] != "" || v[keyURI] == "" {
 		return nil
 	}
-	text := v[keyURI]
+	text, encrypted := v[keyURI], v[keyTLS] == "true" || v[secret.CA] != ""
 	if !strings.Contains(text, "://") {
-		text = "http://" + text
+		text = map[bool]string{false: "http://", true: "https://"}[encrypted] + text
 	}
 	u, err := url.Parse(text)
-	if err != nil || u.Hostname() == "" {
-		return fmt.Errorf("key %s: expected the URL of the management API", keyURI)
+	if err != nil || u.Hostname() == "" || u.User != nil || (u.Scheme != "http" && u.Scheme != "https") {
+		return fmt.Errorf("key %s: expected the URL of the management API, http[s]://host:port without user and password", keyURI)
+	}
+	if encrypted && u.Scheme == "http" && v[management.KeyURL] == "" { // the password would be sent in the clear
+		return fmt.Errorf("key %s: expected https://, because %s is true or %s is set", keyURI, keyTLS, secret.CA)
 	}
 	v[keyHost] = u.Hostname()
 	if v[management.KeyURL] == "" {
 		v[management.KeyURL] = text
 	}
-	if v[keyTLS] == "" && u.Scheme == "https" {
+	if v[keyTLS] == "" && u.Scheme == "https" && v[keyConnectionString] == "" {
 		v[keyTLS] = "true"
 	}
 	return nil
