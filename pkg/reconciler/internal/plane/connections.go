@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"knative.dev/pkg/logging"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/calls"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/delay"
@@ -51,9 +52,10 @@ type Connection struct {
 
 	installation func() types.UID
 
-	mu   sync.Mutex
-	err  error
-	wake chan struct{}
+	mu         sync.Mutex
+	err        error
+	noOutcomes bool // the stream of outcomes could not be declared
+	wake       chan struct{}
 }
 
 // NewConnections returns none.
@@ -164,11 +166,15 @@ func (c *Connections) report(name string) {
 }
 
 // Check declares what all Triggers share: the exchange, without which nothing can be
-// published, the queues of events that wait for a retry, and the stream of outcomes.
+// published, and the queues of events that wait for a retry. The stream of outcomes is on
+// the connection of the installation only.
 func (c *Connection) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	err := declareShared(ctx, c.Topology)
+	if err == nil && c.Name == "" {
+		c.declareOutcomes(ctx)
+	}
 	if uid := c.installation(); err == nil && uid != "" {
 		err = c.Topology.Declare(ctx, queue.Declaration{Name: claimPrefix + string(uid)})
 	}
@@ -187,9 +193,21 @@ func declareShared(ctx context.Context, topology queue.Topology) error {
 			return fmt.Errorf("failed to declare queue %s: %w", name, err)
 		}
 	}
-	// Without the stream everything works but asking for outcomes, which says so.
-	_ = topology.Declare(ctx, calls.Declaration())
 	return nil
+}
+
+// declareOutcomes declares the stream of outcomes. Without it everything works but asking
+// for outcomes, so that an error does not fail the check. The first of successive errors
+// is logged.
+func (c *Connection) declareOutcomes(ctx context.Context) {
+	err := c.Topology.Declare(ctx, calls.Declaration())
+	c.mu.Lock()
+	first := err != nil && !c.noOutcomes
+	c.noOutcomes = err != nil
+	c.mu.Unlock()
+	if first {
+		logging.FromContext(ctx).Warnw("Failed to declare the stream of outcomes: outcomes of calls are not recorded", "queue", calls.Outcomes, "error", err)
+	}
 }
 
 // Err is nil if the connection worked when it was last checked.

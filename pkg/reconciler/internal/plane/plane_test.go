@@ -10,13 +10,17 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/tools/cache"
 	"knative.dev/eventing/pkg/apis/feature"
+	"knative.dev/pkg/logging"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
 	ltesting "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/testing"
 )
 
@@ -68,6 +72,48 @@ func TestConnections_ReportChanges(t *testing.T) {
 		stop()
 		synctest.Wait()
 	})
+}
+
+// withoutStreams is a RabbitMQ that has no streams.
+type withoutStreams struct{ *ltesting.Topology }
+
+func (w withoutStreams) Declare(ctx context.Context, d queue.Declaration) error {
+	if d.Kind == queue.Stream {
+		return errors.New("streams are disabled")
+	}
+	return w.Topology.Declare(ctx, d)
+}
+
+// TestConnection_Outcomes: the stream of outcomes is on the RabbitMQ of the installation
+// only, and the first error of several is logged.
+func TestConnection_Outcomes(t *testing.T) {
+	t.Parallel()
+	topology := ltesting.NewTopology()
+	if err := newConnection("team.a", topology).Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if writes := topology.Writes(); slices.Contains(writes, "declare lambda.outcomes") {
+		t.Errorf("the RabbitMQ of a Broker got %v", writes)
+	}
+	core, logs := observer.New(zap.InfoLevel)
+	ctx := logging.WithLogger(t.Context(), zap.New(core).Sugar())
+	own := newConnection("", withoutStreams{topology})
+	for range 3 {
+		if err := own.Check(ctx); err != nil {
+			t.Errorf("without streams the connection fails: %v", err)
+		}
+	}
+	if got := logs.All(); len(got) != 1 || got[0].ContextMap()["error"] != "streams are disabled" {
+		t.Errorf("logged %v, want one error", got)
+	}
+	own.Topology = topology
+	if err := own.Check(ctx); err != nil || !slices.Contains(topology.Writes(), "declare lambda.outcomes") {
+		t.Errorf("Check() = %v, or the stream was not declared", err)
+	}
+	own.Topology = withoutStreams{topology}
+	if err := own.Check(ctx); err != nil || logs.Len() != 2 {
+		t.Errorf("Check() = %v, logged %v; want the new error", err, logs.All())
+	}
 }
 
 func endpoint(address string, ready *bool) discoveryv1.Endpoint {
