@@ -3,6 +3,7 @@ package deadletter
 import (
 	"context"
 	"fmt"
+	"net/netip"
 
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -78,13 +79,16 @@ func controlled(o Owner, kind string, found metav1.Object, err error, above stri
 	return nil
 }
 
-// gateway of a load balancer: a host or an address; empty if there is none.
+// gateway of a load balancer: a host or an address, as in a URL; empty if there is none.
 func gateway(b *networkingv1alpha1.LoadBalancerStatus) string {
 	if b == nil {
 		return ""
 	}
 	for _, i := range b.Ingress {
 		for _, host := range []string{i.DomainInternal, i.Domain, i.IP} {
+			if ip, err := netip.ParseAddr(host); err == nil && ip.Is6() {
+				return "[" + host + "]"
+			}
 			if host != "" {
 				return host
 			}

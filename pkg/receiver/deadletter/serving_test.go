@@ -55,6 +55,7 @@ func TestServing_Gateway(t *testing.T) {
 	}{
 		"as Knative made them":    {[]runtime.Object{service("f"), route("ksvc")}, ingress("route", private), "private.gateway.svc.cluster.local"},
 		"an address":              {[]runtime.Object{service("f"), route("ksvc")}, ingress("route", networkingv1alpha1.LoadBalancerIngressStatus{IP: "10.0.0.1"}), "10.0.0.1"},
+		"an IPv6 address":         {[]runtime.Object{service("f"), route("ksvc")}, ingress("route", networkingv1alpha1.LoadBalancerIngressStatus{IP: "fd00::1"}), "[fd00::1]"},
 		"no Knative Service":      {nil, nil, "Knative Service team/greeter does not exist"},
 		"no Ingress":              {[]runtime.Object{service("f"), route("ksvc")}, nil, "Ingress team/greeter does not exist"},
 		"no gateway":              {[]runtime.Object{service("f"), route("ksvc")}, ingress("route"), "Ingress team/greeter names no gateway inside the cluster"},
@@ -96,14 +97,26 @@ func (replaced) Gateway(context.Context, deadletter.Owner, types.UID) (string, e
 }
 
 // TestReplay_ToAReplacedService: nothing is sent to an address that is not the owner's.
+// Outcomes, which are for the Broker, do not wait for it.
 func TestReplay_ToAReplacedService(t *testing.T) {
 	t.Parallel()
 	r := newRecipient(t, func(string) int { return 500 })
 	s, store := service(t, r.function(), 1, r.client())
 	s.Serving = replaced{}
-	err := s.Replay(t.Context(), deadletter.Function(key), deadletter.Selection{All: true}, func(receiverv1.ReplayResult) { t.Error("something was sent") })
-	if err == nil || !strings.Contains(err.Error(), "is not controlled by") || len(r.got) != 0 || len(store.IDs(queue)) != 1 {
-		t.Errorf("Replay() = %v, the other Service got %v; want a refusal", err, r.got)
+	outcome := newEvent("outcome", map[string]any{"knativeerrorcode": 500})
+	outcome.SetType("io.knative.lambda.response.error")
+	outcome.SetSource("io.knative.lambda/function/team/greeter")
+	outcome.SetSubject("team/greeter")
+	if err := store.Publish(t.Context(), queue, outcome); err != nil {
+		t.Fatal(err)
+	}
+	results := map[string]string{}
+	err := s.Replay(t.Context(), deadletter.Function(key), deadletter.Selection{All: true}, func(one receiverv1.ReplayResult) { results[one.ID] = one.Error })
+	if err != nil || !strings.Contains(results["0"], "is not controlled by") || len(r.got) != 0 {
+		t.Errorf("Replay() = %v, results %v, the other Service got %v; want a refusal", err, results, r.got)
+	}
+	if results["outcome"] != "" || !slices.Equal(r.replies, []string{"outcome"}) || !slices.Equal(store.IDs(queue), []string{"0"}) {
+		t.Errorf("results %v, the Broker got %v, %v are left in the queue", results, r.replies, store.IDs(queue))
 	}
 }
 

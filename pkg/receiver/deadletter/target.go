@@ -59,15 +59,16 @@ func (s *Service) targets(ctx context.Context, o Owner) (func(*Letter) (target, 
 		return nil, err
 	}
 	t, err := targetOf(o, f)
-	if err == nil {
-		t.gateway, err = s.Serving.Gateway(ctx, o, f.UID)
-	}
+	gateway := sync.OnceValues(func() (string, error) { return s.Serving.Gateway(ctx, o, f.UID) })
 	source, subject := events.Source("function", o.Namespace, o.Name), events.FunctionSubject(o.Namespace, o.Name)
 	return func(l *Letter) (target, error) {
 		if isOutcome(l, source, subject) {
 			return toBroker(o, t.replies)
 		}
-		return t, nil
+		own := t // replays run side by side
+		var err error
+		own.gateway, err = gateway()
+		return own, err
 	}, err
 }
 
