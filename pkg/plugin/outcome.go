@@ -34,7 +34,7 @@ func (o *options) outcome() *cobra.Command {
 	timeout := 5 * time.Minute
 	cmd := &cobra.Command{
 		Use: "outcome [TYPE/]NAME ID", Short: "Show the outcome of an asynchronous call",
-		Long: `Show the outcome of an asynchronous call: what the function or agent returned, or why it failed. Outcomes are kept for an hour.
+		Long: `Show the outcome of an asynchronous call: what the function or agent returned, or why it failed. Outcomes are kept for up to an hour, and newer ones may displace them before that.
 
 The ID is what invoke --async prints.`,
 		Example: `  kubectl lambda outcome hello-python "$(kubectl lambda invoke hello-python --async --data '{"name": "you"}')" --wait`,

@@ -30,7 +30,7 @@ func (w *world) ends(id, eventType, data string) {
 	_ = e.SetData("text/plain", []byte(data))
 	w.outcomes.Add(&calls.Record{Source: "/s", Outcome: &e, Callee: calls.Callee{
 		Kind: receiverv1.KindFunction, NamespacedName: types.NamespacedName{Namespace: "team", Name: "greeter"},
-	}})
+	}}, time.Now())
 }
 
 // TestInvokeAsync prints the id of the call, which the event plane has stored.

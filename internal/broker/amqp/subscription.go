@@ -127,7 +127,7 @@ func (s *subscription) handle(d *amqp.Delivery) {
 		return
 	}
 	s.count(1)
-	out := &delivery{sub: s, tag: d.DeliveryTag, redelivered: d.Redelivered, message: message(d)}
+	out := &delivery{sub: s, tag: d.DeliveryTag, redelivered: d.Redelivered, sent: d.Timestamp, message: message(d)}
 	s.owner.hold(out)
 	s.owner.c.Handler(s.ctx, out)
 }
@@ -191,6 +191,7 @@ type delivery struct {
 	sub         *subscription
 	tag         uint64
 	redelivered bool
+	sent        time.Time
 	message     *queue.Message
 }
 
@@ -214,6 +215,9 @@ func (d *delivery) Message() *queue.Message { return d.message }
 
 // Redelivered implements queue.Delivery.
 func (d *delivery) Redelivered() bool { return d.redelivered }
+
+// Sent implements queue.Delivery.
+func (d *delivery) Sent() time.Time { return d.sent }
 
 // Ack implements queue.Delivery.
 func (d *delivery) Ack() error {

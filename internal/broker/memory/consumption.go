@@ -185,6 +185,9 @@ func (d *delivery) Message() *queue.Message { return d.item.message }
 // Redelivered implements queue.Delivery.
 func (d *delivery) Redelivered() bool { return d.redelivered }
 
+// Sent implements queue.Delivery.
+func (d *delivery) Sent() time.Time { return d.item.stored }
+
 // Ack implements queue.Delivery.
 func (d *delivery) Ack() error { return d.settle(d.remove) }
 

@@ -64,6 +64,9 @@ type Delivery interface {
 	Message() *Message
 	// Redelivered is true if the message was handed out before, here or elsewhere.
 	Redelivered() bool
+	// Sent is when the message was published, by the publisher's clock in seconds; zero
+	// where that is not known.
+	Sent() time.Time
 	// Ack removes the message from its queue.
 	Ack() error
 	// Return puts the message back at its place in the queue. It counts as no attempt.

@@ -56,7 +56,7 @@ func (a *API) get(w http.ResponseWriter, r *http.Request, kind receiverv1.Kind) 
 		if err := a.Reading(); err != nil {
 			return httpapi.Errorf(http.StatusServiceUnavailable, "Unavailable", "outcomes cannot be read from RabbitMQ now: %v", err)
 		}
-		return httpapi.Errorf(http.StatusNotFound, "NotFound", "there is no outcome of the call: it has not ended, or ended more than %s ago", calls.MaxAge)
+		return httpapi.Errorf(http.StatusNotFound, "NotFound", "there is no outcome of the call: it has not ended, ended more than %dh ago, or was displaced by newer ones", int(calls.MaxAge.Hours()))
 	}
 	list := receiverv1.OutcomeList{}
 	for _, record := range found {

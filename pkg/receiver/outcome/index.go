@@ -6,7 +6,9 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"time"
 
+	cetypes "github.com/cloudevents/sdk-go/v2/types"
 	"k8s.io/utils/clock"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/calls"
@@ -16,9 +18,11 @@ import (
 const (
 	// defaultBytes bounds the outcomes in memory.
 	defaultBytes = 64 << 20
-	// overhead of an outcome besides its data, in bytes.
+	// overhead of an outcome besides its text and data, in bytes: structs, maps and pointers.
 	overhead = 1 << 10
-	prefetch = 200
+	// extensionOverhead of each extension besides its text, in bytes.
+	extensionOverhead = 1 << 7
+	prefetch          = 200
 )
 
 // Index of the outcomes of the last calls.
@@ -26,11 +30,24 @@ type Index struct {
 	clock    clock.PassiveClock
 	maxBytes int
 
-	mu     sync.Mutex
-	byCall map[call][]*calls.Record
-	// order in which they came, and their bytes.
-	order []*calls.Record
+	mu          sync.Mutex
+	byCall      map[call][]*entry
+	byNamespace map[string]*fifo
+	bytes       int
+}
+
+// entry is an outcome in the index.
+type entry struct {
+	*calls.Record
+	// at is when it arrived. The time of the event does not count: the function chooses it.
+	at    time.Time
 	bytes int
+}
+
+// fifo holds the outcomes of a namespace in the order in which they came.
+type fifo struct {
+	entries []*entry
+	bytes   int
 }
 
 // call is identified by its callee and its id. Calls of several sources may have one id.
@@ -41,7 +58,7 @@ type call struct {
 
 // NewIndex returns an empty Index.
 func NewIndex(c clock.PassiveClock) *Index {
-	return &Index{clock: c, maxBytes: defaultBytes, byCall: map[call][]*calls.Record{}}
+	return &Index{clock: c, maxBytes: defaultBytes, byCall: map[call][]*entry{}, byNamespace: map[string]*fifo{}}
 }
 
 // Follow the stream. It is replayed after each loss of the connection.
@@ -53,43 +70,100 @@ func (i *Index) Follow(ctx context.Context, s queue.Subscriber) (queue.Consumpti
 			if err != nil {
 				slog.Warn("Ignoring a message of the stream of outcomes", "error", err)
 			} else {
-				i.Add(r)
+				i.Add(r, d.Sent())
 			}
 			_ = d.Ack() // else it comes again
 		},
 	})
 }
 
-// Add an outcome, unless it is there.
-func (i *Index) Add(r *calls.Record) {
+// Add an outcome, unless it is there. A time of arrival that is missing or in the future
+// is now.
+func (i *Index) Add(r *calls.Record, arrived time.Time) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	if now := i.clock.Now(); arrived.IsZero() || arrived.After(now) {
+		arrived = now
+	}
+	e := &entry{Record: r, at: arrived, bytes: sizeOf(r)}
 	key := call{r.Callee, r.ID()}
+	if i.expired(e) || i.has(key, r) {
+		return
+	}
+	i.byCall[key] = append(i.byCall[key], e)
+	of := i.byNamespace[r.Callee.Namespace]
+	if of == nil {
+		of = &fifo{}
+		i.byNamespace[r.Callee.Namespace] = of
+	}
+	of.entries = append(of.entries, e)
+	of.bytes += e.bytes
+	i.bytes += e.bytes
+	i.trim()
+}
+
+func (i *Index) has(key call, r *calls.Record) bool {
 	for _, known := range i.byCall[key] {
 		if known.Outcome.ID() == r.Outcome.ID() && known.Outcome.Source() == r.Outcome.Source() {
-			return
+			return true
 		}
 	}
-	i.byCall[key] = append(i.byCall[key], r)
-	i.order = append(i.order, r)
-	i.bytes += sizeOf(r)
-	for len(i.order) > 0 && (i.bytes > i.maxBytes || i.expired(i.order[0])) {
-		i.removeFirst()
+	return false
+}
+
+// trim removes what is too old, and then the oldest of the namespace that holds the most
+// until the others fit.
+func (i *Index) trim() {
+	for namespace, of := range i.byNamespace {
+		for len(of.entries) > 0 && i.expired(of.entries[0]) {
+			i.removeFirst(namespace)
+		}
+	}
+	for i.bytes > i.maxBytes {
+		largest, most := "", 0
+		for namespace, of := range i.byNamespace {
+			if of.bytes > most {
+				largest, most = namespace, of.bytes
+			}
+		}
+		i.removeFirst(largest)
 	}
 }
 
-func sizeOf(r *calls.Record) int { return len(r.Outcome.Data()) + overhead }
-
-func (i *Index) expired(r *calls.Record) bool {
-	return i.clock.Since(r.Outcome.Time()) > calls.MaxAge
+// sizeOf what a record holds in memory, in bytes, with a quarter of its text and data for
+// what the allocator rounds up.
+func sizeOf(r *calls.Record) int {
+	const parsed = 2 // a URL may hold its text twice
+	o := r.Outcome
+	size := len(r.Callee.String()) + len(r.Source) + cap(o.DataEncoded) +
+		len(o.ID()) + len(o.Type()) + len(o.Subject()) + len(o.DataContentType()) + parsed*(len(o.Source())+len(o.DataSchema()))
+	extensions := o.Extensions()
+	for name, value := range extensions {
+		size += len(name)
+		if text, ok := value.(string); ok {
+			size += len(text)
+		} else if text, err := cetypes.Format(value); err == nil {
+			size += parsed*len(text) + extensionOverhead // as large as a URL
+		}
+	}
+	return size + size/4 + overhead + len(extensions)*extensionOverhead
 }
 
-func (i *Index) removeFirst() {
-	first := i.order[0]
-	i.order[0] = nil // the array lives on
-	i.order = i.order[1:]
-	i.bytes -= sizeOf(first)
+func (i *Index) expired(e *entry) bool { return i.clock.Since(e.at) > calls.MaxAge }
+
+// removeFirst outcome of a namespace, which is also the first of its call.
+func (i *Index) removeFirst(namespace string) {
+	of := i.byNamespace[namespace]
+	first := of.entries[0]
+	of.entries[0] = nil // the array lives on
+	of.entries = of.entries[1:]
+	of.bytes -= first.bytes
+	i.bytes -= first.bytes
+	if len(of.entries) == 0 {
+		delete(i.byNamespace, namespace)
+	}
 	key := call{first.Callee, first.ID()}
+	i.byCall[key][0] = nil
 	if i.byCall[key] = i.byCall[key][1:]; len(i.byCall[key]) == 0 {
 		delete(i.byCall, key)
 	}
@@ -99,9 +173,9 @@ func (i *Index) removeFirst() {
 func (i *Index) Find(c calls.Callee, id string) (found []*calls.Record) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	for _, r := range i.byCall[call{c, id}] {
-		if !i.expired(r) {
-			found = append(found, r)
+	for _, e := range i.byCall[call{c, id}] {
+		if !i.expired(e) {
+			found = append(found, e.Record)
 		}
 	}
 	return found

@@ -6,11 +6,15 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	goruntime "runtime"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
+	cetypes "github.com/cloudevents/sdk-go/v2/types"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -47,6 +51,12 @@ func record(id, eventType string, at time.Time, data string) *calls.Record {
 	return &calls.Record{Callee: greeter, Source: "/caller", Outcome: &e}
 }
 
+// in the namespace is the record of a function there.
+func in(namespace string, r *calls.Record) *calls.Record {
+	r.Callee.Namespace = namespace
+	return r
+}
+
 // TestIndex_Bounds: an outcome is there once, and until it is too old or too many others
 // have come.
 func TestIndex_Bounds(t *testing.T) {
@@ -54,12 +64,12 @@ func TestIndex_Bounds(t *testing.T) {
 	now := time.Now()
 	c := clocktesting.NewFakePassiveClock(now)
 	i := NewIndex(c)
-	i.maxBytes = 10 * (overhead + 4)
+	i.maxBytes = 10 * sizeOf(record("more-0", events.ResponseSuccess, now, "done"))
 	for range 2 {
-		i.Add(record("1", events.ResponseSuccess, now, "done"))
+		i.Add(record("1", events.ResponseSuccess, now, "done"), now)
 	}
-	if found := i.Find(greeter, "1"); len(found) != 1 || len(i.order) != 1 {
-		t.Errorf("%d outcomes of %d, want 1", len(found), len(i.order))
+	if found := i.Find(greeter, "1"); len(found) != 1 || len(i.byNamespace["team"].entries) != 1 {
+		t.Errorf("%d outcomes of %d, want 1", len(found), len(i.byNamespace["team"].entries))
 	}
 	other := greeter
 	other.Kind = receiverv1.KindAgent
@@ -67,19 +77,120 @@ func TestIndex_Bounds(t *testing.T) {
 		t.Errorf("an agent has %d outcomes of a function", len(found))
 	}
 	for n := range 10 {
-		i.Add(record("more-"+strconv.Itoa(n), events.ResponseSuccess, now, "done"))
+		i.Add(record("more-"+strconv.Itoa(n), events.ResponseSuccess, now, "done"), now)
 	}
-	if len(i.Find(greeter, "1")) != 0 || len(i.Find(greeter, "more-9")) != 1 || i.bytes > i.maxBytes || len(i.byCall) != 10 {
-		t.Errorf("%d outcomes of %d bytes, the oldest is there: %v", len(i.order), i.bytes, i.Find(greeter, "1"))
+	if len(i.Find(greeter, "1")) != 0 || len(i.Find(greeter, "more-9")) != 1 || i.bytes != i.maxBytes || len(i.byCall) != 10 {
+		t.Errorf("%d outcomes of %d bytes, the oldest is there: %v", len(i.byCall), i.bytes, i.Find(greeter, "1"))
 	}
 	c.SetTime(now.Add(calls.MaxAge + time.Second))
 	if found := i.Find(greeter, "more-9"); len(found) != 0 {
 		t.Errorf("%d outcomes are too old", len(found))
 	}
-	i.Add(record("new", events.ResponseSuccess, c.Now(), "done"))
-	if len(i.order) != 1 || len(i.byCall) != 1 || i.bytes != overhead+4 {
-		t.Errorf("%d outcomes of %d bytes stay, want 1", len(i.order), i.bytes)
+	last := in("other", record("new", events.ResponseSuccess, c.Now(), "done"))
+	i.Add(last, c.Now())
+	if len(i.byNamespace) != 1 || len(i.byCall) != 1 || i.bytes != sizeOf(last) {
+		t.Errorf("%d outcomes of %d bytes in %d namespaces stay, want 1", len(i.byCall), i.bytes, len(i.byNamespace))
 	}
+}
+
+// TestIndex_Namespaces: the namespace that holds the most displaces its own outcomes.
+func TestIndex_Namespaces(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	i := NewIndex(clocktesting.NewFakePassiveClock(now))
+	i.maxBytes = 10 * sizeOf(record("0", events.ResponseSuccess, now, "done"))
+	i.Add(record("1", events.ResponseSuccess, now, "done"), now)
+	for n := range 100 {
+		i.Add(in("loud", record(strconv.Itoa(n), events.ResponseSuccess, now, "done")), now)
+	}
+	i.Add(record("2", events.ResponseSuccess, now, "done"), now)
+	if len(i.Find(greeter, "1")) != 1 || len(i.Find(greeter, "2")) != 1 {
+		t.Error("a namespace has displaced the outcomes of another")
+	}
+	if loud := i.byNamespace["loud"]; i.bytes > i.maxBytes || len(loud.entries) < 7 || loud.entries[len(loud.entries)-1].ID() != "99" {
+		t.Errorf("%d bytes of %d, %d outcomes of the namespace that holds the most", i.bytes, i.maxBytes, len(loud.entries))
+	}
+}
+
+// TestIndex_Arrival: outcomes expire by their arrival, whatever time their events have.
+func TestIndex_Arrival(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	c := clocktesting.NewFakePassiveClock(now)
+	i := NewIndex(c)
+	for id, at := range map[string][2]time.Time{ // the event's, and that of arrival
+		"future":      {now.Add(1000 * time.Hour), now},
+		"missing":     {{}, now},
+		"old":         {now.Add(-1000 * time.Hour), now},
+		"ahead":       {now, now.Add(1000 * time.Hour)},
+		"not known":   {now, {}},
+		"sent before": {now, now.Add(-calls.MaxAge - time.Second)},
+	} {
+		i.Add(record(id, events.ResponseSuccess, at[0], "done"), at[1])
+		if found := i.Find(greeter, id); (len(found) == 1) != (id != "sent before") {
+			t.Errorf("%s: %d outcomes", id, len(found))
+		}
+	}
+	c.SetTime(now.Add(calls.MaxAge + time.Second))
+	i.Add(record("new", events.ResponseSuccess, now, "done"), c.Now())
+	if len(i.byCall) != 1 {
+		t.Errorf("%d outcomes stay after an hour, want the new one", len(i.byCall))
+	}
+}
+
+// TestIndex_Memory: the index counts at least what its outcomes hold. The test is not
+// parallel: others would allocate as well.
+func TestIndex_Memory(t *testing.T) {
+	long := strings.Repeat("x", 20<<10)
+	for name, edit := range map[string]func(r *calls.Record, id string){
+		"small":      func(*calls.Record, string) {},
+		"data":       func(r *calls.Record, _ string) { r.Outcome.DataEncoded = []byte(long) },
+		"subject":    func(r *calls.Record, _ string) { r.Outcome.SetSubject(long) },
+		"id":         func(r *calls.Record, id string) { r.Outcome.SetExtension(events.CausationExtension, id+long) },
+		"source":     func(r *calls.Record, _ string) { r.Source = long; r.Outcome.SetSource("/%41" + long) },
+		"one":        func(r *calls.Record, _ string) { r.Outcome.SetExtension("long", long) },
+		"extensions": func(r *calls.Record, _ string) { extend(r, 200, "x") },
+		"uris":       func(r *calls.Record, _ string) { extend(r, 200, cetypes.ParseURI("http://example.com/%41")) },
+	} {
+		i := NewIndex(clock.RealClock{})
+		before := heap()
+		for n := range 200 {
+			id := strconv.Itoa(n)
+			r := record(id, events.ResponseError, time.Now(), "done")
+			edit(r, id)
+			m, err := calls.Encode(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name, value := range m.Headers { // as from a connection
+				if text, ok := value.(string); ok {
+					m.Headers[name] = strings.Clone(text)
+				}
+			}
+			m.Body = slices.Clone(m.Body)
+			if r, err = calls.Decode(m); err != nil {
+				t.Fatal(err)
+			}
+			i.Add(r, time.Time{})
+		}
+		if held, entries := heap()-before, len(i.byNamespace["team"].entries); held > i.bytes || i.bytes > i.maxBytes {
+			t.Errorf("%s: %d outcomes hold %d bytes, of which %d are counted", name, entries, held, i.bytes)
+		}
+	}
+}
+
+func extend(r *calls.Record, n int, value any) {
+	for k := range n {
+		r.Outcome.SetExtension("e"+strconv.Itoa(k), value)
+	}
+}
+
+func heap() int {
+	var m goruntime.MemStats
+	goruntime.GC()
+	goruntime.GC()
+	goruntime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
 }
 
 // TestIndex_Follow reads what was there before and what comes, and ignores what is none.
@@ -147,7 +258,7 @@ func reviewer() *access.Reviewer {
 func TestAPI(t *testing.T) {
 	t.Parallel()
 	i := NewIndex(clock.RealClock{})
-	i.Add(record("1", events.ResponseError, time.Now(), "{}"))
+	i.Add(record("1", events.ResponseError, time.Now(), "{}"), time.Now())
 	var audits []string
 	var reading error
 	a := &API{Index: i, Access: reviewer(), Reading: func() error { return reading }, Audit: func(_ context.Context, user, action string, o deadletter.Owner) {
@@ -177,8 +288,12 @@ func TestAPI(t *testing.T) {
 		{path + "?id=1", "ann", errors.New("away"), http.StatusOK},
 	} {
 		reading = tt.reading
-		if w := get(tt.path, tt.user); w.Code != tt.want {
+		w := get(tt.path, tt.user)
+		if w.Code != tt.want {
 			t.Errorf("%s by %s: %d %s, want %d", tt.path, tt.user, w.Code, w.Body, tt.want)
+		}
+		if tt.want == http.StatusNotFound && !strings.Contains(w.Body.String(), "ended more than 1h ago, or was displaced by newer ones") {
+			t.Errorf("%s: %s", tt.path, w.Body)
 		}
 	}
 	var list receiverv1.OutcomeList

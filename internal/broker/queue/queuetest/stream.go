@@ -31,6 +31,9 @@ func testStream(f *fixture) {
 			if n := len(d.Message().Headers); n != 1 {
 				f.t.Errorf("headers %v; want only the message's own", d.Message().Headers)
 			}
+			if age := time.Since(d.Sent()); age < 0 || age > time.Minute {
+				f.t.Errorf("the message was sent %s ago", age)
+			}
 			f.must(d.Ack())
 		}
 	}
