@@ -12,6 +12,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/budget"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/event"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/memory"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
@@ -215,6 +216,96 @@ func TestStop(t *testing.T) {
 		defer f.mu.Unlock()
 		if len(f.got) != 100 {
 			t.Errorf("%d of 100 events arrived", len(f.got))
+		}
+	})
+}
+
+// TestDelay_WhenReleaseIsFar: a message waits no longer than its queue delays it, whatever
+// its header says.
+func TestDelay_WhenReleaseIsFar(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fixture) {
+		f.trigger("a", 0)
+		m := event.EncodeTransit(&queue.Message{Body: []byte("far")}, event.Transit{Due: time.Now(), Trigger: "a", Queue: "a"})
+		m.Headers[releaseHeader] = time.Now().AddDate(100, 0, 0).UnixMilli()
+		f.must(f.engine.Put(t.Context(), Queue(Steps[0]), m))
+		time.Sleep(Steps[0] + time.Second)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if got, ok := f.got["far"]; !ok || got > Steps[0] {
+			t.Errorf("the event arrived after %s (%t), want at most %s", got, ok, Steps[0])
+		}
+	})
+}
+
+// TestPrefetch_WhenBudgeted: RabbitMQ sends one message of a queue before any is refused.
+func TestPrefetch_WhenBudgeted(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fixture) {
+		f.must(f.consumer.Stop(t.Context()))
+		b := budget.New(0, 1_000)
+		f.consumer = f.newConsumer()
+		f.consumer.Budget = func(n int64) func() { return b.Hold("team", n) }
+		f.must(f.consumer.Start(t.Context()))
+		for i := range 10 {
+			f.put(fmt.Sprintf("event-%04d", i), "a", 10*time.Second)
+		}
+		time.Sleep(time.Second)
+		if _, bytes := b.InHand(); bytes != 10 || f.depth() != 9 {
+			t.Errorf("%d bytes are in hand, %d events in the queue; want 10, 9", bytes, f.depth())
+		}
+	})
+}
+
+// TestBudget: no message is in hand for which there is no room; all arrive, and nothing
+// stays reserved.
+func TestBudget(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fixture) {
+		f.must(f.consumer.Stop(t.Context()))
+		b := budget.New(0, 40)
+		f.consumer = f.newConsumer()
+		f.consumer.Budget = func(n int64) func() { return b.Hold("team", n) }
+		f.must(f.consumer.Start(t.Context()))
+		f.trigger("a", 0)
+		taken := b.Hold("team", 15)
+		const count = 20
+		for i := range count {
+			f.put(fmt.Sprintf("event-%04d", i), "a", 10*time.Second)
+		}
+		time.Sleep(time.Second)
+		if n := f.depth(); n != count {
+			t.Errorf("without room %d of %d events are in the queue", n, count)
+		}
+		taken()
+		f.put("event-long", "a", 2*time.Minute)
+		time.Sleep(8 * time.Second)
+		if _, bytes := b.InHand(); bytes != 10 || f.depth() != count {
+			t.Errorf("%d bytes are in hand, %d events in queues; want 10, %d", bytes, f.depth(), count)
+		}
+		time.Sleep(3 * time.Minute)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if _, bytes := b.InHand(); len(f.got) != count+1 || bytes != 0 {
+			t.Errorf("%d of %d events arrived, %d bytes stay reserved", len(f.got), count+1, bytes)
+		}
+		if got := f.got["event-0019"]; got > 12*time.Second {
+			t.Errorf("the last event arrived after %s", got)
+		}
+	})
+}
+
+// TestStop_WhenSuspended: a queue that waits for room is not consumed again.
+func TestStop_WhenSuspended(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fixture) {
+		f.must(f.consumer.Stop(t.Context()))
+		f.consumer = f.newConsumer()
+		f.consumer.Budget = func(int64) func() { return nil }
+		f.must(f.consumer.Start(t.Context()))
+		f.put("event", "a", 10*time.Second)
+		time.Sleep(time.Second)
+		f.must(f.consumer.Stop(t.Context()))
+		time.Sleep(time.Minute)
+		state, err := f.engine.Inspect(t.Context(), Queue(Steps[0]))
+		if f.must(err); state.Messages != 1 || state.Consumers != 0 {
+			t.Errorf("%+v, want 1 message and no consumer", state)
 		}
 	})
 }

@@ -42,13 +42,14 @@ type ownConnections struct {
 	mu sync.Mutex
 	// consume the delay queues of an engine, nil while nothing is delivered; changed is
 	// called when a connection was opened or closed.
-	consume func(Engine) *delay.Consumer
+	consume func(name string, e Engine) *delay.Consumer
 	changed func()
 }
 
 // opened connection.
 type opened struct {
 	Engine
+	name   string
 	delays *delay.Consumer // nil while nothing is delivered
 }
 
@@ -60,7 +61,7 @@ func (d *Dependencies) watchConnections(running, ctx context.Context, o *Options
 	c := d.Connections
 	c.set.Open = func(name string, current func() *connection.Settings) *opened {
 		slog.Info("Opening a connection to RabbitMQ", "connection", name, "source", current().Source)
-		return c.open(o.Connect(current, egress.Dialer(func(hostPort string, address netip.Addr) error {
+		return c.open(name, o.Connect(current, egress.Dialer(func(hostPort string, address netip.Addr) error {
 			return d.Permit(current().From, hostPort, address)
 		})))
 	}
@@ -83,12 +84,12 @@ func newOwnConnections() *ownConnections {
 	return c
 }
 
-func (c *ownConnections) open(e Engine) *opened {
+func (c *ownConnections) open(name string, e Engine) *opened {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	o := &opened{Engine: e}
+	o := &opened{Engine: e, name: name}
 	if c.consume != nil {
-		o.delays = c.consume(e)
+		o.delays = c.consume(name, e)
 	}
 	return o
 }
@@ -110,7 +111,7 @@ func (c *ownConnections) shut(name string, o *opened) {
 
 // deliver the events of all connections, and of those to come. changed is called when a
 // connection was opened or closed.
-func (c *ownConnections) deliver(consume func(Engine) *delay.Consumer, changed func()) {
+func (c *ownConnections) deliver(consume func(name string, e Engine) *delay.Consumer, changed func()) {
 	c.mu.Lock()
 	c.consume, c.changed = consume, changed
 	c.mu.Unlock()
@@ -119,7 +120,7 @@ func (c *ownConnections) deliver(consume func(Engine) *delay.Consumer, changed f
 	defer c.mu.Unlock()
 	for _, o := range all {
 		if o.delays == nil {
-			o.delays = consume(o.Engine)
+			o.delays = consume(o.name, o.Engine)
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/assignment"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/budget"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/connection"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/delay"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/memory"
@@ -204,4 +205,19 @@ func TestRun_OwnConnectionIsGuarded(t *testing.T) {
 	close(r.dispatcher.finish)
 	r.stop()
 	r.end()
+}
+
+// TestConsumeDelays_Budget: delayed messages of a connection count for its namespace.
+func TestConsumeDelays_Budget(t *testing.T) {
+	b := budget.New(1, 100)
+	s := &deliveries{dependencies: &Dependencies{Deliveries: b}}
+	c := s.consumeDelays(t.Context())(ownName, newOwn())
+	defer func() { _ = c.Stop(t.Context()) }()
+	if c.Budget == nil {
+		t.Fatal("what is in hand counts for no budget")
+	}
+	release := c.Budget(10)
+	if namespace, n := b.Largest(); release == nil || namespace != "team" || n != 10 {
+		t.Errorf("%q holds %d bytes, want team, 10", namespace, n)
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"knative.dev/eventing/pkg/auth"
 	kubeclient "knative.dev/pkg/client/injection/kube/client"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/connection"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/delay"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/delivery"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/dispatch"
@@ -58,10 +59,14 @@ func (s *deliveries) Watch(ctx context.Context) error {
 	return nil
 }
 
-// consumeDelays of a connection of its own. It fails for its arguments only.
-func (s *deliveries) consumeDelays(ctx context.Context) func(Engine) *delay.Consumer {
-	return func(e Engine) *delay.Consumer {
+// consumeDelays of a connection of its own, by its name. Users write into its queues, so
+// that what is in hand counts for their namespace. It fails for its arguments only.
+func (s *deliveries) consumeDelays(ctx context.Context) func(string, Engine) *delay.Consumer {
+	return func(name string, e Engine) *delay.Consumer {
 		c := &delay.Consumer{Subscriber: e, Publisher: e, Trigger: s.dispatcher.Queue}
+		if b := s.dependencies.Deliveries; b != nil {
+			c.Budget = func(n int64) func() { return b.Hold(connection.NamespaceOf(name), n) }
+		}
 		if err := c.Start(ctx); err != nil {
 			slog.ErrorContext(ctx, "Cannot consume the delay queues of a connection", "error", err)
 		}
