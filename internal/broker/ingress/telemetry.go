@@ -38,7 +38,12 @@ func NewTelemetry(meters metric.MeterProvider, traces trace.TracerProvider) (*Te
 	t.duration, errs[0] = metrics.DispatchDuration.Float64Histogram(meter)
 	t.refusals, errs[1] = metrics.Refused.Int64Counter(meter)
 	t.unroutedCount, errs[2] = metrics.Unrouted.Int64Counter(meter)
-	return t, errors.Join(errs[:]...)
+	err := errors.Join(errs[:]...)
+	if err == nil { // a rate needs a first value
+		t.unroutedCount.Add(context.Background(), 0)
+		t.refusals.Add(context.Background(), 0, metrics.Set(metrics.RefusedLabel.Of("invalid")))
+	}
+	return t, err
 }
 
 func (t *Telemetry) refused(ctx context.Context, reason string) {
