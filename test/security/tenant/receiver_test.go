@@ -135,18 +135,16 @@ func TestForgedDeadLetters(t *testing.T) {
 	ctx := within(t, 3*time.Minute)
 	needsRabbitMQ(t)
 	victim, attacker := admin.Tenant(ctx, t, "victim"), admin.Tenant(ctx, t, "attacker")
-	rabbitMQBroker(ctx, t, victim)
 	rabbitMQBroker(ctx, t, attacker)
 	f := owner(ctx, t, victim)
 	attack := outpost(ctx, t, attacker, brokered)
-	code := sinkOf(ctx, t, victim, f.Name)
-	code = code[strings.LastIndexByte(code, '/')+1:]
 	stolen := sinkOf(ctx, t, attacker, outpostName)
+	code := stolen[strings.LastIndexByte(stolen, '/')+1:]
 	base := "/dead-letters/" + victim.Namespace + "/" + f.Name
 	for i, path := range []string{
 		base,
-		base + "/" + strings.Repeat("0", max(1, len(code))),
-		base + stolen[strings.LastIndexByte(stolen, '/'):], // the code of the attacker's own sink
+		base + "/" + strings.Repeat("0", len(code)),
+		base + "/" + code, // the code of the attacker's own sink
 		"/dead-letters/" + victim.Namespace + "/agents/" + f.Name,
 	} {
 		got := attack(ctx, posted(t, receiverURL+path, orderEvent(fmt.Sprintf("forged-%d", i))))

@@ -84,12 +84,14 @@ func TestReplaysGoHome(t *testing.T) {
 	inside.untouched(ctx, t, "the receiver")
 }
 
-// failingOnce is a handler that takes an event only when it comes again.
-const failingOnce = `seen = set()
+// failingOnce is a handler that takes an event only when it comes again, to whichever
+// worker of its pod.
+const failingOnce = `import os
 
 def handler(event, context):
-    if context.id not in seen:
-        seen.add(context.id)
+    seen = "/tmp/" + context.id
+    if not os.path.exists(seen):
+        open(seen, "w").close()
         raise ValueError("not today")
 `
 
