@@ -10,6 +10,7 @@ import (
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	sharedresources "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing/resources"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent/resources"
 	ltesting "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/testing"
 )
@@ -108,7 +109,7 @@ func TestSubscriptions(t *testing.T) {
 	prefix := func(attribute, value string) eventingv1.SubscriptionsAPIFilter {
 		return eventingv1.SubscriptionsAPIFilter{Prefix: map[string]string{attribute: value}}
 	}
-	notOwn := resources.NotFrom("/team/bruno")
+	notOwn := sharedresources.NotFrom("/team/bruno")
 	cesql := eventingv1.SubscriptionsAPIFilter{CESQL: "TRUE"}
 	for _, tt := range []struct {
 		name string

@@ -13,6 +13,7 @@ import (
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	sharedresources "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing/resources"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent/resources"
 	ltesting "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/testing"
 )
@@ -101,7 +102,7 @@ func TestReconcileSchedules(t *testing.T) {
 
 // TestScheduledSubscriptions: events of schedules are delivered by one Trigger.
 func TestScheduledSubscriptions(t *testing.T) {
-	notScheduled := resources.NotFrom("io.knative.lambda/agent/team/bruno/schedules")
+	notScheduled := sharedresources.NotFrom("io.knative.lambda/agent/team/bruno/schedules")
 	for _, tt := range []struct {
 		name    string
 		s       v1alpha1.AgentSubscription

@@ -81,10 +81,10 @@ func (e *eventing) subscriptionTrigger(s *v1alpha1.AgentSubscription) (t *eventi
 	selected = e.widest(selected, func(other selection) bool { return !e.onlyOwn(other) })
 	filters := selected.rest
 	if e.mayBeOwn(selected) {
-		filters = append(slices.Clone(filters), resources.NotFrom(e.EventSource()))
+		filters = append(slices.Clone(filters), sharedresources.NotFrom(e.EventSource()))
 	}
 	if e.mayBeScheduled(selected) {
-		filters = append(slices.Clone(filters), resources.NotFrom(resources.ScheduleSource(e.LambdaAgent)))
+		filters = append(slices.Clone(filters), sharedresources.NotFrom(resources.ScheduleSource(e.LambdaAgent)))
 	}
 	if e.maker.MayBeCalls(selected.exact, selected.rest) {
 		filters = append(slices.Clone(filters), e.maker.NotCalls())

@@ -32,7 +32,7 @@ func CallsURL(a *v1alpha1.LambdaAgent, class string) *apis.URL {
 
 // timeout of a delivery: to the agent itself the spec's, else what its models may take.
 func (m *Maker) timeout(to duckv1.Destination) time.Duration {
-	configured, self := m.Config.Delivery.Timeout, m.self()
+	configured, self := m.Config.Delivery.Timeout, m.service()
 	if to.Ref == nil || *to.Ref != *self.Ref {
 		return configured
 	}
@@ -46,11 +46,6 @@ func (m *Maker) timeout(to duckv1.Destination) time.Duration {
 	return min(max(configured, longest+slack), v1alpha1.MaxDeliveryTimeout)
 }
 
-// self is the agent as a subscriber.
-func (m *Maker) self() duckv1.Destination {
-	return duckv1.Destination{Ref: &duckv1.KReference{APIVersion: "serving.knative.dev/v1", Kind: "Service", Namespace: m.Agent.Namespace, Name: names.Service(m.Agent)}}
-}
-
 // callAttributes are those of asynchronous calls.
 func (m *Maker) callAttributes() map[string]string {
 	return map[string]string{"type": events.InvokeAsync, "subject": events.AgentSubject(m.Agent.Namespace, m.Agent.Name)}
@@ -59,19 +54,14 @@ func (m *Maker) callAttributes() map[string]string {
 // Calls makes the Trigger that delivers asynchronous calls to the agent, and reports their
 // outcomes.
 func (m *Maker) Calls() *eventingv1.Trigger {
-	t := m.trigger(names.Calls(m.Agent), m.callAttributes(), nil, m.self())
+	t := m.trigger(names.Calls(m.Agent), m.callAttributes(), nil, m.service())
 	shared.ReportOutcomes(t, m.Agent.EventSource())
 	return t
 }
 
 // MayBeCalls reports whether a subscription would get asynchronous calls, too.
 func (m *Maker) MayBeCalls(exact map[string]string, filters []eventingv1.SubscriptionsAPIFilter) bool {
-	for name, value := range m.callAttributes() {
-		if has, ok := exact[name]; ok && has != value {
-			return false
-		}
-	}
-	return !slices.ContainsFunc(filters, func(f eventingv1.SubscriptionsAPIFilter) bool {
+	return shared.MayHave(exact, m.callAttributes()) && !slices.ContainsFunc(filters, func(f eventingv1.SubscriptionsAPIFilter) bool {
 		start, ok := f.Prefix["type"]
 		return ok && !strings.HasPrefix(events.InvokeAsync, start) //nolint:gocritic // the prefix is the filter's
 	})

@@ -105,6 +105,7 @@ func (m *Maker) Schedules() *eventingv1.Trigger {
 	return m.trigger(names.Schedules(m.Agent), map[string]string{"source": ScheduleSource(m.Agent)}, nil, m.service())
 }
 
+// service is the agent as a subscriber.
 func (m *Maker) service() duckv1.Destination {
 	return duckv1.Destination{Ref: &duckv1.KReference{APIVersion: "serving.knative.dev/v1", Kind: "Service", Namespace: m.Agent.Namespace, Name: names.Service(m.Agent)}}
 }
@@ -144,11 +145,6 @@ func (m *Maker) trigger(name string, exact map[string]string, filters []eventing
 	shared.SetParallelism(t, m.Class, rabbitMQ(m.Agent), m.Config)
 	shared.SetDeadLetters(t, m.Class, m.Dead)
 	return t.DeepCopy()
-}
-
-// NotFrom is the filter that keeps events of a source away.
-func NotFrom(source string) eventingv1.SubscriptionsAPIFilter {
-	return eventingv1.SubscriptionsAPIFilter{Not: &eventingv1.SubscriptionsAPIFilter{Exact: map[string]string{"source": source}}}
 }
 
 // TypeOf the events that a route's Trigger passes on.

@@ -52,7 +52,7 @@ func maker(a *v1alpha1.LambdaAgent, class string) *Maker {
 func TestSubscription(t *testing.T) {
 	a := agent(eventful)
 	exponential := eventingduckv1.BackoffPolicyExponential
-	prefix := []eventingv1.SubscriptionsAPIFilter{{Prefix: map[string]string{"source": "/agent/"}}, NotFrom("/team/bruno")}
+	prefix := []eventingv1.SubscriptionsAPIFilter{{Prefix: map[string]string{"source": "/agent/"}}, shared.NotFrom("/team/bruno")}
 	got := maker(a, lambda.BrokerClass).Subscription(map[string]string{"type": "x.y"}, prefix)
 	meta := objectMeta(a, got.Name)
 	meta.Annotations = map[string]string{lambda.ParallelismAnnotationKey: "3", lambda.DeadLetterQueueAnnotationKey: "lambda.dlq.team.agents.bruno"}

@@ -48,19 +48,9 @@ func withCalls(f *v1alpha1.LambdaFunction, broker string, triggers []*Subscripti
 		}
 	}
 	for _, s := range triggers {
-		s.NoCalls = !s.Calls && s.Broker == broker && mayHave(s.Exact, calls.Exact)
+		s.NoCalls = !s.Calls && s.Broker == broker && shared.MayHave(s.Exact, calls.Exact)
 	}
 	return append(all, triggers...)
-}
-
-// mayHave reports whether events with the exact attributes may have the others, too.
-func mayHave(exact, others map[string]string) bool {
-	for name, value := range others {
-		if has, ok := exact[name]; ok && has != value {
-			return false
-		}
-	}
-	return true
 }
 
 // named are the attributes that a new Trigger is named after. The one of calls keeps its

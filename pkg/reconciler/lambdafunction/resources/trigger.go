@@ -10,6 +10,7 @@ import (
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing/resources"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources/names"
 )
@@ -83,12 +84,12 @@ func triggered(f *v1alpha1.LambdaFunction) (all []*Subscription) {
 // invocations are the events that call a function by its name.
 func invocations(f *v1alpha1.LambdaFunction, broker string) *Subscription {
 	return &Subscription{
-		Broker: broker, Exact: map[string]string{"subject": f.Namespace + "/" + f.Name}, Entry: -1,
+		Broker: broker, Exact: map[string]string{"subject": events.FunctionSubject(f.Namespace, f.Name)}, Entry: -1,
 		Any: [][]eventingv1.SubscriptionsAPIFilter{{{Prefix: map[string]string{"type": invokePrefix}}}},
 	}
 }
 
-const invokePrefix = "io.knative.lambda.invoke."
+const invokePrefix = events.Prefix + "invoke."
 
 // OnlyExact is the same subscription for a Broker that evaluates exact attributes only: of
 // the events that call a function by its name it has one type.
@@ -96,7 +97,7 @@ func (s *Subscription) OnlyExact() *Subscription {
 	if s.Entry >= 0 {
 		return s
 	}
-	return &Subscription{Broker: s.Broker, Exact: map[string]string{"subject": s.Exact["subject"], "type": invokePrefix + "async"}, Entry: s.Entry}
+	return &Subscription{Broker: s.Broker, Exact: map[string]string{"subject": s.Exact["subject"], "type": events.InvokeAsync}, Entry: s.Entry}
 }
 
 // Filters are what an event has to match besides the exact attributes; guarded
@@ -120,9 +121,9 @@ func (s *Subscription) Filters(f *v1alpha1.LambdaFunction, guarded bool) []event
 		}
 	}
 	if _, pinned := s.Exact["source"]; guarded && !pinned {
-		filters = append(filters, shared.Not(map[string]string{"source": ownSource(f)}))
+		filters = append(filters, shared.NotFrom(ownSource(f)))
 		if s.Entry >= 0 && len(f.Spec.Schedules) > 0 { // which have a Trigger of their own
-			filters = append(filters, shared.Not(map[string]string{"source": scheduleSource(f)}))
+			filters = append(filters, shared.NotFrom(scheduleSource(f)))
 		}
 	}
 	if s.NoCalls {

@@ -59,6 +59,21 @@ func ReportOutcomes(t *eventingv1.Trigger, source string) {
 	t.Annotations = child.MergeMap(t.Annotations, map[string]string{lambda.OutcomeSourceAnnotationKey: source})
 }
 
+// MayHave reports whether events with the exact attributes may have the others, too.
+func MayHave(exact, others map[string]string) bool {
+	for name, value := range others {
+		if has, ok := exact[name]; ok && has != value {
+			return false
+		}
+	}
+	return true
+}
+
+// NotFrom is the filter of events from other sources.
+func NotFrom(source string) eventingv1.SubscriptionsAPIFilter {
+	return Not(map[string]string{"source": source})
+}
+
 // Not is the filter of events that do not have all of the attributes.
 func Not(exact map[string]string) eventingv1.SubscriptionsAPIFilter {
 	return eventingv1.SubscriptionsAPIFilter{Not: &eventingv1.SubscriptionsAPIFilter{Exact: exact}}
