@@ -70,7 +70,7 @@ func (h *Handler) readCall(w http.ResponseWriter, r *http.Request, t target) (e 
 	return e, done, nil
 }
 
-// readPlain makes an event of any body.
+// readPlain makes an event of any body, without what readCall sets.
 func (h *Handler) readPlain(w http.ResponseWriter, r *http.Request, t target) (e *cloudevents.Event, done func(), err error) {
 	if text := r.Header.Get("Content-Type"); text != "" {
 		if _, _, err := mime.ParseMediaType(text); err != nil {
@@ -83,8 +83,6 @@ func (h *Handler) readPlain(w http.ResponseWriter, r *http.Request, t target) (e
 	}
 	call := cloudevents.New()
 	call.SetID(uuid.NewString())
-	call.SetType(events.InvokeAsync)
-	call.SetSource(events.Source("ingress", t.broker.Namespace, t.broker.Name))
 	call.SetTime(h.Clock.Now().UTC())
 	if len(body) > 0 {
 		ceio.SetBody(&call, r.Header.Get("Content-Type"), body)

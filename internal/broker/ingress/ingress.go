@@ -142,7 +142,7 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request, t target) (*clo
 		return nil, shareInHand(t.broker.Namespace)
 	}
 	defer release()
-	read := h.read
+	read := h.readEvent
 	if t.callee != nil {
 		read = h.readCall
 	}
@@ -151,11 +151,6 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request, t target) (*clo
 		return nil, err
 	}
 	defer done()
-	if t.callee == nil {
-		if err := event.SetByQuery(e, r.URL.RawQuery); err != nil {
-			return nil, refusef(http.StatusBadRequest, "attributes", "%v", err)
-		}
-	}
 	return e, h.take(r, t, e)
 }
 
@@ -214,6 +209,19 @@ func shareInHand(namespace string) error {
 	r := refusef(http.StatusTooManyRequests, "share", "namespace %s has its share of events in hand; send the event again later", namespace)
 	r.RetryAfter = retryShare
 	return r
+}
+
+// readEvent reads an event. The query of the request sets attributes of it.
+func (h *Handler) readEvent(w http.ResponseWriter, r *http.Request, t target) (*cloudevents.Event, func(), error) {
+	e, done, err := h.read(w, r, t)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := event.SetByQuery(e, r.URL.RawQuery); err != nil {
+		done()
+		return nil, nil, refusef(http.StatusBadRequest, "attributes", "%v", err)
+	}
+	return e, done, nil
 }
 
 // read the event of a request. Call done when the event is no longer in memory.
