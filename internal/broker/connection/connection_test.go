@@ -214,8 +214,8 @@ func TestFollow(t *testing.T) {
 	if same, _ := set.Get("team.a"); same.current().Password != "2" || a.current().Password != "2" || len(closed) != 0 {
 		t.Errorf("after a new password: %v, closed %v", same.current(), closed)
 	}
-	if s, ok := set.Settings("team.b"); !ok || s.Password != "3" {
-		t.Errorf("settings of the second: %v", s)
+	if b, ok := set.Get("team.b"); !ok || b.current().Password != "3" {
+		t.Errorf("the second is open: %t", ok)
 	}
 	update(secretOf(map[string]Settings{"team.b": settings("3")}, nil))
 	if _, ok := set.Get("team.a"); ok || !slices.Equal(closed, []string{"team.a"}) {

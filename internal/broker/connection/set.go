@@ -122,16 +122,6 @@ func (s *Set[T]) Get(name string) (opened T, ok bool) {
 	return opened, false
 }
 
-// Settings of a connection that is open.
-func (s *Set[T]) Settings(name string) (Settings, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if m := s.all[name]; m != nil {
-		return *m.settings.Load(), true
-	}
-	return Settings{}, false
-}
-
 // Opened are all connections that are open, in order of their names.
 func (s *Set[T]) Opened() (all []T) {
 	s.mu.Lock()
