@@ -44,18 +44,11 @@ type collector struct {
 
 // run until the context ends.
 func (c *collector) run(ctx context.Context) {
-	ticker := time.NewTicker(collectInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+	every(ctx, collectInterval, func() {
 		if err := c.round(ctx); err != nil {
 			logging.FromContext(ctx).Warnw("Connections that nothing uses cannot be removed; trying again", "after", collectInterval, "error", err)
 		}
-	}
+	})
 }
 
 func (c *collector) round(ctx context.Context) error {

@@ -52,16 +52,23 @@ type sweeper struct {
 
 // run until the context ends.
 func (s *sweeper) run(ctx context.Context) {
-	ticker := time.NewTicker(sweepInterval)
+	every(ctx, sweepInterval, func() {
+		if err := s.round(ctx); err != nil {
+			logging.FromContext(ctx).Warnw("Queues without a Trigger cannot be found or deleted; trying again", "after", sweepInterval, "error", err)
+		}
+	})
+}
+
+// every runs a round after each interval until the context ends.
+func every(ctx context.Context, interval time.Duration, round func()) {
+	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-		}
-		if err := s.round(ctx); err != nil {
-			logging.FromContext(ctx).Warnw("Queues without a Trigger cannot be found or deleted; trying again", "after", sweepInterval, "error", err)
+			round()
 		}
 	}
 }

@@ -35,20 +35,14 @@ type verifier struct {
 
 // run until the context ends.
 func (v *verifier) run(ctx context.Context) {
-	rounds, pace := time.NewTicker(verifyInterval), time.NewTicker(time.Second/verifyRate)
-	defer rounds.Stop()
+	pace := time.NewTicker(time.Second / verifyRate)
 	defer pace.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-rounds.C:
-		}
+	every(ctx, verifyInterval, func() {
 		if err := v.clean(ctx); err != nil {
 			logging.FromContext(ctx).Warnw("Queues of deleted Triggers are still there", "error", err)
 		}
 		v.round(ctx, pace.C)
-	}
+	})
 }
 
 // round looks at the queues of all Triggers that this replica leads.

@@ -172,6 +172,19 @@ func (k *Kinds) listen(all ...informer) (forget func(), err error) {
 	}, nil
 }
 
+// start informers: sync fills their caches. They are taken back if it fails.
+func (k *Kinds) start(sync func() error, all ...informer) error {
+	forget, err := k.listen(all...)
+	if err != nil {
+		return err
+	}
+	if err := sync(); err != nil {
+		forget()
+		return err
+	}
+	return nil
+}
+
 func (k *Kinds) found() {
 	k.mu.Lock()
 	handlers := k.handlers[:len(k.handlers):len(k.handlers)]
@@ -201,15 +214,13 @@ func (k *Kinds) startKnative(ctx context.Context) error {
 	mine := eventinginformers.NewSharedInformerFactoryWithOptions(kinds.Client, controller.GetResyncPeriod(ctx), eventinginformers.WithTweakListOptions(ours))
 	brokers, triggers := all.Eventing().V1().Brokers(), mine.Eventing().V1().Triggers()
 	kinds.Brokers, kinds.Triggers = brokers.Lister(), triggers.Lister()
-	forget, err := k.listen(informer{brokers.Informer(), brokersOf}, informer{triggers.Informer(), ownedOf})
+	err := k.start(func() error {
+		if err := optional.Sync(ctx, all, all.WaitForCacheSync); err != nil {
+			return err
+		}
+		return optional.Sync(ctx, mine, mine.WaitForCacheSync)
+	}, informer{brokers.Informer(), brokersOf}, informer{triggers.Informer(), ownedOf})
 	if err != nil {
-		return err
-	}
-	if err = optional.Sync(ctx, all, all.WaitForCacheSync); err == nil {
-		err = optional.Sync(ctx, mine, mine.WaitForCacheSync)
-	}
-	if err != nil {
-		forget()
 		return err
 	}
 	k.knative.Store(kinds)
@@ -221,12 +232,8 @@ func (k *Kinds) startSources(ctx context.Context) error {
 	mine := eventinginformers.NewSharedInformerFactoryWithOptions(kinds.Client, controller.GetResyncPeriod(ctx), eventinginformers.WithTweakListOptions(ours))
 	pings := mine.Sources().V1().PingSources()
 	kinds.PingSources = pings.Lister()
-	forget, err := k.listen(informer{pings.Informer(), ownedOf})
+	err := k.start(func() error { return optional.Sync(ctx, mine, mine.WaitForCacheSync) }, informer{pings.Informer(), ownedOf})
 	if err != nil {
-		return err
-	}
-	if err = optional.Sync(ctx, mine, mine.WaitForCacheSync); err != nil {
-		forget()
 		return err
 	}
 	k.sources.Store(kinds)
@@ -239,12 +246,8 @@ func (k *Kinds) startRabbit(ctx context.Context) error {
 	brokers := rabbitinformers.NewSharedInformerFactory(kinds.Client, controller.GetResyncPeriod(ctx))
 	configs := brokers.Eventing().V1alpha1().RabbitmqBrokerConfigs()
 	kinds.Configs = configs.Lister()
-	forget, err := k.listen(informer{configs.Informer(), configsOf})
+	err := k.start(func() error { return optional.Sync(ctx, brokers, brokers.WaitForCacheSync) }, informer{configs.Informer(), configsOf})
 	if err != nil {
-		return err
-	}
-	if err = optional.Sync(ctx, brokers, brokers.WaitForCacheSync); err != nil {
-		forget()
 		return err
 	}
 	k.rabbit.Store(kinds)
