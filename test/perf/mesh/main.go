@@ -72,8 +72,8 @@ func run(ctx context.Context, o *options) (err error) {
 		return err
 	}
 	written := m.writes.take()
-	fmt.Printf("  writes in the %v after a resync: %d\n%s", o.quiet, written.total(), written)
-	if written.total() > 0 {
+	fmt.Printf("  writes in the %v after a resync: %d\n%s", o.quiet, written.Total(), written)
+	if written.Total() > 0 {
 		return errors.New("a resync of what is as it should be wrote something")
 	}
 	alone, err := m.without(ctx)

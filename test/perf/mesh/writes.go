@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -18,32 +15,15 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
+	"github.com/brunovlucena/knative-lambda-operator/test/perf/internal/audit"
 )
-
-// written counts by verb and resource.
-type written map[string]int
-
-func (w written) total() (n int) {
-	for _, count := range w {
-		n += count
-	}
-	return n
-}
-
-func (w written) String() string {
-	var b strings.Builder
-	for _, what := range slices.Sorted(maps.Keys(w)) {
-		fmt.Fprintf(&b, "    %-34s%d\n", what, w[what])
-	}
-	return b.String()
-}
 
 // writes are those of the operator, as watches of the namespace show them: the objects
 // that it makes, and changes of their specs; and all changes of agents, which nobody
 // else makes once they are there.
 type writes struct {
 	mu          sync.Mutex
-	counted     written
+	counted     audit.Written
 	created     map[string]int
 	generations map[types.UID]int64
 	at          time.Time
@@ -64,7 +44,7 @@ var kinds = append([]schema.GroupVersionResource{lambda.LambdaAgentResource.With
 
 // count begins to watch a namespace that has no agents yet.
 func count(ctx context.Context, client dynamic.Interface, namespace string) (*writes, error) {
-	w := &writes{counted: written{}, created: map[string]int{}, generations: map[types.UID]int64{}, at: time.Now()}
+	w := &writes{counted: audit.Written{}, created: map[string]int{}, generations: map[types.UID]int64{}, at: time.Now()}
 	for _, kind := range kinds {
 		options := metav1.ListOptions{LabelSelector: lambda.Selector}
 		if kind.Resource == lambda.LambdaAgentResource.Resource {
@@ -143,10 +123,10 @@ func (w *writes) last() time.Time {
 }
 
 // take what was counted, and count from nothing.
-func (w *writes) take() written {
+func (w *writes) take() audit.Written {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	counted := w.counted
-	w.counted = written{}
+	w.counted = audit.Written{}
 	return counted
 }
