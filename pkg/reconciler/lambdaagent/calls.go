@@ -9,7 +9,6 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sinks"
 )
 
 // callTriggers deliver asynchronous calls to the agent, and their outcomes to where the
@@ -27,9 +26,7 @@ func (e *eventing) callTriggers(ctx context.Context) (all []*eventingv1.Trigger,
 				"%s: the agent's broker is not of class %s, and reports no outcomes of calls: remove the field.", field, lambda.BrokerClass)})
 			continue
 		}
-		if err := sinks.Check(ctx, e.resolver, e.LambdaAgent, field, o.To); err != nil {
-			message, again := sinks.Trouble("", err)
-			e.Tell(&shared.Trouble{Reason: v1alpha1.ReasonSinkNotResolved, Message: message, Failed: true, Err: again})
+		if !e.Allowed(ctx, e.resolver, field, o.To) {
 			unresolved = append(unresolved, o.Name)
 			continue
 		}

@@ -42,7 +42,7 @@ func (e *eventing) outcomeTriggers(ctx context.Context, dead *sharedresources.De
 			e.Tell(&shared.Trouble{Reason: v1alpha1.ReasonCallsNotSupported, Failed: true, Message: fmt.Sprintf(
 				"%s: broker %q is not of class %s, and reports no outcomes of calls: name another broker in eventing.broker, or remove the field.",
 				field, e.Spec.Eventing.Broker, lambda.BrokerClass)})
-		case !e.allowed(ctx, field, o.To):
+		case !e.Allowed(ctx, e.resolver, field, o.To):
 			unresolved = append(unresolved, o.Name)
 		default:
 			all = append(all, resources.MakeOutcomeTrigger(e.LambdaFunction, o, dead, e.Config))

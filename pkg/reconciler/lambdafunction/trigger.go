@@ -6,13 +6,11 @@ import (
 
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
-	duckv1 "knative.dev/pkg/apis/duck/v1"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
 	sharedresources "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing/resources"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sinks"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
 )
 
@@ -95,10 +93,8 @@ func (e *eventing) desiredTrigger(ctx context.Context, s *resources.Subscription
 			return nil, nil, nil
 		}
 	}
-	if s.Delivery != nil {
-		if !e.allowed(ctx, field(s, "delivery.deadLetterSink"), s.Delivery.DeadLetterSink) {
-			return nil, nil, nil
-		}
+	if s.Delivery != nil && !e.Allowed(ctx, e.resolver, field(s, "delivery.deadLetterSink"), s.Delivery.DeadLetterSink) {
+		return nil, nil, nil
 	}
 	return b, resources.MakeTrigger(e.LambdaFunction, s, class, dead, e.Config), nil
 }
@@ -113,16 +109,6 @@ func (e *eventing) ensureTrigger(ctx context.Context, desired *eventingv1.Trigge
 		e.Status.DeadLetterSinkURI = t.Status.DeadLetterSinkURI
 	}
 	return true, nil
-}
-
-// allowed reports whether the function may name the object of a destination.
-func (e *eventing) allowed(ctx context.Context, field string, d *duckv1.Destination) bool {
-	err := sinks.Check(ctx, e.resolver, e.LambdaFunction, field, d)
-	if err != nil {
-		message, again := sinks.Trouble("", err)
-		e.Tell(&shared.Trouble{Reason: v1alpha1.ReasonSinkNotResolved, Message: message, Failed: true, Err: again})
-	}
-	return err == nil
 }
 
 // field of the spec that the subscription comes from.

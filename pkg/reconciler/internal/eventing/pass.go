@@ -10,11 +10,14 @@ import (
 	rabbitv1alpha1 "knative.dev/eventing-rabbitmq/pkg/apis/eventing/v1alpha1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	sourcesv1 "knative.dev/eventing/pkg/apis/sources/v1"
+	duckv1 "knative.dev/pkg/apis/duck/v1"
 	"knative.dev/pkg/kmeta"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/deadletters"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/child"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sinks"
 )
 
 // Pass is one reconcile of one owner's objects of eventing.
@@ -37,7 +40,7 @@ type Pass struct {
 // Owner is a function or an agent.
 type Owner interface {
 	kmeta.OwnerRefable
-	GetNamespace() string
+	metav1.Object
 }
 
 // Queues of dead letters.
@@ -45,6 +48,17 @@ type Queues interface {
 	Ensure(ctx context.Context, queue string, b deadletters.Bounds) error
 	Delete(ctx context.Context, queue string) error
 	Known(queue string) bool
+}
+
+// Allowed reports whether the owner may name the object of a destination. The condition
+// says why not.
+func (p *Pass) Allowed(ctx context.Context, r sinks.Resolver, field string, d *duckv1.Destination) bool {
+	err := sinks.Check(ctx, r, p.Owner, field, d)
+	if err != nil {
+		message, again := sinks.Trouble("", err)
+		p.Tell(&Trouble{Reason: v1alpha1.ReasonSinkNotResolved, Message: message, Failed: true, Err: again})
+	}
+	return err == nil
 }
 
 // BrokerSet is where the owner's namespace has Brokers.
