@@ -60,16 +60,16 @@ func run(ctx context.Context, args []string) error {
 
 // administrator of the folder.
 func administrator(o *setup.Options, dir, api string) error {
-	values, err := secret.Read(dir, "host", "port", "username", "password", secret.CA)
+	values, err := secret.Read(dir, secret.Host, secret.Port, secret.Username, secret.Password, secret.CA)
 	if err != nil {
 		return err
 	}
-	for _, key := range []string{"host", "username", "password"} {
+	for _, key := range []string{secret.Host, secret.Username, secret.Password} {
 		if values[key] == "" {
 			return fmt.Errorf("%s: missing: expected the Secret of an administrator with host, username and password", filepath.Join(dir, key))
 		}
 	}
-	o.Host, o.Port, o.CA = values["host"], values["port"], []byte(values[secret.CA])
+	o.Host, o.Port, o.CA = values[secret.Host], values[secret.Port], []byte(values[secret.CA])
 	scheme, port, amqpPort := "http", "15672", "5672"
 	if len(o.CA) > 0 {
 		scheme, port, amqpPort = "https", "15671", "5671"
@@ -80,6 +80,6 @@ func administrator(o *setup.Options, dir, api string) error {
 	if api == "" {
 		api = scheme + "://" + net.JoinHostPort(o.Host, port)
 	}
-	o.Management, err = management.New(api, values["username"], values["password"], values[secret.CA])
+	o.Management, err = management.New(api, values[secret.Username], values[secret.Password], values[secret.CA])
 	return err
 }

@@ -18,22 +18,10 @@ const (
 	tlsPort   = "5671"
 )
 
-// keys of the Secret that names RabbitMQ, as its cluster operator writes them. The
-// key vhost comes from the administrator.
-const (
-	keyConnectionString = "connection_string"
-	keyHost             = "host"
-	keyPort             = "port"
-	keyUsername         = "username"
-	keyPassword         = "password"
-	keyVirtualHost      = "vhost"
-	keyTLS              = "tls"
-)
-
 // ErrNotConfigured is returned if the Secret is missing or names no host.
 var ErrNotConfigured = errors.New("no RabbitMQ is configured: the Secret needs connection_string, or host, port, username and password")
 
-var allKeys = []string{keyConnectionString, keyHost, keyPort, keyUsername, keyPassword, keyVirtualHost, keyTLS, secret.CA}
+var allKeys = []string{secret.ConnectionString, secret.Host, secret.Port, secret.Username, secret.Password, secret.VirtualHost, secret.TLS, secret.CA}
 
 // Credentials say where RabbitMQ is and how to log in.
 type Credentials struct {
@@ -64,7 +52,7 @@ func (c Credentials) fingerprint() string {
 // URI of the connection. Its query is not used: it could name files of this program.
 // The error does not contain the password.
 func (c Credentials) URI() (amqp.URI, error) {
-	text := c.values[keyConnectionString]
+	text := c.values[secret.ConnectionString]
 	if text == "" {
 		var err error
 		if text, err = c.compose(); err != nil {
@@ -74,14 +62,14 @@ func (c Credentials) URI() (amqp.URI, error) {
 	plain, _, _ := strings.Cut(text, "?")
 	uri, err := amqp.ParseURI(plain)
 	if err != nil { // it quotes the URI, with the password
-		return amqp.URI{}, errors.New("key " + keyConnectionString + ": expected amqp[s]://user:password@host:port/virtual-host")
+		return amqp.URI{}, errors.New("key " + secret.ConnectionString + ": expected amqp[s]://user:password@host:port/virtual-host")
 	}
-	if c.values[keyConnectionString] != "" {
+	if c.values[secret.ConnectionString] != "" {
 		if err := c.validate(plain); err != nil {
 			return amqp.URI{}, err
 		}
 	}
-	if v := c.values[keyVirtualHost]; v != "" {
+	if v := c.values[secret.VirtualHost]; v != "" {
 		uri.Vhost = v
 	}
 	return uri, nil
@@ -92,38 +80,38 @@ func (c Credentials) URI() (amqp.URI, error) {
 func (c Credentials) validate(text string) error {
 	u, err := url.Parse(text)
 	if err != nil { // it quotes the password
-		return errors.New("key " + keyConnectionString + ": expected a URL")
+		return errors.New("key " + secret.ConnectionString + ": expected a URL")
 	}
 	if password, _ := u.User.Password(); u.User.Username() == "" || password == "" {
-		return errors.New("key " + keyConnectionString + ": expected a user and a password, as in amqp[s]://user:password@host:port/virtual-host")
+		return errors.New("key " + secret.ConnectionString + ": expected a user and a password, as in amqp[s]://user:password@host:port/virtual-host")
 	}
 	if u.Scheme == "amqps" {
 		return nil
 	}
-	if c.values[keyTLS] == "true" {
-		return errors.New("key " + keyConnectionString + ": expected amqps://, because " + keyTLS + " is true")
+	if c.values[secret.TLS] == "true" {
+		return errors.New("key " + secret.ConnectionString + ": expected amqps://, because " + secret.TLS + " is true")
 	}
 	if c.values[secret.CA] != "" {
-		return errors.New("key " + keyConnectionString + ": expected amqps://, because " + secret.CA + " is set")
+		return errors.New("key " + secret.ConnectionString + ": expected amqps://, because " + secret.CA + " is set")
 	}
 	return nil
 }
 
 func (c Credentials) compose() (string, error) {
-	host, port := c.values[keyHost], c.values[keyPort]
+	host, port := c.values[secret.Host], c.values[secret.Port]
 	if host == "" {
 		return "", ErrNotConfigured
 	}
 	u := url.URL{Scheme: "amqp", Path: "/"}
-	if c.values[secret.CA] != "" || c.values[keyTLS] == "true" || port == tlsPort {
+	if c.values[secret.CA] != "" || c.values[secret.TLS] == "true" || port == tlsPort {
 		u.Scheme = "amqps"
 	}
 	if port == "" {
 		port = map[string]string{"amqp": plainPort, "amqps": tlsPort}[u.Scheme]
 	}
 	u.Host = net.JoinHostPort(host, port)
-	if c.values[keyUsername] != "" {
-		u.User = url.UserPassword(c.values[keyUsername], c.values[keyPassword])
+	if c.values[secret.Username] != "" {
+		u.User = url.UserPassword(c.values[secret.Username], c.values[secret.Password])
 	}
 	return u.String(), nil
 }

@@ -15,22 +15,12 @@ import (
 	"strings"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/amqp"
-	"github.com/brunovlucena/knative-lambda-operator/internal/broker/management"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/secret"
 )
 
-// Keys of a user's Secret. They are those of the installation's; uri is of Secrets that
-// eventing-rabbitmq uses, and has the management API.
-const (
-	keyConnectionString = "connection_string"
-	keyHost             = "host"
-	keyPort             = "port"
-	keyUsername         = "username"
-	keyPassword         = "password"
-	keyVirtualHost      = "vhost"
-	keyTLS              = "tls"
-	keyURI              = "uri"
-)
+// keyURI is a key of Secrets that eventing-rabbitmq uses, with the management API. The
+// others of a user's Secret are those of the installation's.
+const keyURI = "uri"
 
 // bounds of the values, in bytes: all connections are in one Secret.
 const (
@@ -38,7 +28,7 @@ const (
 	maxCA    = 32 << 10
 )
 
-var keys = []string{keyConnectionString, keyHost, keyPort, keyUsername, keyPassword, keyVirtualHost, keyTLS, keyURI, management.KeyURL, secret.CA}
+var keys = []string{secret.ConnectionString, secret.Host, secret.Port, secret.Username, secret.Password, secret.VirtualHost, secret.TLS, keyURI, secret.Management, secret.CA}
 
 // Settings of a connection.
 type Settings struct {
@@ -77,36 +67,36 @@ func Parse(data map[string][]byte) (s Settings, err error) {
 	if err := fromURI(v); err != nil {
 		return s, err
 	}
-	if v[keyConnectionString] == "" {
-		for _, key := range []string{keyHost, keyUsername, keyPassword} {
+	if v[secret.ConnectionString] == "" {
+		for _, key := range []string{secret.Host, secret.Username, secret.Password} {
 			if v[key] == "" {
 				return s, fmt.Errorf("key %s: missing", key)
 			}
 		}
 	}
-	if t := v[keyTLS]; t != "" && t != "true" && t != "false" {
-		return s, fmt.Errorf("key %s: expected true or false", keyTLS)
+	if t := v[secret.TLS]; t != "" && t != "true" && t != "false" {
+		return s, fmt.Errorf("key %s: expected true or false", secret.TLS)
 	}
 	uri, err := amqp.NewCredentials(v).URI()
 	if err != nil {
-		if v[keyConnectionString] == "" { // it is made of the others, and quotes none of them
-			err = fmt.Errorf("keys %s and %s: expected a host name or IP address, and a number", keyHost, keyPort)
+		if v[secret.ConnectionString] == "" { // it is made of the others, and quotes none of them
+			err = fmt.Errorf("keys %s and %s: expected a host name or IP address, and a number", secret.Host, secret.Port)
 		}
 		return s, err
 	}
 	s = Settings{
 		Host: uri.Host, Port: strconv.Itoa(uri.Port), Username: uri.Username, Password: uri.Password, VirtualHost: uri.Vhost,
-		TLS: uri.Scheme == "amqps", CA: v[secret.CA], Management: v[management.KeyURL],
+		TLS: uri.Scheme == "amqps", CA: v[secret.CA], Management: v[secret.Management],
 	}
 	return s, s.validate()
 }
 
 // fromURI fills in what a Secret of eventing-rabbitmq says by the URL of the management API.
 func fromURI(v map[string]string) error {
-	if v[keyHost] != "" || v[keyURI] == "" {
+	if v[secret.Host] != "" || v[keyURI] == "" {
 		return nil
 	}
-	text, encrypted := v[keyURI], v[keyTLS] == "true" || v[secret.CA] != ""
+	text, encrypted := v[keyURI], v[secret.TLS] == "true" || v[secret.CA] != ""
 	if !strings.Contains(text, "://") {
 		text = map[bool]string{false: "http://", true: "https://"}[encrypted] + text
 	}
@@ -114,30 +104,30 @@ func fromURI(v map[string]string) error {
 	if err != nil || u.Hostname() == "" || u.User != nil || (u.Scheme != "http" && u.Scheme != "https") {
 		return fmt.Errorf("key %s: expected the URL of the management API, http[s]://host:port without user and password", keyURI)
 	}
-	if encrypted && u.Scheme == "http" && v[management.KeyURL] == "" { // the password would be sent in the clear
-		return fmt.Errorf("key %s: expected https://, because %s is true or %s is set", keyURI, keyTLS, secret.CA)
+	if encrypted && u.Scheme == "http" && v[secret.Management] == "" { // the password would be sent in the clear
+		return fmt.Errorf("key %s: expected https://, because %s is true or %s is set", keyURI, secret.TLS, secret.CA)
 	}
-	v[keyHost] = u.Hostname()
-	if v[management.KeyURL] == "" {
-		v[management.KeyURL] = text
+	v[secret.Host] = u.Hostname()
+	if v[secret.Management] == "" {
+		v[secret.Management] = text
 	}
-	if v[keyTLS] == "" && u.Scheme == "https" && v[keyConnectionString] == "" {
-		v[keyTLS] = "true"
+	if v[secret.TLS] == "" && u.Scheme == "https" && v[secret.ConnectionString] == "" {
+		v[secret.TLS] = "true"
 	}
 	return nil
 }
 
-var errHost = errors.New("key " + keyHost + ": expected an IP address or a name with dots, a Service as <name>.<namespace>.svc")
+var errHost = errors.New("key " + secret.Host + ": expected an IP address or a name with dots, a Service as <name>.<namespace>.svc")
 
 func (s *Settings) validate() error {
 	if net.ParseIP(s.Host) == nil && !strings.Contains(strings.Trim(s.Host, "."), ".") {
 		return errHost // a name without a namespace would be one of the operator's
 	}
 	if n, err := strconv.Atoi(s.Port); err != nil || n < 1 || n > 65535 {
-		return fmt.Errorf("key %s: expected a number from 1 to 65535", keyPort)
+		return fmt.Errorf("key %s: expected a number from 1 to 65535", secret.Port)
 	}
 	if len(s.VirtualHost) > 255 {
-		return fmt.Errorf("key %s: expected at most 255 bytes", keyVirtualHost)
+		return fmt.Errorf("key %s: expected at most 255 bytes", secret.VirtualHost)
 	}
 	if s.CA != "" {
 		if _, err := secret.Authorities(s.CA); err != nil {
@@ -148,7 +138,7 @@ func (s *Settings) validate() error {
 		return nil
 	}
 	if u, err := url.Parse(s.Management); err != nil || u.Host == "" || u.User != nil || (u.Scheme != "http" && u.Scheme != "https") {
-		return fmt.Errorf("key %s: expected http[s]://host:port without user and password", management.KeyURL)
+		return fmt.Errorf("key %s: expected http[s]://host:port without user and password", secret.Management)
 	}
 	return nil
 }
@@ -170,7 +160,7 @@ func NamespaceOf(name string) string {
 // Credentials for AMQP.
 func (s *Settings) Credentials() amqp.Credentials {
 	return amqp.NewCredentials(map[string]string{
-		keyHost: s.Host, keyPort: s.Port, keyUsername: s.Username, keyPassword: s.Password, keyVirtualHost: s.VirtualHost,
-		keyTLS: strconv.FormatBool(s.TLS), secret.CA: s.CA,
+		secret.Host: s.Host, secret.Port: s.Port, secret.Username: s.Username, secret.Password: s.Password, secret.VirtualHost: s.VirtualHost,
+		secret.TLS: strconv.FormatBool(s.TLS), secret.CA: s.CA,
 	})
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/management"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/memory"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
+	keys "github.com/brunovlucena/knative-lambda-operator/internal/broker/secret"
 )
 
 const name = "lambda.dlq.team.greeter"
@@ -283,7 +284,7 @@ func TestOwnerOf(t *testing.T) {
 func TestRabbitMQ(t *testing.T) {
 	t.Parallel()
 	v := amqptest.New(t)
-	dir := v.Secret(t, map[string]string{management.KeyURL: v.Management()})
+	dir := v.Secret(t, map[string]string{keys.Management: v.Management()})
 	engine := amqp.New(amqp.Options{Credentials: dir, Name: t.Name()})
 	t.Cleanup(func() { _ = engine.Close(context.Background()) })
 	q := New(Options{Topology: func() (queue.Topology, error) { return engine, nil }, Policies: FromSecret(dir), Failed: func() {}})

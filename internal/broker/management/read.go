@@ -9,27 +9,24 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
 )
 
-// KeyURL is the key of a Secret with the URL of the management API.
-const KeyURL = "management"
-
 // ErrNotConfigured is returned if the Secret has no URL of the management API.
-var ErrNotConfigured = errors.New("the Secret has no URL of RabbitMQ's management API: run the setup Job, or add the key " + KeyURL)
+var ErrNotConfigured = errors.New("the Secret has no URL of RabbitMQ's management API: run the setup Job, or add the key " + secret.Management)
 
 // Read a client from the files of a mounted Secret: management, username, password and,
 // where there is one, ca.crt. It returns the virtual host that the Secret names, too.
 func Read(dir string) (c *Client, virtualHost string, err error) {
-	values, err := secret.Read(dir, KeyURL, "username", "password", "vhost", secret.CA)
+	values, err := secret.Read(dir, secret.Management, secret.Username, secret.Password, secret.VirtualHost, secret.CA)
 	if err != nil {
 		return nil, "", err
 	}
-	if values[KeyURL] == "" {
+	if values[secret.Management] == "" {
 		return nil, "", ErrNotConfigured
 	}
-	virtualHost = values["vhost"]
+	virtualHost = values[secret.VirtualHost]
 	if virtualHost == "" {
 		virtualHost = "/"
 	}
-	c, err = New(values[KeyURL], values["username"], values["password"], values[secret.CA])
+	c, err = New(values[secret.Management], values[secret.Username], values[secret.Password], values[secret.CA])
 	return c, virtualHost, err
 }
 

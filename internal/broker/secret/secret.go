@@ -10,8 +10,21 @@ import (
 	"strings"
 )
 
-// CA is the key with the certificates of RabbitMQ's authorities, in PEM.
-const CA = "ca.crt"
+// Keys of the Secret, as RabbitMQ's cluster operator writes them. The key VirtualHost comes
+// from the administrator.
+const (
+	ConnectionString = "connection_string"
+	Host             = "host"
+	Port             = "port"
+	Username         = "username"
+	Password         = "password"
+	VirtualHost      = "vhost"
+	TLS              = "tls"
+	// Management has the URL of the management API.
+	Management = "management"
+	// CA has the certificates of RabbitMQ's authorities, in PEM.
+	CA = "ca.crt"
+)
 
 // Read the values of keys from the files of a folder, without surrounding space. A key
 // without a file has an empty value.

@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/management"
+	keys "github.com/brunovlucena/knative-lambda-operator/internal/broker/secret"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 )
 
@@ -127,15 +128,15 @@ func (o *Options) user(ctx context.Context, r role) error {
 	prefix := o.VirtualHost + "-" + r.name + "-"
 	username, password := prefix+"1", rand.Text()
 	if exists {
-		number, ok := numberOf(prefix, string(secret.Data["username"]))
+		number, ok := numberOf(prefix, string(secret.Data[keys.Username]))
 		switch {
 		case !ok:
 			return fmt.Errorf("secret %s/%s: username %q is not of virtual host %s: delete the Secret to make a new one",
-				o.Namespace, secret.Name, secret.Data["username"], o.VirtualHost)
+				o.Namespace, secret.Name, secret.Data[keys.Username], o.VirtualHost)
 		case o.Rotate:
 			username = prefix + strconv.Itoa(number+1)
 		default:
-			username, password = string(secret.Data["username"]), string(secret.Data["password"])
+			username, password = string(secret.Data[keys.Username]), string(secret.Data[keys.Password])
 		}
 	}
 	if err := o.Management.Put(ctx, map[string]string{"password": password, "tags": r.tags}, "users", username); err != nil {
@@ -159,13 +160,13 @@ func (o *Options) user(ctx context.Context, r role) error {
 
 func (o *Options) secret(r role, username, password string) *corev1.Secret {
 	data := map[string][]byte{
-		"host": []byte(o.Host), "port": []byte(o.Port), "vhost": []byte(o.VirtualHost), "username": []byte(username), "password": []byte(password),
+		keys.Host: []byte(o.Host), keys.Port: []byte(o.Port), keys.VirtualHost: []byte(o.VirtualHost), keys.Username: []byte(username), keys.Password: []byte(password),
 	}
 	if len(o.CA) > 0 {
-		data["ca.crt"] = o.CA
+		data[keys.CA] = o.CA
 	}
 	if r.manages {
-		data[management.KeyURL] = []byte(o.Management.URL)
+		data[keys.Management] = []byte(o.Management.URL)
 	}
 	return &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: o.Namespace, Name: SecretPrefix + r.name, Labels: map[string]string{lambda.ManagedByLabelKey: lambda.ManagedBy}},

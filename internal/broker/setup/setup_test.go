@@ -21,6 +21,7 @@ import (
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/management"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
+	keys "github.com/brunovlucena/knative-lambda-operator/internal/broker/secret"
 )
 
 // rabbit is a virtual host of its own of a real RabbitMQ, set up.
@@ -249,7 +250,7 @@ func TestRun_NamesTheManagementAPI(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := string(s.Data[management.KeyURL]); got != want {
+		if got := string(s.Data[keys.Management]); got != want {
 			t.Errorf("Secret of %s: management %q, want %q", role, got, want)
 		}
 	}
