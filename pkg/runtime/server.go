@@ -83,7 +83,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // waiting: whoever holds it back asks for readiness again and again.
 const promptly = time.Second
 
-// awaited tells whether the first invocation waited for the start.
+// awaited reports whether the first invocation waited for the start.
 func (s *Server) awaited() bool {
 	loaded := s.telemetry.loaded.Load()
 	if loaded == 0 { // a handler that is part of the program

@@ -42,7 +42,7 @@ func awaitTriggers(ctx context.Context, t *testing.T, a *v1alpha1.LambdaAgent, n
 	}
 }
 
-// all tells whether every one of these events has come.
+// all reports whether every one of these events has come.
 func all(got []seen, ids []string) bool {
 	return !slices.ContainsFunc(ids, func(id string) bool { return !has(got, id) })
 }

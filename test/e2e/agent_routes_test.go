@@ -232,7 +232,7 @@ func awaitTornDown(ctx context.Context, t *testing.T, namespace string, triggers
 	}
 }
 
-// subscribed tells whether all subscriptions of an agent work.
+// subscribed reports whether all subscriptions of an agent work.
 func subscribed(a *v1alpha1.LambdaAgent) bool {
 	n := 0
 	for _, r := range a.Status.Routes {

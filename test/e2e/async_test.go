@@ -21,7 +21,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/test"
 )
 
-// behaves returns, fails or hangs as it is told to.
+// behaves returns, fails or hangs as the call says.
 const behaves = `import time
 
 def handler(event, context):

@@ -165,7 +165,7 @@ func (s *stream) stop() []string {
 	return s.accepted
 }
 
-// deleteQueues of the steady function's Triggers, as somebody who has RabbitMQ's
+// deleteQueues of the steady function's Triggers, as an administrator with RabbitMQ's
 // administrator might.
 func (w *world) deleteQueues(ctx context.Context) error {
 	m, err := management.New(os.Getenv("LAMBDA_RABBITMQ_MANAGEMENT_URL"), os.Getenv("LAMBDA_RABBITMQ_USERNAME"), os.Getenv("LAMBDA_RABBITMQ_PASSWORD"), "")

@@ -135,7 +135,7 @@ func NewEventingFromConfigMap(cm *corev1.ConfigMap) (*Eventing, error) {
 	return e, p.done()
 }
 
-// HasRabbitMQ tells whether there is a RabbitMQ for Brokers of class RabbitMQBroker.
+// HasRabbitMQ reports whether there is a RabbitMQ for Brokers of class RabbitMQBroker.
 func (e *Eventing) HasRabbitMQ() bool {
 	return e.ConnectionSecret != "" || e.RabbitMQCluster.Name != ""
 }

@@ -140,7 +140,7 @@ func complete(controls *v1alpha1.Controls, e *event.Event) ([]byte, error) {
 }
 
 // apply writes the change into the agent's annotation, if nobody has changed the agent
-// meanwhile. It tells whether there was anything to change.
+// meanwhile. It reports whether there was anything to change.
 func (h *Handler) apply(ctx context.Context, agent *v1alpha1.LambdaAgent, e *event.Event, c *events.PermissionControl) (bool, error) {
 	w, err := agent.Withdrawals()
 	if err != nil {

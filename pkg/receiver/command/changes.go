@@ -106,7 +106,7 @@ func object(f *v1alpha1.LambdaFunction) metav1.Object {
 	return f
 }
 
-// onlyOwnConflicts tells whether an apply is in conflict only with what other
+// onlyOwnConflicts reports whether an apply is in conflict only with what other
 // commands have changed: they are all the same manager's, which Kubernetes keeps
 // apart by the way of the change.
 func onlyOwnConflicts(err error) bool {

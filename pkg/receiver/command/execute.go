@@ -95,7 +95,7 @@ func (h *Handler) execute(ctx context.Context, c *command) (*events.CommandResul
 	return r, err
 }
 
-// changedMeanwhile tells whether somebody else changed the function between
+// changedMeanwhile reports whether somebody else changed the function between
 // reading and writing it.
 func changedMeanwhile(err error) bool {
 	return apierrs.IsAlreadyExists(err) || apierrs.IsConflict(err) && !apierrs.HasStatusCause(err, metav1.CauseTypeFieldManagerConflict)

@@ -120,7 +120,7 @@ func (l *ledger) patch(all []answered) ([]byte, error) {
 	}
 }
 
-// carriedOut tells whether a function's annotation has the command.
+// carriedOut reports whether a function's annotation has the command.
 func carriedOut(o metav1.Object, key string) bool {
 	return slices.Contains(strings.Split(o.GetAnnotations()[lambda.CommandsAnnotationKey], ","), key)
 }

@@ -122,7 +122,7 @@ func (e *eventing) reconcile(ctx context.Context) error {
 	return nil
 }
 
-// hadBroker tells whether the agent has had a Broker, so that it may have a dead letter
+// hadBroker reports whether the agent has had a Broker, so that it may have a dead letter
 // queue.
 func hadBroker(s *v1alpha1.LambdaAgentStatus) bool {
 	c := s.GetCondition(v1alpha1.AgentConditionBrokerReady)

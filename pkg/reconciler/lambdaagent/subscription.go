@@ -105,7 +105,7 @@ func (e *eventing) exactTrigger(selected selection) (t *eventingv1.Trigger, reas
 	return e.maker.Subscription(selected.exact, nil), ""
 }
 
-// subscribe makes the Triggers that deliver what the agent subscribes to, and tells of each
+// subscribe makes the Triggers that deliver what the agent subscribes to, and records each
 // subscription. Their filters are edited in place where the Broker allows that, so that
 // they keep their queues. It returns the names of the Triggers; others have names of their
 // own.

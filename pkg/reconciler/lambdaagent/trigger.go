@@ -46,7 +46,7 @@ func (e *eventing) routeTriggers(routes []routing.Route) (all []*eventingv1.Trig
 	return all
 }
 
-// route makes the Triggers to the receiver and of the routes, and tells of these.
+// route makes the Triggers to the receiver and of the routes, and records these.
 func (e *eventing) route(ctx context.Context, routes []routing.Route, triggers []*eventingv1.Trigger, current map[string]bool) error {
 	waits := map[*eventingv1.Trigger]string{}
 	for _, desired := range triggers {
@@ -104,7 +104,7 @@ func (e *eventing) ensure(ctx context.Context, desired *eventingv1.Trigger) (mad
 	return true, why, nil
 }
 
-// waitsForTarget tells whether a route's Trigger has all but an agent's broker at its
+// waitsForTarget reports whether a route's Trigger has all but an agent's broker at its
 // other end that works.
 func waitsForTarget(t *eventingv1.Trigger) bool {
 	_, route := resources.TargetOf(t)

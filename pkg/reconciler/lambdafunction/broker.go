@@ -130,7 +130,7 @@ func (e *eventing) broker(name string) (*eventingv1.Broker, error) {
 	return e.Knative.Brokers.Brokers(e.Namespace).Get(name)
 }
 
-// brokerStatus records a broker and tells whether it works.
+// brokerStatus records a broker and reports whether it works.
 func (e *eventing) brokerStatus(b *eventingv1.Broker) {
 	for i := range e.Status.Brokers {
 		if e.Status.Brokers[i].Name == b.Name {

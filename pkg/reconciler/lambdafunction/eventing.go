@@ -55,7 +55,7 @@ func (r *Reconciler) reconcileEventing(ctx context.Context, p *pass) pkgreconcil
 	return err
 }
 
-// hadEvents tells whether the function has received events, so that it may have a dead
+// hadEvents reports whether the function has received events, so that it may have a dead
 // letter queue.
 func hadEvents(s *v1alpha1.LambdaFunctionStatus) bool {
 	c := s.GetCondition(v1alpha1.FunctionConditionEventingReady)

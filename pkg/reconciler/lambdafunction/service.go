@@ -60,7 +60,7 @@ func (r *Reconciler) reconcileService(ctx context.Context, p *pass) pkgreconcile
 	return err
 }
 
-// imageLost tells whether the registry has deleted the image that was built: asked
+// imageLost reports whether the registry has deleted the image that was built: asked
 // only where a pod does not find it.
 func (r *Reconciler) imageLost(p *pass, service *servingv1.Service) (bool, error) {
 	if p.Status.Build == nil || p.Spec.Source.Image != nil {

@@ -99,7 +99,7 @@ func (e *eventing) desiredTrigger(ctx context.Context, s *resources.Subscription
 	return b, resources.MakeTrigger(e.LambdaFunction, s, class, dead, e.Config), nil
 }
 
-// ensureTrigger tells whether the API server has the Trigger.
+// ensureTrigger reports whether the API server has the Trigger.
 func (e *eventing) ensureTrigger(ctx context.Context, desired *eventingv1.Trigger) (bool, error) {
 	t, err := e.TriggerSet().Ensure(ctx, e.LambdaFunction, desired, sharedresources.MutateTrigger)
 	if err != nil {

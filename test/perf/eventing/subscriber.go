@@ -19,7 +19,7 @@ const (
 // work that a handler waits for.
 const work = 50 * time.Millisecond
 
-// subscriber of all Triggers: this program, so that one clock tells when an event was
+// subscriber of all Triggers: this program, so that one clock says when an event was
 // sent and when it arrived.
 type subscriber struct {
 	server   *http.Server

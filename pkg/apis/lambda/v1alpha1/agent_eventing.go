@@ -105,7 +105,7 @@ func (f *AgentForward) Namespace(own string) string {
 	return f.TargetNamespace
 }
 
-// AllowsTargetNamespace tells whether routes of an agent in a namespace may lead to
+// AllowsTargetNamespace reports whether routes of an agent in a namespace may lead to
 // another one.
 func (s *LambdaAgentSpec) AllowsTargetNamespace(own, target string) bool {
 	if own == target {
@@ -119,7 +119,7 @@ func AllowsNamespace(allowed []string, namespace string) bool {
 	return slices.Contains(allowed, AnyNamespace) || slices.Contains(allowed, namespace)
 }
 
-// MatchesIntent tells whether the intent is the event type, or a dotted suffix of it.
+// MatchesIntent reports whether the intent is the event type, or a dotted suffix of it.
 func MatchesIntent(intent, eventType string) bool {
 	return intent == eventType || strings.HasSuffix(eventType, "."+intent)
 }

@@ -83,7 +83,7 @@ func (s *AgentSubscription) validate(intents []string, own string) (errs *apis.F
 	return errs
 }
 
-// contradicts tells whether exact attributes are left that no event has besides the others.
+// contradicts reports whether exact attributes are left that no event has besides the others.
 func (s *AgentSubscription) contradicts() bool {
 	_, rest := s.Split()
 	return slices.ContainsFunc(rest, func(f eventingv1.SubscriptionsAPIFilter) bool { return len(f.Exact) > 0 })

@@ -11,7 +11,7 @@ import (
 // ProxyDisabled as AISpec.Proxy leaves calls of the model to the agent.
 const ProxyDisabled = "disabled"
 
-// Proxied tells whether the model proxy stands between the agent and its model.
+// Proxied reports whether the model proxy stands between the agent and its model.
 func (a *AISpec) Proxied() bool {
 	return a.hasModel() && a.Proxy != ProxyDisabled
 }

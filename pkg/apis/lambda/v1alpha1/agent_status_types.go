@@ -96,7 +96,7 @@ type RouteStatus struct {
 	// +optional
 	Namespace string `json:"namespace,omitempty"`
 
-	// Ready tells whether events flow.
+	// Ready reports whether events flow.
 	Ready bool `json:"ready"`
 
 	// Reason why they do not.

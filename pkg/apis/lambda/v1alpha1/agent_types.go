@@ -142,7 +142,7 @@ type LambdaAgentSpec struct {
 	Observability *ObservabilitySpec `json:"observability,omitempty"`
 }
 
-// OperationMode tells whether an agent acts by itself.
+// OperationMode reports whether an agent acts by itself.
 //
 // +kubebuilder:validation:Enum=agentic;supervised
 type OperationMode string

@@ -19,7 +19,7 @@ func (s *LambdaFunctionSpec) ActiveEventing() *FunctionEventing {
 	return s.Eventing
 }
 
-// WantsEvents tells whether the function receives events or answers them
+// WantsEvents reports whether the function receives events or answers them
 // elsewhere.
 func (s *LambdaFunctionSpec) WantsEvents() bool {
 	return len(s.Triggers) > 0 || s.ActiveEventing() != nil

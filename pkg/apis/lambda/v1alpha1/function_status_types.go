@@ -200,7 +200,7 @@ type BuildFailure struct {
 	// +optional
 	Message string `json:"message,omitempty"`
 
-	// Retryable tells whether the fault may pass by itself.
+	// Retryable reports whether the fault may pass by itself.
 	// +optional
 	Retryable bool `json:"retryable,omitempty"`
 
@@ -218,7 +218,7 @@ type BrokerStatus struct {
 	// +optional
 	URL *apis.URL `json:"url,omitempty"`
 
-	// Ready tells whether it does.
+	// Ready reports whether it does.
 	// +optional
 	Ready bool `json:"ready,omitempty"`
 }

@@ -23,7 +23,7 @@ type object interface {
 	apis.Validatable
 }
 
-// decode reads JSON as the webhook does, and tells whether it is the kind's at all.
+// decode reads JSON as the webhook does, and reports whether it is the kind's at all.
 func decode(data []byte, into object) bool {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.DisallowUnknownFields()

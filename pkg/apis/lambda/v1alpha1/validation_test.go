@@ -44,7 +44,7 @@ func refused(t *testing.T, object any, errs *apis.FieldError, want string) {
 // step of a path: a name, or an index or key in brackets.
 var step = regexp.MustCompile(`^(?:\[[^\]]*\]|\.?[A-Za-z][A-Za-z0-9]*)`)
 
-// leadsToField tells whether the path, as users write it, leads from t to a field.
+// leadsToField reports whether the path, as users write it, leads from t to a field.
 func leadsToField(t reflect.Type, path string) bool {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()

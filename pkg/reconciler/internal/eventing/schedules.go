@@ -12,7 +12,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing/resources"
 )
 
-// SupportsSchedules tells whether a Broker of the class sets the attributes of a
+// SupportsSchedules reports whether a Broker of the class sets the attributes of a
 // schedule's events. The condition says why not.
 func (p *Pass) SupportsSchedules(broker, class string) bool {
 	if class == lambda.BrokerClass {

@@ -23,7 +23,7 @@ var apiKeyVariable = map[v1alpha1.Provider]string{
 	v1alpha1.ProviderBedrock:          "AWS_BEARER_TOKEN_BEDROCK",
 }
 
-// SetBroker tells the agent's program where a Broker of the class accepts events, unless
+// SetBroker sets for the agent's program where a Broker of the class accepts events, unless
 // the spec has said otherwise.
 func SetBroker(service *servingv1.Service, a *v1alpha1.LambdaAgent, class string) {
 	env := service.Spec.Template.Spec.Containers[0].Env

@@ -54,7 +54,7 @@ func DeadLetters(a *v1alpha1.LambdaAgent) *v1alpha1.DeadLetterSpec {
 	return nil
 }
 
-// WantsDeadLetters tells whether the agent is to have a dead letter queue, and whether
+// WantsDeadLetters reports whether the agent is to have a dead letter queue, and whether
 // its own spec says so.
 func WantsDeadLetters(a *v1alpha1.LambdaAgent, cfg *config.Eventing) (wanted, explicit bool) {
 	if a.Spec.ActiveEventing() == nil {
@@ -158,7 +158,7 @@ func TypeOf(t *eventingv1.Trigger) string {
 	return ""
 }
 
-// DeliversTo tells whether a Trigger delivers to the agent's own Service.
+// DeliversTo reports whether a Trigger delivers to the agent's own Service.
 func DeliversTo(a *v1alpha1.LambdaAgent, t *eventingv1.Trigger) bool {
 	ref := t.Spec.Subscriber.Ref
 	return ref != nil && ref.Kind == "Service" && ref.Namespace == a.Namespace && ref.Name == names.Service(a)

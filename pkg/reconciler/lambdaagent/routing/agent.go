@@ -109,7 +109,7 @@ func (a *Agent) typesFrom(sender types.NamespacedName) (all []string) {
 	return all
 }
 
-// receives tells whether it subscribes to a type from a source.
+// receives reports whether it subscribes to a type from a source.
 func (a *Agent) receives(eventType, source string) bool {
 	return slices.ContainsFunc(a.Subscriptions, func(s Subscription) bool { return s.Type == eventType && s.takes(source) })
 }
@@ -119,12 +119,12 @@ func (s Subscription) takes(source string) bool {
 	return s.Source == "" || s.Source == source || s.Prefix && strings.HasPrefix(source, s.Source)
 }
 
-// emits tells whether an intent of its matches a type.
+// emits reports whether an intent of its matches a type.
 func (a *Agent) emits(eventType string) bool {
 	return slices.ContainsFunc(a.Intents, func(intent string) bool { return v1alpha1.MatchesIntent(intent, eventType) })
 }
 
-// touches tells whether routes of a type may begin or end at it. a may be nil.
+// touches reports whether routes of a type may begin or end at it. a may be nil.
 func (a *Agent) touches(eventType string) bool {
 	return a != nil && (a.emits(eventType) ||
 		slices.ContainsFunc(a.Subscriptions, func(s Subscription) bool { return s.Type == eventType }) ||

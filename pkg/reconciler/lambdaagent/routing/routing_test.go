@@ -258,7 +258,7 @@ func made(routes []Route, circles bool) (lines []string) {
 	return lines
 }
 
-// loops tells whether an event of a type can come back to a broker over routes that are
+// loops reports whether an event of a type can come back to a broker over routes that are
 // made.
 func loops(x *Index, all map[types.NamespacedName]*Agent) string {
 	for k, emitter := range all {

@@ -11,7 +11,7 @@ import (
 	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing/resources"
 )
 
-// WantsDeadLetters tells whether the function is to have a dead letter queue, and
+// WantsDeadLetters reports whether the function is to have a dead letter queue, and
 // whether its own spec says so.
 func WantsDeadLetters(f *v1alpha1.LambdaFunction, cfg *config.Eventing) (wanted, explicit bool) {
 	if !f.Spec.WantsEvents() {

@@ -17,7 +17,7 @@ type Sinks struct {
 	Calls *apis.URL
 }
 
-// AddSinks tells the function's program where its replies and its errors go. A
+// AddSinks sets for the function's program where its replies and its errors go. A
 // ready-made image gets the name that Knative's own sources use. Errors never go
 // to the function's broker by themselves: each retry would be an event more, and
 // functions that take every event would fail on each other's errors.

@@ -11,7 +11,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 )
 
-// WantsDeadLetters tells whether there is to be a dead letter queue, and whether the
+// WantsDeadLetters reports whether there is to be a dead letter queue, and whether the
 // owner's own spec says so.
 func WantsDeadLetters(spec *v1alpha1.DeadLetterSpec, cfg *config.Eventing) (wanted, explicit bool) {
 	if spec != nil && spec.Enabled != nil {
