@@ -1,8 +1,10 @@
 package httpserver
 
 import (
+	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 )
 
@@ -115,7 +117,54 @@ func (b *Body) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// readAll reads the whole body in pieces of at most a step. None of them grows or is
+// copied, so that a body that is under way costs no more than it has reserved. announced
+// is the body's length, below 0 if that is unknown.
+func (b *Body) readAll(announced int64) (pieces, error) {
+	var all pieces
+	size := int64(step)
+	if announced >= 0 {
+		size = min(size, announced+1) // one more shows that nothing follows
+	}
+	piece := make([]byte, 0, size)
+	for {
+		n, err := b.Read(piece[len(piece):cap(piece)])
+		piece = piece[:len(piece)+n]
+		switch {
+		case err == io.EOF:
+			return append(all, piece), nil
+		case err != nil:
+			return nil, err
+		case len(piece) == cap(piece):
+			all, piece = append(all, piece), make([]byte, 0, step)
+		}
+	}
+}
+
 // Release gives back what the body has reserved. It may be called more than once.
 func (b *Body) Release() {
 	b.release.Do(func() { b.budget.Release(b.key, b.reserved) })
+}
+
+// pieces of a body, in their order.
+type pieces [][]byte
+
+// reader reads the pieces one after another.
+func (p pieces) reader() io.Reader {
+	if len(p) == 1 {
+		return bytes.NewReader(p[0])
+	}
+	readers := make([]io.Reader, len(p))
+	for i, piece := range p {
+		readers[i] = bytes.NewReader(piece)
+	}
+	return io.MultiReader(readers...)
+}
+
+// join returns all pieces as one.
+func (p pieces) join() []byte {
+	if len(p) == 1 {
+		return p[0]
+	}
+	return slices.Concat(p...)
 }

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/iotest"
 )
 
 // TestBudget: bodies count as they arrive, for all and for each key, and give back what
@@ -39,6 +40,41 @@ func TestBudget(t *testing.T) {
 	}
 	if b.Used() != 0 || len(b.byKey) != 0 {
 		t.Errorf("used %d, %v after all were released", b.Used(), b.byKey)
+	}
+}
+
+// TestReadAll: a body comes back as it was sent, whatever its length and however it
+// arrives, and a body under way holds no more than it has reserved.
+func TestReadAll(t *testing.T) {
+	for _, length := range []int{0, 1, step - 1, step, step + 1, 3 * step} {
+		for name, announced := range map[string]int64{"announced": int64(length), "chunked": -1} {
+			text := strings.Repeat("0123456789abcde", length/15+1)[:length]
+			b := NewBudget(8*step, 8*step)
+			body := b.Body("a", io.NopCloser(iotest.HalfReader(strings.NewReader(text))))
+			all, err := body.readAll(announced)
+			if err != nil || string(all.join()) != text {
+				t.Errorf("%s: %d bytes: read %d, %v", name, length, len(all.join()), err)
+			}
+			if again, err := io.ReadAll(all.reader()); err != nil || string(again) != text {
+				t.Errorf("%s: %d bytes: the reader has %d, %v", name, length, len(again), err)
+			}
+			held := 0
+			for _, piece := range all {
+				held += cap(piece)
+			}
+			if int64(held) > max(b.Used(), step) {
+				t.Errorf("%s: %d bytes hold %d, reserved %d", name, length, held, b.Used())
+			}
+		}
+	}
+}
+
+// TestReadAll_WhenTheBodyIsCutOff_Fails: the sender must not take half a body for whole.
+func TestReadAll_WhenTheBodyIsCutOff_Fails(t *testing.T) {
+	b := NewBudget(8*step, 8*step)
+	cut := io.MultiReader(strings.NewReader("half"), iotest.ErrReader(io.ErrUnexpectedEOF))
+	if all, err := b.Body("a", io.NopCloser(cut)).readAll(8); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("readAll() = %q, %v, want %v", all.join(), err, io.ErrUnexpectedEOF)
 	}
 }
 

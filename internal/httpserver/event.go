@@ -32,33 +32,28 @@ func ReadEvent(w http.ResponseWriter, r *http.Request, limit int64, budget *Budg
 	if r.ContentLength > limit {
 		return nil, nil, tooLong(limit)
 	}
+	if encoding := cehttp.NewMessageFromHttpRequest(r).ReadEncoding(); encoding == binding.EncodingUnknown || encoding == binding.EncodingBatch {
+		return nil, nil, &EventError{http.StatusUnsupportedMediaType, "expected one CloudEvent, in the binary or the structured mode"}
+	}
 	body := budget.Body(key, http.MaxBytesReader(w, r.Body, limit))
-	r.Body = body
 	defer func() {
 		if e == nil { // after a panic, too
 			body.Release()
 		}
 	}()
-	if e, err = readEvent(r, limit); err != nil {
-		return nil, nil, err
+	whole, err := body.readAll(r.ContentLength)
+	if err != nil {
+		return nil, nil, readError(r, limit, err)
+	}
+	r.Body = io.NopCloser(whole.reader())
+	if e, err = ceio.Read(r.Context(), cehttp.NewMessageFromHttpRequest(r)); err != nil {
+		return nil, nil, readError(r, limit, err)
 	}
 	return e, body.Release, nil
 }
 
 func tooLong(limit int64) error {
 	return &EventError{http.StatusRequestEntityTooLarge, fmt.Sprintf("the event is longer than %d bytes", limit)}
-}
-
-func readEvent(r *http.Request, limit int64) (*event.Event, error) {
-	message := cehttp.NewMessageFromHttpRequest(r)
-	if encoding := message.ReadEncoding(); encoding == binding.EncodingUnknown || encoding == binding.EncodingBatch {
-		return nil, &EventError{http.StatusUnsupportedMediaType, "expected one CloudEvent, in the binary or the structured mode"}
-	}
-	e, err := ceio.Read(r.Context(), message)
-	if err != nil {
-		return nil, readError(r, limit, err)
-	}
-	return e, nil
 }
 
 // readError of an event or a body.
@@ -109,9 +104,10 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limit int64, budget *Budge
 			body.Release()
 		}
 	}()
-	if data, err = io.ReadAll(body); err != nil {
+	whole, err := body.readAll(r.ContentLength)
+	if err != nil {
 		return nil, nil, readError(r, limit, err)
 	}
 	read = true
-	return data, body.Release, nil
+	return whole.join(), body.Release, nil
 }
