@@ -116,7 +116,7 @@ func TestRouteToDeletedAgent(t *testing.T) {
 	sender := createAgent(ctx, t, agentOf(home, "sender", nowhere, eventful, reaches(away), func(s *v1alpha1.LambdaAgentSpec) {
 		s.Eventing.Intents = []string{"order.created"}
 	}))
-	awaitTriggers(ctx, t, sender, 2, eventingv1.TriggerConditionReady)
+	awaitRoute(ctx, t, sender, shop, ordered, "")
 	if err := clients.Lambda.LambdaV1alpha1().LambdaAgents(away).Delete(ctx, shop.Name, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}

@@ -109,6 +109,7 @@ func TestAsyncFunction(t *testing.T) {
 	if f.Status.CallsURL == nil {
 		t.Fatal("the status has no callsURL")
 	}
+	reached(ctx, t, f.Status.URL)
 	ids := callAll(ctx, t, namespace, f.Name)
 	checkOutcomes(ctx, t, namespace, f.Name, ids)
 	delivered(ctx, t, log, events.Source("function", namespace, f.Name))
@@ -158,6 +159,7 @@ func TestAsyncAgent(t *testing.T) {
 		s.Eventing.DeliveryTimeout = v1alpha1.NewDuration(5 * time.Second)
 	}))
 	a = awaitAgent(ctx, t, a, "Ready", (*v1alpha1.LambdaAgent).IsReady)
+	reached(ctx, t, a.Status.URL)
 	ids := callAll(ctx, t, namespace, "agent/"+a.Name)
 	checkOutcomes(ctx, t, namespace, "agent/"+a.Name, ids)
 	delivered(ctx, t, log, a.EventSource())
