@@ -24,7 +24,7 @@ test: ## Run every test: unit, generated code, lint, conformance and end to end 
 
 .PHONY: unit
 unit: ## Run the tests that need no cluster
-	go test ./cmd/... ./internal/... ./pkg/... ./runtimes/... ./hack/... ./test/...
+	go test ./cmd/... ./internal/... ./pkg/... ./runtime/... ./runtimes/... ./hack/... ./test/...
 
 .PHONY: lint
 lint: bin/golangci-lint ## Run the linters
