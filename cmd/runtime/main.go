@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime/debug"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/front"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/runtime"
 )
 
@@ -19,6 +20,9 @@ func main() {
 		cfg, err := runtime.PoolConfigFromEnv(os.Getenv)
 		if err != nil {
 			return nil, err
+		}
+		if cfg.Protocol == runtime.ProtocolFrames2 {
+			return front.New(cfg, telemetry, os.Stdout, os.Stderr), nil
 		}
 		return runtime.NewPool(cfg, telemetry, os.Stdout, os.Stderr), nil
 	})

@@ -45,6 +45,8 @@ var (
 	InvocationLabel = &Label{Name: "outcome", Meaning: "`success`; `error`: the handler raised one, or returned what cannot be sent; `permanent`: it raised a permanent one; `timeout`; `worker_died`; " +
 		"`rejected`: the request was wrong; `busy`: too many waited; `cancelled`: the client went away before its turn; `reply_undelivered`: the sink did not take the reply",
 		Values: []string{"success", "error", "permanent", "timeout", "worker_died", "rejected", "busy", "cancelled", "reply_undelivered"}}
+	AbortLabel = &Label{Name: "reason", Meaning: "`error`: the handler raised one; `timeout`; `worker_died`; `invalid`: the worker sent what cannot be passed on; `disconnected`: the client closed the connection, or read too slowly",
+		Values: []string{"error", "timeout", "worker_died", "invalid", "disconnected"}}
 	ResponseLabel = &Label{Name: "result", Meaning: "whether the sink took it", Values: []string{"delivered", "lost"}}
 
 	OperationLabel = &Label{Name: "gen_ai.operation.name", Meaning: "what was asked for", Values: []string{"chat", "text_completion", "embeddings"}}
@@ -167,6 +169,10 @@ var (
 		Description: "Time from the start of a worker until it had loaded the handler."})
 	WorkerRestarts = declare(&Instrument{Component: Runtime, Kind: Counter, Name: "lambda.worker.restarts", Unit: "{restart}",
 		Description: "Workers that ended, or were ended after a timeout, and were replaced."})
+	WorkersBlocked = declare(&Instrument{Component: Runtime, Kind: Counter, Name: "lambda.worker.blocked", Unit: "{event}",
+		Description: "Times that a worker with open calls did not respond for 2 seconds."})
+	StreamAborts = declare(&Instrument{Component: Runtime, Kind: Counter, Name: "lambda.stream.aborts", Unit: "{reply}",
+		Description: "Streamed replies that ended before their end.", Labels: []*Label{AbortLabel}})
 	ResponseEvents = declare(&Instrument{Component: Runtime, Kind: Counter, Name: "lambda.response.events", Unit: "{event}",
 		Description: "Events of failed invocations for the response sink: delivered, or lost.", Labels: []*Label{ResponseLabel}})
 )

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/brunovlucena/knative-lambda-operator/runtime/protocol"
 )
 
 // Config of the front. Each field is an environment variable, see
@@ -47,8 +49,10 @@ type PoolConfig struct {
 	Function     string // its name
 	Namespace    string
 	Workers      int
+	Concurrency  int           // calls that may be open at once, of protocol 2
+	Exclusive    bool          // a worker has one call at a time, in protocol 2, too
 	Queue        int           // requests that may wait for a worker
-	Timeout      time.Duration // of one invocation, from when a worker has it
+	Timeout      time.Duration // of one invocation
 	StartTimeout time.Duration // for loading the handler
 	MaxBody      int           // longest reply, in bytes
 }
@@ -57,7 +61,26 @@ type PoolConfig struct {
 const (
 	protocolFrames = "frames"     // docs/worker-protocol.md
 	protocolAWS    = "aws-lambda" // the runtime API of AWS Lambda
+	// ProtocolFrames2 is the one of docs/runtime-protocol.md.
+	ProtocolFrames2 = "frames-2"
 )
+
+// maxConnections of all workers of protocol 2 together, as long as they can have as
+// many calls as there may be.
+const maxConnections = 2048
+
+// maxWorkers of protocol 2 where their number is not configured.
+const maxWorkers = 8
+
+// Slots of one worker of protocol 2: as many as there may be calls, so that the first
+// worker can have all while others are started, unless that makes too many.
+func (c *PoolConfig) Slots() int {
+	if c.Exclusive {
+		return 1
+	}
+	share := (c.Concurrency + c.Workers - 1) / c.Workers
+	return min(c.Concurrency, max(share, maxConnections/c.Workers))
+}
 
 // ConfigFromEnv reads the front's configuration. The error names every variable
 // that is wrong and what would be right.
@@ -97,7 +120,7 @@ func PoolConfigFromEnv(getenv func(string) string) (*PoolConfig, error) {
 	cfg := &PoolConfig{
 		Handler:      e.text("LAMBDA_HANDLER", ""),
 		TaskRoot:     e.text("LAMBDA_TASK_ROOT", "/lambda/function"),
-		Protocol:     e.oneOf("LAMBDA_WORKER_PROTOCOL", protocolFrames, protocolAWS),
+		Protocol:     e.oneOf("LAMBDA_WORKER_PROTOCOL", protocolFrames, ProtocolFrames2, protocolAWS),
 		Function:     e.text("LAMBDA_FUNCTION_NAME", "function"),
 		Namespace:    e.text("LAMBDA_FUNCTION_NAMESPACE", ""),
 		Workers:      e.number("LAMBDA_WORKERS", max(2, goruntime.GOMAXPROCS(0)), 1, 1000),
@@ -109,11 +132,26 @@ func PoolConfigFromEnv(getenv func(string) string) (*PoolConfig, error) {
 	if cfg.Handler == "" {
 		e.fail("LAMBDA_HANDLER: missing; expected a handler such as main.handler")
 	}
+	if cfg.Protocol == ProtocolFrames2 {
+		e.concurrency(cfg)
+	}
 	command := getenv("LAMBDA_WORKER_COMMAND")
 	if err := json.Unmarshal([]byte(command), &cfg.Command); err != nil || len(cfg.Command) == 0 || cfg.Command[0] == "" {
 		e.fail(`LAMBDA_WORKER_COMMAND: expected a JSON array such as ["python3","/lambda/worker/worker.py"], got %q`, command)
 	}
 	return cfg, e.err()
+}
+
+// concurrency reads what only workers with many calls at once have.
+func (e *env) concurrency(cfg *PoolConfig) {
+	cfg.Exclusive = e.oneOf("LAMBDA_ISOLATION", "shared", "exclusive") == "exclusive"
+	if cfg.Exclusive {
+		cfg.Concurrency = cfg.Workers
+	} else {
+		cfg.Workers = e.number("LAMBDA_WORKERS", min(cfg.Workers, maxWorkers), 1, 64)
+		cfg.Concurrency = e.number("LAMBDA_CONCURRENCY", 100, 1, protocol.MaxSlots)
+	}
+	cfg.Queue = cfg.Concurrency
 }
 
 // TimeoutFromEnv is how long one invocation may take.

@@ -77,3 +77,43 @@ LAMBDA_WORKER_COMMAND: expected a JSON array such as ["python3","/lambda/worker/
 		t.Errorf("%v, %v, expected at least 2 workers", got, err)
 	}
 }
+
+func TestPoolConfigOfManyCalls(t *testing.T) {
+	base := []string{"LAMBDA_HANDLER=h", `LAMBDA_WORKER_COMMAND=["w"]`, "LAMBDA_WORKER_PROTOCOL=frames-2", "LAMBDA_WORKERS=2"}
+	for _, tt := range []struct {
+		environment string
+		want        PoolConfig // what depends on it
+		slots       int
+	}{
+		{"", PoolConfig{Workers: 2, Concurrency: 100, Queue: 100}, 100},
+		{"LAMBDA_CONCURRENCY=7", PoolConfig{Workers: 2, Concurrency: 7, Queue: 7}, 7},
+		{"LAMBDA_WORKERS=64", PoolConfig{Workers: 64, Concurrency: 100, Queue: 100}, 32},
+		{"LAMBDA_ISOLATION=exclusive", PoolConfig{Workers: 2, Concurrency: 2, Queue: 2, Exclusive: true}, 1},
+	} {
+		got, err := PoolConfigFromEnv(lookup(append(base, tt.environment)...))
+		if err != nil {
+			t.Errorf("%s: %v", tt.environment, err)
+			continue
+		}
+		if have := (PoolConfig{Workers: got.Workers, Concurrency: got.Concurrency, Queue: got.Queue, Exclusive: got.Exclusive}); !cmp.Equal(tt.want, have) || got.Slots() != tt.slots {
+			t.Errorf("%s: %+v with %d slots, want %+v with %d", tt.environment, have, got.Slots(), tt.want, tt.slots)
+		}
+	}
+	for environment, want := range map[string]string{
+		"LAMBDA_CONCURRENCY=1001": `LAMBDA_CONCURRENCY: expected a whole number from 1 to 1000, got "1001"`,
+		"LAMBDA_WORKERS=65":       `LAMBDA_WORKERS: expected a whole number from 1 to 64, got "65"`,
+		"LAMBDA_ISOLATION=alone":  `LAMBDA_ISOLATION: expected one of shared, exclusive, got "alone"`,
+	} {
+		if _, err := PoolConfigFromEnv(lookup(append(base, environment)...)); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", environment, err, want)
+		}
+	}
+	for concurrency, slots := range map[int]int{1: 1, 1000: 1000} {
+		if got := (&PoolConfig{Workers: 2, Concurrency: concurrency}).Slots(); got != slots {
+			t.Errorf("%d slots for %d calls in 2 workers, want %d", got, concurrency, slots)
+		}
+	}
+	if got := (&PoolConfig{Workers: 8, Concurrency: 1000}).Slots(); got != 256 {
+		t.Errorf("%d slots for 1000 calls in 8 workers, want 256", got)
+	}
+}

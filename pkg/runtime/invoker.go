@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -33,14 +34,38 @@ type Invocation struct {
 	// Method and Path (with the query) of the HTTP request.
 	Method string
 	Path   string
-	// Traceparent is the W3C Trace Context of the invocation, if there is one.
+	// Traceparent and Tracestate are the W3C Trace Context of the invocation, if there
+	// is one.
 	Traceparent string
+	Tracestate  string
 	// ContentType of Body.
 	ContentType string
 	Body        []byte
+	// Stream is the body of a plain request as it arrives, for handlers with Traits that
+	// say so; then there is no Body. It is valid until Invoke's result has been closed.
+	Stream io.Reader
+	// Arrived is when the request did. Its timeout counts from then on.
+	Arrived time.Time
 
 	request *http.Request
 }
+
+// Request is the HTTP request, whose body has been read or is Stream; it may be nil.
+func (in *Invocation) Request() *http.Request { return in.request }
+
+// Traits say what a handler takes. An Invoker whose handler may take requests in
+// another way than read and decoded has a method
+//
+//	Traits(ctx context.Context, arrived time.Time) (Traits, error)
+//
+// that waits until the handler is loaded, with the errors of Invoke.
+type Traits struct {
+	Raw     bool // requests as they were sent: CloudEvents are for the handler to read
+	Streams bool // bodies as they arrive
+}
+
+// Trailers is a Result's Stream that ends with HTTP trailers, once it has been read.
+type Trailers interface{ Trailers() http.Header }
 
 // Headers of the HTTP request but those that the event's attributes repeat; the
 // names are in lower case.
@@ -66,6 +91,15 @@ type Result struct {
 	// ContentType of Body.
 	ContentType string
 	Body        []byte
+	// Status of the HTTP reply; 0 leaves it to what else there is.
+	Status int
+	// Header of the HTTP reply, without Content-Type.
+	Header http.Header
+	// Stream is the body instead of Body, unless it is nil. A read returns what there is
+	// and waits only where there is nothing. It has to be closed, and to be read until
+	// Deadline.
+	Stream   io.ReadCloser
+	Deadline time.Time
 }
 
 // HandlerError is what a handler raised.
@@ -77,6 +111,9 @@ type HandlerError struct {
 	Permanent bool
 	// BadInput says that the body is not what its content type says.
 	BadInput bool
+	// Status and Header of the HTTP reply, where the handler chose them.
+	Status int
+	Header http.Header
 }
 
 func (e *HandlerError) Error() string { return e.Type + ": " + e.Message }
@@ -93,4 +130,6 @@ var (
 	ErrWorkerDied     = errors.New("the worker process died while it handled the request")
 	ErrRequestTooLong = errors.New("the request is too long")
 	ErrReplyTooLong   = errors.New("the reply is too long")
+	// ErrWorkerBlocked says that another call had blocked the worker process.
+	ErrWorkerBlocked = errors.New("another call blocked the worker process")
 )

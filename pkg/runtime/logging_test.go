@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -120,7 +121,7 @@ func TestLogsWithoutTraceContext(t *testing.T) {
 // the runtime traces or not.
 func TestFrontNamesTheTrace(t *testing.T) {
 	untraced := &Telemetry{}
-	ctx, span, _ := untraced.startSpan(t.Context(), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "")
+	ctx, span, _ := untraced.startSpan(t.Context(), time.Now(), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "")
 	defer span.End()
 	for _, tt := range []struct {
 		name string
@@ -141,7 +142,7 @@ func TestFrontNamesTheTrace(t *testing.T) {
 			t.Errorf("%s (-want, +got):\n%s", tt.name, diff)
 		}
 	}
-	if got, _, _ := untraced.startSpan(t.Context(), "", ""); got != t.Context() {
+	if got, _, _ := untraced.startSpan(t.Context(), time.Now(), "", ""); got != t.Context() {
 		t.Error("a request without a trace gets a context of its own")
 	}
 }

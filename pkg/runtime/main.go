@@ -18,7 +18,8 @@ var stderr = os.Stderr
 // SIGTERM. It ends the process with status 1 where that cannot be.
 //
 // An invoker that loads its handler in the background has a method Failed, and one
-// that has something to end a method Close, as Pool has.
+// that has something to end a method Close, as Pool has. Its method Drain is called on
+// SIGTERM, while calls still come.
 func Main(start func(*Config, *Telemetry) (Invoker, error)) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	if err := run(ctx, start); err != nil {
@@ -48,6 +49,9 @@ func run(ctx context.Context, start func(*Config, *Telemetry) (Invoker, error)) 
 	}
 	if c, ok := invoker.(interface{ Close() }); ok {
 		defer c.Close()
+	}
+	if d, ok := invoker.(interface{ Drain() }); ok {
+		defer context.AfterFunc(ctx, d.Drain)()
 	}
 	var failed <-chan error
 	if f, ok := invoker.(interface{ Failed() <-chan error }); ok {

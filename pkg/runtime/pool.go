@@ -91,7 +91,7 @@ func (p *Pool) keep(w *worker) {
 		if p.ctx.Err() != nil {
 			return
 		}
-		p.telemetry.workerRestarted()
+		p.telemetry.WorkerRestarted()
 		if time.Since(since) > steady {
 			attempt = -1
 		}
@@ -128,7 +128,7 @@ func (p *Pool) start() (*worker, error) {
 	began := time.Now()
 	w, err := startWorker(p.ctx, p.cfg, p.stdout, p.stderr)
 	if err == nil {
-		p.telemetry.handlerLoaded(time.Since(began))
+		p.telemetry.HandlerLoaded(time.Since(began))
 	}
 	return w, err
 }

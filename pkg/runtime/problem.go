@@ -15,6 +15,7 @@ type problem struct {
 	outcome   outcome
 	eventType string
 	data      events.Error
+	header    http.Header // of the reply, besides; may be nil
 }
 
 // badRequest is a fault of the request, which a retry would not mend.
@@ -47,6 +48,8 @@ func problemOf(err error, withStack bool) *problem {
 		return badRequest(http.StatusRequestHeaderFieldsTooLarge, err.Error())
 	case errors.Is(err, ErrReplyTooLong):
 		return invalidReply(err.Error())
+	case errors.Is(err, ErrWorkerBlocked):
+		p.outcome, p.data.Type = outcomeDied, "WorkerBlocked"
 	case errors.Is(err, ErrWorkerDied):
 		p.outcome, p.data.Type = outcomeDied, "WorkerDied"
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
@@ -66,4 +69,8 @@ func (p *problem) raised(e *HandlerError, withStack bool) {
 	case e.Permanent:
 		p.status, p.outcome = http.StatusUnprocessableEntity, outcomePermanent
 	}
+	if e.Status >= 400 && e.Status <= 599 {
+		p.status = e.Status
+	}
+	p.header = e.Header
 }

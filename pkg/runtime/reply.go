@@ -22,22 +22,38 @@ import (
 
 // writeResult answers with what the handler returned. With a problem nothing
 // has been written.
-func (s *Server) writeResult(ctx context.Context, w http.ResponseWriter, req *request, result *Result) *problem {
+func (x *exchange) writeResult(result *Result) *problem {
+	s, req := x.server, x.req
+	if p := checkHeader(result); p != nil {
+		return p
+	}
+	if result.Event == nil && req.event == nil {
+		x.writePlain(result)
+		return nil
+	}
+	if p := s.collect(result); p != nil {
+		return p
+	}
 	switch {
 	case result.Event != nil:
 		e, err := s.returned(req, result)
 		if err != nil {
 			return invalidReply("the handler returned a CloudEvent that is not valid: " + strings.TrimSpace(err.Error()))
 		}
-		return s.reply(ctx, w, req, e)
+		return s.reply(x.ctx, x.w, req, e)
+	case result.Status >= http.StatusBadRequest:
+		e := s.answer(req, events.ResponseError, result.ContentType, result.Body)
+		if after := result.Header["Retry-After"]; after != nil {
+			x.w.Header()["Retry-After"] = after
+		}
+		writeEvent(x.ctx, x.w, req, e, result.Status)
+		s.failures.add(e) // a broker drops what comes with an error's status
+		return nil
 	case result.ContentType == "":
-		w.WriteHeader(http.StatusNoContent)
-	case req.event == nil:
-		writeBody(w, http.StatusOK, result.ContentType, result.Body)
-	default:
-		return s.reply(ctx, w, req, s.answer(req, events.ResponseSuccess, result.ContentType, result.Body))
+		x.w.WriteHeader(http.StatusNoContent)
+		return nil
 	}
-	return nil
+	return s.reply(x.ctx, x.w, req, s.answer(req, events.ResponseSuccess, result.ContentType, result.Body))
 }
 
 // reply answers with an event. Where replies to events have a sink, the sender is
@@ -66,6 +82,7 @@ func (s *Server) writeProblem(ctx context.Context, w http.ResponseWriter, req *r
 		w.Header().Set("Retry-After", "1")
 	}
 	if req.event == nil {
+		copyHeader(w.Header(), p.header)
 		writeBody(w, p.status, typeJSON, data)
 		return
 	}
@@ -121,8 +138,8 @@ func (r *request) lineage() map[string]any {
 	}
 	if r.Traceparent != "" {
 		l["traceparent"] = r.Traceparent
-		if r.tracestate != "" {
-			l["tracestate"] = r.tracestate
+		if r.Tracestate != "" {
+			l["tracestate"] = r.Tracestate
 		}
 	}
 	return l

@@ -32,8 +32,8 @@ type request struct {
 	event      *event.Event // nil for a plain request
 	structured bool
 	hops       int32
-	tracestate string
 	buffer     *bytes.Buffer // holds Body until release; may be nil
+	stream     *bodyStream   // is Stream; may be nil
 }
 
 // maxPooled is the largest buffer that is kept for other requests.
@@ -41,20 +41,26 @@ const maxPooled = 1 << 20
 
 var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// release gives the body's memory back.
+// release gives the body's memory back, and ends that the handler reads a stream.
 func (r *request) release() {
+	if r.stream != nil {
+		r.stream.close()
+	}
 	if r.buffer != nil && r.buffer.Cap() <= maxPooled {
 		bodies.Put(r.buffer)
 	}
 	r.buffer, r.Body = nil, nil
 }
 
-// readRequest takes a request apart. It returns a request with a problem too:
-// the answer's form depends on it.
-func readRequest(w http.ResponseWriter, r *http.Request, maxBody int) (*request, *problem) {
+// readRequest takes a request apart, as far as the handler does not. It returns a
+// request with a problem too: the answer's form depends on it.
+func readRequest(w http.ResponseWriter, r *http.Request, maxBody int, traits Traits) (*request, *problem) {
 	req := &request{Invocation: Invocation{Method: r.Method, Path: r.URL.RequestURI(), request: r}}
-	req.Traceparent, req.tracestate = r.Header.Get("Traceparent"), r.Header.Get("Tracestate")
+	req.Traceparent, req.Tracestate = r.Header.Get("Traceparent"), r.Header.Get("Tracestate")
 	contentType := r.Header.Get("Content-Type")
+	if traits.Raw {
+		return req, req.readBody(w, r, maxBody, traits.Streams)
+	}
 	media := contentType
 	if media != typeJSON { // the usual case
 		media, _, _ = mime.ParseMediaType(contentType)
@@ -65,20 +71,37 @@ func readRequest(w http.ResponseWriter, r *http.Request, maxBody int) (*request,
 	case media != typeStructured && strings.HasPrefix(media, typeOther):
 		return req, badRequest(http.StatusUnsupportedMediaType, fmt.Sprintf("CloudEvents as %s are not supported: send %s or the binary mode", media, typeStructured))
 	}
+	if media == typeStructured || r.Header.Get("Ce-Specversion") != "" {
+		req.structured = media == typeStructured
+		bound(w, r, maxBody)
+		return req, req.readEvent(r)
+	}
+	return req, req.readBody(w, r, maxBody, traits.Streams)
+}
+
+// bound makes a body that is too long an error of its reader.
+func bound(w http.ResponseWriter, r *http.Request, maxBody int) {
 	if r.ContentLength < 0 || r.ContentLength > int64(maxBody) { // else it is no longer than it says
 		r.Body = http.MaxBytesReader(w, r.Body, int64(maxBody))
 	}
-	if media == typeStructured || r.Header.Get("Ce-Specversion") != "" {
-		req.structured = media == typeStructured
-		return req, req.readEvent(r)
+}
+
+// readBody reads the body of a plain request, or leaves it to the handler.
+func (r *request) readBody(w http.ResponseWriter, in *http.Request, maxBody int, stream bool) *problem {
+	r.ContentType = in.Header.Get("Content-Type")
+	if stream && in.ContentLength != 0 {
+		r.stream = newBodyStream(w, in)
+		r.Stream = r.stream
+		return nil
 	}
-	req.buffer = bodies.Get().(*bytes.Buffer)
-	req.buffer.Reset()
-	if _, err := req.buffer.ReadFrom(r.Body); err != nil {
-		return req, bodyProblem(err)
+	bound(w, in, maxBody)
+	r.buffer = bodies.Get().(*bytes.Buffer)
+	r.buffer.Reset()
+	if _, err := r.buffer.ReadFrom(in.Body); err != nil {
+		return bodyProblem(err)
 	}
-	req.Body, req.ContentType = req.buffer.Bytes(), contentType
-	return req, nil
+	r.Body = r.buffer.Bytes()
+	return nil
 }
 
 func (r *request) readEvent(in *http.Request) *problem {
@@ -96,7 +119,7 @@ func (r *request) readEvent(in *http.Request) *problem {
 	}
 	if r.Traceparent == "" {
 		r.Traceparent, _ = r.Event["traceparent"].(string)
-		r.tracestate, _ = r.Event["tracestate"].(string)
+		r.Tracestate, _ = r.Event["tracestate"].(string)
 	}
 	return r.countHops()
 }

@@ -62,21 +62,35 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.warm.Swap(true) && s.awaited() {
 		s.telemetry.coldStarted(r.Context())
 	}
+	traits, loadErr := s.traits(r.Context(), x.start)
 	var problem *problem
-	x.req, problem = readRequest(w, r, s.cfg.MaxBody)
+	x.req, problem = readRequest(w, r, s.cfg.MaxBody, traits)
 	defer x.req.release()
+	x.req.Arrived = x.start
 	var traceparent string
-	x.ctx, x.span, traceparent = s.telemetry.startSpan(r.Context(), x.req.Traceparent, x.req.tracestate)
+	x.ctx, x.span, traceparent = s.telemetry.startSpan(r.Context(), x.start, x.req.Traceparent, x.req.Tracestate)
 	defer x.span.End()
 	x.req.Traceparent = traceparent
 	switch {
 	case problem != nil:
 		x.end(problem.outcome, problem)
+	case loadErr != nil:
+		x.answer(nil, loadErr)
 	case s.deadlines != nil:
 		x.invokeHere(s.deadlines)
 	default:
 		x.answer(s.invoker.Invoke(x.ctx, &x.req.Invocation))
 	}
+}
+
+// traits of the handler, for which it waits until it is loaded.
+func (s *Server) traits(ctx context.Context, arrived time.Time) (Traits, error) {
+	if i, ok := s.invoker.(interface {
+		Traits(context.Context, time.Time) (Traits, error)
+	}); ok {
+		return i.Traits(ctx, arrived)
+	}
+	return Traits{}, nil
 }
 
 // promptly is how soon after the handler is loaded the first invocation comes if it was
@@ -122,6 +136,9 @@ func (x *exchange) invokeHere(d *deadlines) {
 // answer tells the client what came of the invocation.
 func (x *exchange) answer(result *Result, err error) {
 	s := x.server
+	if err == nil && result.Stream != nil {
+		defer result.Stream.Close() //nolint:errcheck // nothing more can be done
+	}
 	if err == nil && len(result.Body) > s.cfg.MaxBody {
 		err = replyTooLong(len(result.Body), s.cfg.MaxBody)
 	}
@@ -129,11 +146,14 @@ func (x *exchange) answer(result *Result, err error) {
 	if err != nil {
 		p = problemOf(err, s.cfg.ErrorStack)
 	} else {
-		p = s.writeResult(x.ctx, x.w, x.req, result)
+		p = x.writeResult(result)
 	}
-	if p != nil {
+	switch {
+	case p != nil:
 		x.end(p.outcome, p)
-	} else {
+	case result.Status >= http.StatusInternalServerError:
+		x.end(outcomeError, nil)
+	default:
 		x.end(outcomeSuccess, nil)
 	}
 }
@@ -143,6 +163,10 @@ func (x *exchange) end(o outcome, p *problem) {
 	if p != nil {
 		x.server.writeProblem(x.ctx, x.w, x.req, p)
 	}
+	x.count(o, p)
+}
+
+func (x *exchange) count(o outcome, p *problem) {
 	describe(x.span, x.req, p)
 	x.server.telemetry.invoked(x.ctx, o, time.Since(x.start))
 }

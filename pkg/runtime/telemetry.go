@@ -54,6 +54,8 @@ type Telemetry struct {
 	loading    metric.Float64Histogram
 	restarts   metric.Int64Counter
 	responses  metric.Int64Counter
+	blocked    metric.Int64Counter
+	aborts     metric.Int64Counter
 	byOutcome  map[outcome]*measurement
 	loaded     atomic.Int64 // when the first worker was; 0 before
 
@@ -139,13 +141,15 @@ func (t *Telemetry) instrument(meter metric.Meter) error {
 		option := metrics.Set(metrics.InvocationLabel.Of(o))
 		t.byOutcome[outcome(o)] = &measurement{option: option, record: []metric.RecordOption{option}}
 	}
-	var errs [6]error
+	var errs [8]error
 	errs[0] = metrics.Invocations.ObserveInt64Counter(meter, t.countInvocations)
 	t.duration, errs[1] = metrics.InvocationDuration.Float64Histogram(meter)
 	t.coldStarts, errs[2] = metrics.ColdStarts.Int64Counter(meter)
 	t.loading, errs[3] = metrics.WorkerLoadDuration.Float64Histogram(meter)
 	t.restarts, errs[4] = metrics.WorkerRestarts.Int64Counter(meter)
 	t.responses, errs[5] = metrics.ResponseEvents.Int64Counter(meter)
+	t.blocked, errs[6] = metrics.WorkersBlocked.Int64Counter(meter)
+	t.aborts, errs[7] = metrics.StreamAborts.Int64Counter(meter)
 	return errors.Join(errs[:]...)
 }
 
@@ -166,7 +170,9 @@ func (t *Telemetry) countInvocations(_ context.Context, o metric.Int64Observer) 
 }
 
 func (t *Telemetry) coldStarted(ctx context.Context) { t.coldStarts.Add(ctx, 1) }
-func (t *Telemetry) handlerLoaded(duration time.Duration) {
+
+// HandlerLoaded counts a worker that has loaded the handler.
+func (t *Telemetry) HandlerLoaded(duration time.Duration) {
 	t.loaded.CompareAndSwap(0, time.Now().UnixNano())
 	t.loading.Record(context.Background(), duration.Seconds())
 }
@@ -177,12 +183,22 @@ func (t *Telemetry) responseSent(delivered bool) {
 	}
 	t.responses.Add(context.Background(), 1, metrics.Set(metrics.ResponseLabel.Of(result)))
 }
-func (t *Telemetry) workerRestarted() { t.restarts.Add(context.Background(), 1) }
+
+// WorkerRestarted counts a worker that is replaced.
+func (t *Telemetry) WorkerRestarted() { t.restarts.Add(context.Background(), 1) }
+
+// WorkerBlocked counts that a worker does not respond.
+func (t *Telemetry) WorkerBlocked() { t.blocked.Add(context.Background(), 1) }
+
+// streamAborted counts a reply whose body was cut off.
+func (t *Telemetry) streamAborted(ctx context.Context, reason string) {
+	t.aborts.Add(ctx, 1, metrics.Set(metrics.AbortLabel.Of(reason)))
+}
 
 // startSpan continues the trace that traceparent and tracestate tell of. It
 // returns the traceparent for the handler: the span's, or where nothing is
 // traced the one that came in.
-func (t *Telemetry) startSpan(ctx context.Context, traceparent, tracestate string) (context.Context, trace.Span, string) {
+func (t *Telemetry) startSpan(ctx context.Context, start time.Time, traceparent, tracestate string) (context.Context, trace.Span, string) {
 	if t.tracer == nil && traceparent == "" {
 		return ctx, trace.SpanFromContext(ctx), traceparent
 	}
@@ -190,7 +206,7 @@ func (t *Telemetry) startSpan(ctx context.Context, traceparent, tracestate strin
 	if t.tracer == nil { // log lines name the trace all the same
 		return t.propagator.Extract(ctx, carrier), trace.SpanFromContext(ctx), traceparent
 	}
-	ctx, span := t.tracer.Start(t.propagator.Extract(ctx, carrier), "invoke", trace.WithSpanKind(trace.SpanKindServer))
+	ctx, span := t.tracer.Start(t.propagator.Extract(ctx, carrier), "invoke", trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(start))
 	t.propagator.Inject(ctx, carrier)
 	return ctx, span, carrier["traceparent"]
 }

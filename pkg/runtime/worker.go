@@ -61,7 +61,7 @@ func startWorker(ctx context.Context, cfg *PoolConfig, stdout, stderr io.Writer)
 	cmd.Dir = cfg.TaskRoot
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.Env = append(os.Environ(), "LAMBDA_HANDLER="+cfg.Handler, "LAMBDA_TASK_ROOT="+cfg.TaskRoot)
-	cmd.SysProcAttr = processAttributes()
+	cmd.SysProcAttr = ProcessAttributes()
 	cmd.WaitDelay = time.Second // do not wait for heirs of stdout when it is a pipe
 	connect := connectFrames
 	if cfg.Protocol == protocolAWS {

@@ -4,8 +4,8 @@ package runtime
 
 import "syscall"
 
-// processAttributes put a worker into a process group of its own. It ends with
+// ProcessAttributes put a worker into a process group of its own. It ends with
 // this program, whose end closes its socket, unless the handler never returns.
-func processAttributes() *syscall.SysProcAttr {
+func ProcessAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true}
 }

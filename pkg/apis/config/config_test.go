@@ -143,7 +143,7 @@ func TestRuntimesErrors(t *testing.T) {
 		{"path", "ruby", strings.Replace(good, "file: f", "file: ../f", 1), "file: expected the name of a file such as main.py"},
 		{"no worker", "ruby", strings.Replace(good, "worker: [w]", "", 1), "worker: missing"},
 		{"compiled without worker", "ruby", strings.Replace(good, "worker: [w]", "compiled: true", 1), ""},
-		{"protocol", "ruby", good + "protocol: smoke\n", `protocol: expected frames or aws-lambda, got "smoke"`},
+		{"protocol", "ruby", good + "protocol: smoke\n", `protocol: expected one of frames, frames-2, aws-lambda, got "smoke"`},
 		{"name of a build argument", "ruby", good + "env: {\"1 2\": x}\n", `env: expected names of environment variables, got "1 2"`},
 		{"run image", "ruby", strings.Replace(good, "baseImage: base", "baseImage: base, runImage: B:A:D", 1), "config-runtimes: ruby: versions[1].runImage: "},
 	} {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 
@@ -58,9 +59,13 @@ type Language struct {
 const (
 	// ProtocolFrames is the one of docs/worker-protocol.md.
 	ProtocolFrames = "frames"
+	// ProtocolFrames2 is the one of docs/runtime-protocol.md.
+	ProtocolFrames2 = "frames-2"
 	// ProtocolAWS is the runtime API of AWS Lambda.
 	ProtocolAWS = "aws-lambda"
 )
+
+var protocols = []string{ProtocolFrames, ProtocolFrames2, ProtocolAWS}
 
 // Version of a language.
 type Version struct {
@@ -216,8 +221,8 @@ func parseLanguage(key, text string) (*Language, error) {
 		return nil, errors.New("expected exactly one of template, dockerfile")
 	case len(l.Worker) == 0 && !l.Compiled:
 		return nil, errors.New("worker: missing; only a language that is compiled does without")
-	case l.Protocol != "" && l.Protocol != ProtocolFrames && l.Protocol != ProtocolAWS:
-		return nil, fmt.Errorf("protocol: expected %s or %s, got %q", ProtocolFrames, ProtocolAWS, l.Protocol)
+	case l.Protocol != "" && !slices.Contains(protocols, l.Protocol):
+		return nil, fmt.Errorf("protocol: expected one of %s, got %q", strings.Join(protocols, ", "), l.Protocol)
 	}
 	for name := range l.Env {
 		if errs := validation.IsEnvVarName(name); len(errs) > 0 {
