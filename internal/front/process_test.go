@@ -25,6 +25,9 @@ func runWorker() {
 			os.Exit(0)
 		case "/kill":
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		case "/answer":
+			c.result("answered")
+			os.Exit(0)
 		case "/close":
 			c.conn.Close()
 			return
@@ -81,6 +84,26 @@ func TestProcesses(t *testing.T) {
 		t.Fatal(err)
 	}
 	wg.Wait()
+}
+
+// TestLastAnswers: what a worker has answered reaches the client, however soon it ends.
+func TestLastAnswers(t *testing.T) {
+	f := serve(t, nil, processes(t))
+	var last *worker
+	for range 4 {
+		eventually(t, "a worker", func() bool {
+			return f.pool.count(func() int {
+				if len(f.pool.workers) == 0 || f.pool.workers[0] == last {
+					return 0
+				}
+				last = f.pool.workers[0]
+				return 1
+			}) == 1
+		})
+		if got := f.post(t, "/answer", ""); got.body != "answered" {
+			t.Fatalf("answered %+v", got)
+		}
+	}
 }
 
 // TestEndOfProcesses: a worker may end by itself, and what it has started ends with it.

@@ -77,6 +77,7 @@ func (p *Pool) startWorker() (*worker, error) {
 	}
 	p.running.Go(w.write)
 	p.running.Go(w.read)
+	p.running.Go(w.bury)
 	return w, nil
 }
 
@@ -145,7 +146,6 @@ func (w *worker) read() {
 		}
 		if err != nil {
 			w.death()
-			w.close()
 			return
 		}
 		switch c.Kind {
@@ -156,6 +156,17 @@ func (w *worker) read() {
 			w.retire(c.Message)
 		}
 	}
+}
+
+// bury closes the connections of a worker that has ended: later, as what it answered
+// may still be read, but whether or not a process that it has started holds them open.
+func (w *worker) bury() {
+	<-w.gone
+	select {
+	case <-time.After(w.grace):
+	case <-w.pool.ctx.Done():
+	}
+	w.close()
 }
 
 // close ends all connections, which stops the worker.
