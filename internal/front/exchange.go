@@ -71,8 +71,11 @@ func (x *exchange) call(in *runtime.Invocation) (*runtime.Result, error) {
 	x.id = s.id
 	head := heads.Get().(*[]byte)
 	defer heads.Put(head)
-	h := describe(in, x.id, time.Until(x.deadline))
-	var err error
+	h, err := x.pool.describe(in, x.id, time.Until(x.deadline))
+	if err != nil {
+		x.give()
+		return nil, err
+	}
 	if *head, err = protocol.AppendHead((*head)[:0], h, len(in.Body)); err != nil {
 		x.give()
 		if errors.Is(err, protocol.ErrHeaderTooLong) {

@@ -13,9 +13,9 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/runtime/protocol"
 )
 
-// describe is the header of a call.
-func describe(in *runtime.Invocation, id uint64, left time.Duration) *protocol.Call {
-	c := &protocol.Call{Kind: protocol.Invoke, ID: id, Timeout: max(1, left.Milliseconds()), Method: in.Method, Path: in.Path,
+// describe returns the header of a call.
+func (p *Pool) describe(in *runtime.Invocation, id uint64, left time.Duration) (*protocol.Call, error) {
+	c := &protocol.Call{Kind: protocol.Invoke, ID: id, Timeout: max(1, left.Milliseconds()), Method: in.Method,
 		ContentType: in.ContentType, Event: in.Event, Traceparent: in.Traceparent, Tracestate: in.Tracestate, More: in.Stream != nil}
 	var rawQuery string
 	c.Path, rawQuery, _ = strings.Cut(in.Path, "?")
@@ -23,7 +23,10 @@ func describe(in *runtime.Invocation, id uint64, left time.Duration) *protocol.C
 	if r := in.Request(); r != nil {
 		c.Headers = headers(r, in.Event != nil)
 	}
-	return c
+	if p.handler.Raw || in.Event != nil || in.Stream != nil {
+		return c, nil
+	}
+	return c, readForm(c, in.Body)
 }
 
 // query takes a query apart. What is not valid percent-encoding stays as it is.
