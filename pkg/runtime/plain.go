@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -72,8 +74,19 @@ func (s *Server) collect(result *Result) *problem {
 	if err != nil {
 		return problemOf(err, s.cfg.ErrorStack)
 	}
-	result.Body = body
+	if result.Body = body; result.ContentType == typeLines {
+		result.Body, result.ContentType = list(body), typeJSON
+	}
 	return nil
+}
+
+// typeLines is what values are streamed as: one a line, in JSON.
+const typeLines = "application/x-ndjson"
+
+// list makes a JSON list of the lines.
+func list(lines []byte) []byte {
+	values := bytes.Split(bytes.TrimSuffix(lines, []byte("\n")), []byte("\n"))
+	return slices.Concat([]byte("["), bytes.Join(values, []byte(",")), []byte("]"))
 }
 
 // writePlain answers a plain request.
@@ -91,12 +104,17 @@ func (x *exchange) writePlain(result *Result) {
 		x.w.WriteHeader(http.StatusNoContent)
 	default:
 		status := cmp.Or(result.Status, http.StatusOK)
-		if status != http.StatusNoContent && status != http.StatusNotModified {
+		if hasBody(status) {
 			h["Content-Length"] = []string{strconv.Itoa(len(result.Body))}
 		}
 		x.w.WriteHeader(status)
 		_, _ = x.w.Write(result.Body) // the client may have closed its connection
 	}
+}
+
+// hasBody reports whether a reply of that status has one.
+func hasBody(status int) bool {
+	return status != http.StatusNoContent && status != http.StatusNotModified
 }
 
 // pieces are buffers for streamed replies.

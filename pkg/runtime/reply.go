@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -40,7 +41,7 @@ func (x *exchange) writeResult(result *Result) *problem {
 		if err != nil {
 			return invalidReply("the handler returned a CloudEvent that is not valid: " + strings.TrimSpace(err.Error()))
 		}
-		return s.reply(x.ctx, x.w, req, e)
+		return s.reply(x.ctx, x.w, req, e, http.StatusOK)
 	case result.Status >= http.StatusBadRequest:
 		e := s.answer(req, events.ResponseError, result.ContentType, result.Body)
 		if after := result.Header["Retry-After"]; after != nil {
@@ -49,19 +50,19 @@ func (x *exchange) writeResult(result *Result) *problem {
 		writeEvent(x.ctx, x.w, req, e, result.Status)
 		s.failures.add(e) // a broker drops what comes with an error's status
 		return nil
-	case result.ContentType == "":
-		x.w.WriteHeader(http.StatusNoContent)
+	case result.ContentType == "", !hasBody(result.Status):
+		x.w.WriteHeader(cmp.Or(result.Status, http.StatusNoContent))
 		return nil
 	}
-	return s.reply(x.ctx, x.w, req, s.answer(req, events.ResponseSuccess, result.ContentType, result.Body))
+	return s.reply(x.ctx, x.w, req, s.answer(req, events.ResponseSuccess, result.ContentType, result.Body), cmp.Or(result.Status, http.StatusOK))
 }
 
 // reply answers with an event. Where replies to events have a sink, the sender is
 // answered once the sink has taken it, so that nothing is lost: a broker sends
 // the event again until then.
-func (s *Server) reply(ctx context.Context, w http.ResponseWriter, req *request, e *event.Event) *problem {
+func (s *Server) reply(ctx context.Context, w http.ResponseWriter, req *request, e *event.Event, status int) *problem {
 	if s.replies == nil || req.event == nil {
-		writeEvent(ctx, w, req, e, http.StatusOK)
+		writeEvent(ctx, w, req, e, status)
 		return nil
 	}
 	if err := s.replies.post(ctx, e, replyAttempts); err != nil {
