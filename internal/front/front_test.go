@@ -8,10 +8,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/signal"
 	goruntime "runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -27,6 +29,9 @@ func TestMain(m *testing.M) {
 		runWorker()
 		return
 	}
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGCHLD) // package signal keeps a goroutine from then on
+	signal.Stop(c)
 	os.Exit(m.Run())
 }
 
@@ -43,6 +48,7 @@ type setup struct {
 	runtime.PoolConfig
 	timing timing
 	ready  protocol.Control
+	reaps  bool
 	launch func(*Pool, []*os.File) (*process, error) // nil: doubles
 }
 
@@ -71,7 +77,7 @@ func serve(t *testing.T, handle func(*call), change ...func(*setup)) *function {
 			return d.launch(p, files)
 		}
 	}
-	f.pool = start(&Pool{cfg: &s.PoolConfig, timing: s.timing, telemetry: telemetry, stdout: io.Discard, stderr: io.Discard, launch: s.launch})
+	f.pool = start(&Pool{cfg: &s.PoolConfig, timing: s.timing, telemetry: telemetry, stdout: io.Discard, stderr: io.Discard, launch: s.launch, reaps: s.reaps})
 	server := runtime.NewServer(cfg, f.pool, telemetry)
 	f.Server = httptest.NewServer(server)
 	t.Cleanup(func() {

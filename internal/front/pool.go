@@ -43,6 +43,8 @@ type Pool struct {
 	telemetry *runtime.Telemetry
 	stdout    io.Writer
 	stderr    io.Writer
+	reaper    reaper
+	reaps     bool                                      // orphans become this process's children
 	launch    func(*Pool, []*os.File) (*process, error) // starts a worker with these connections
 
 	ctx      context.Context // ends with Close
@@ -67,7 +69,7 @@ type Traits = runtime.Traits
 // New starts workers in the background: one, and when it has loaded the handler the
 // others, which so do not delay the first answer.
 func New(cfg *runtime.PoolConfig, telemetry *runtime.Telemetry, stdout, stderr io.Writer) *Pool {
-	return start(&Pool{cfg: cfg, timing: defaultTiming, telemetry: telemetry, stdout: stdout, stderr: stderr, launch: startProcess})
+	return start(&Pool{cfg: cfg, timing: defaultTiming, telemetry: telemetry, stdout: stdout, stderr: stderr, launch: startProcess, reaps: os.Getpid() == 1})
 }
 
 func start(p *Pool) *Pool {
@@ -75,6 +77,9 @@ func start(p *Pool) *Pool {
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.running.Go(p.first)
 	p.running.Go(p.watch)
+	if p.reaps {
+		p.running.Go(func() { p.reaper.run(p.ctx) })
+	}
 	return p
 }
 

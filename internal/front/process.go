@@ -1,6 +1,7 @@
 package front
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -22,6 +23,9 @@ const controlFD = 3
 // sendBuffer of connections, in bytes. The system's default lets the slots of one
 // worker hold tens of MiB of the pod's memory.
 const sendBuffer = 64 << 10
+
+// markVariable marks the processes that belong to one worker.
+const markVariable = "LAMBDA_WORKER_ID"
 
 // process of a worker, and all that it starts.
 type process struct {
@@ -45,27 +49,20 @@ func startProcess(p *Pool, connections []*os.File) (*process, error) {
 		protocol.EnvControl+"="+strconv.Itoa(controlFD), protocol.EnvSlots+"="+strconv.Itoa(len(connections)-1))
 	cmd.SysProcAttr = runtime.ProcessAttributes()
 	cmd.WaitDelay = time.Second // do not wait for heirs of stdout when it is a pipe
-	if err := cmd.Start(); err != nil {
+	mark := markVariable + "=" + rand.Text()
+	cmd.Env = append(cmd.Env, mark)
+	if err := p.reaper.start(cmd); err != nil {
 		return nil, fmt.Errorf("cannot start the worker: %w", err)
 	}
 	group := -cmd.Process.Pid
 	w := &process{signal: func() { _ = syscall.Kill(group, syscall.SIGKILL) }, grace: p.timing.death, gone: make(chan struct{})}
-	p.running.Go(func() { w.wait(cmd, group) })
+	p.running.Go(func() {
+		w.exit = p.reaper.wait(cmd)
+		w.signal() // whatever it leaves behind
+		close(w.gone)
+		killMarked(mark)
+	})
 	return w, nil
-}
-
-// wait waits for the end of the process, and ends whatever it leaves behind.
-func (w *process) wait(cmd *exec.Cmd, group int) {
-	w.exit = cmd.Wait()
-	w.signal()
-	close(w.gone)
-	if os.Getpid() == 1 { // which inherits what the handler has started
-		for {
-			if _, err := syscall.Wait4(group, nil, 0, nil); err != nil && !errors.Is(err, syscall.EINTR) {
-				break
-			}
-		}
-	}
 }
 
 // kill ends the process and all that it started.

@@ -31,11 +31,14 @@ func runWorker() {
 		case "/close":
 			c.conn.Close()
 			return
-		case "/child":
+		case "/child": // which leaves the group
 			child := exec.Command("sleep", "3600")
+			child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 			_ = child.Start()
 			c.result(fmt.Sprint(child.Process.Pid))
 			return
+		case "/orphans":
+			_ = exec.Command("sh", "-c", "true & true & true &").Run()
 		case "/wait":
 			for _, err := os.Stat(string(c.body)); err != nil; _, err = os.Stat(string(c.body)) {
 				time.Sleep(time.Millisecond)
@@ -49,8 +52,8 @@ func runWorker() {
 	}
 }
 
-// processes makes workers processes of their own.
-func processes(t *testing.T) func(*setup) {
+// inProcesses makes workers processes of their own.
+func inProcesses(t *testing.T) func(*setup) {
 	t.Setenv("FRONT_TEST_WORKER", "1")
 	return func(s *setup) {
 		s.Command, s.launch = []string{os.Args[0]}, startProcess
@@ -58,7 +61,7 @@ func processes(t *testing.T) func(*setup) {
 }
 
 func TestProcesses(t *testing.T) {
-	f := serve(t, nil, processes(t), func(s *setup) { s.Workers = 2 })
+	f := serve(t, nil, inProcesses(t), func(s *setup) { s.Workers = 2 })
 	eventually(t, "two workers", func() bool { return f.pool.count(f.pool.accepting) == 2 })
 	open := filepath.Join(t.TempDir(), "open")
 	var wg sync.WaitGroup
@@ -88,7 +91,7 @@ func TestProcesses(t *testing.T) {
 
 // TestLastAnswers: what a worker has answered reaches the client, however soon it ends.
 func TestLastAnswers(t *testing.T) {
-	f := serve(t, nil, processes(t))
+	f := serve(t, nil, inProcesses(t))
 	var last *worker
 	for range 4 {
 		eventually(t, "a worker", func() bool {
@@ -110,7 +113,7 @@ func TestLastAnswers(t *testing.T) {
 func TestEndOfProcesses(t *testing.T) {
 	ended := filepath.Join(t.TempDir(), "ended")
 	t.Setenv("FRONT_TEST_ENDED", ended)
-	f := serve(t, nil, processes(t))
+	f := serve(t, nil, inProcesses(t))
 	pid := f.post(t, "/child", "").body
 	f.pool.Close()
 	if _, err := os.Stat(ended); err != nil {
