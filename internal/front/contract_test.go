@@ -29,7 +29,7 @@ var answers = map[string]struct {
 	"response":       {protocol.Answer{Status: 201, ContentType: typeJSON, Headers: []protocol.Pair{{"X-A", "1"}, {"X-A", "2"}}, Cookies: []string{"a=1", "b=2; HttpOnly"}}, `{"ok":true}`, nil, false},
 	"redirect":       {protocol.Answer{Status: 302, Headers: []protocol.Pair{{"location", "/there"}}}, "", nil, false},
 	"conflict":       {protocol.Answer{Status: 409, ContentType: typeJSON}, `{"why":"there is one"}`, nil, false},
-	"busy":           {protocol.Answer{Status: 503, ContentType: typeJSON, Headers: []protocol.Pair{{"retry-after", "7"}}}, "null", nil, false},
+	"busy":           {protocol.Answer{Status: 503, ContentType: typeJSON, Headers: []protocol.Pair{{"retry-after", "7"}}}, "[]", nil, false},
 	"aws":            {protocol.Answer{Status: 418, Headers: []protocol.Pair{{"x-a", "1"}, {"content-type", "text/plain"}}, Cookies: []string{"a=1"}}, "tea", nil, false},
 	"not-aws":        {protocol.Answer{ContentType: typeJSON}, `{"statusCode":418,"other":1}`, nil, false},
 	"stream-bytes":   {protocol.Answer{ContentType: "application/octet-stream"}, "a", []string{"b"}, false},

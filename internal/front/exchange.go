@@ -67,6 +67,9 @@ func (p *Pool) Invoke(ctx context.Context, in *runtime.Invocation) (*runtime.Res
 // call sends the invocation and reads the answer, or its beginning.
 func (x *exchange) call(in *runtime.Invocation) (*runtime.Result, error) {
 	s := x.slot
+	if s.worker.http != nil {
+		return x.proxy(in)
+	}
 	s.id++
 	x.id = s.id
 	head := heads.Get().(*[]byte)
@@ -175,7 +178,7 @@ func (x *exchange) violation(what string) error {
 // reply reads the answer, or the beginning of one that is streamed.
 func (x *exchange) reply() (*runtime.Result, error) {
 	for {
-		a, _, err := x.next()
+		a, size, err := x.next()
 		switch {
 		case errors.Is(err, protocol.ErrHeaderTooLong):
 			return nil, x.tooLong(err)
@@ -197,7 +200,8 @@ func (x *exchange) reply() (*runtime.Result, error) {
 		result.Body, err = x.frames.Body(x.pool.cfg.MaxBody)
 		switch {
 		case errors.Is(err, protocol.ErrBodyTooLong):
-			return nil, x.tooLong(err)
+			x.finish()
+			return nil, runtime.ReplyTooLong(size, x.pool.cfg.MaxBody)
 		case err != nil:
 			return nil, x.broken(err)
 		}

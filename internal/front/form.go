@@ -27,6 +27,9 @@ const (
 
 // readForm takes a form apart, for handlers that do not read requests themselves.
 func readForm(c *protocol.Call, body []byte) error {
+	if !strings.Contains(strings.ToLower(c.ContentType), "form") {
+		return nil // as most
+	}
 	media, parameters, err := mime.ParseMediaType(c.ContentType)
 	if err != nil {
 		return nil //nolint:nilerr // it is for the handler to read, as any other type

@@ -295,7 +295,7 @@ func TestInvalidReplies(t *testing.T) {
 		{"long", protocol.Answer{Headers: []protocol.Pair{{"x", strings.Repeat("y", 60<<10)}}}, "", "the handler returned 1 headers of 61441 bytes, expected at most 90 of 57344"},
 		{"streamed", protocol.Answer{Status: 999, More: true}, "", "the handler returned the status 999, expected one from 200 to 599"},
 		{"content type", protocol.Answer{ContentType: "a\nb"}, "", `the handler returned the content type "a\nb", expected one without line breaks`},
-		{"body", protocol.Answer{}, strings.Repeat("x", 1<<20+1), "the reply is too long: a frame's body is too long: 1048577 bytes, expected at most 1048576"},
+		{"body", protocol.Answer{}, strings.Repeat("x", 1<<20+1), "the reply is too long: the handler returned 1048577 bytes, expected at most 1048576"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := serve(t, func(c *call) {

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/runtime"
-	"github.com/brunovlucena/knative-lambda-operator/runtime/protocol"
 )
 
 const (
@@ -154,7 +153,7 @@ func (p *Pool) first() {
 		p.failed <- err
 		return
 	}
-	p.handler = Traits{Raw: w.ready.Interface != "" && w.ready.Interface != protocol.InterfaceHandler, Streams: w.ready.RequestStream}
+	p.handler = Traits{Raw: raw(w.ready.Interface), Streams: w.ready.RequestStream || w.http != nil}
 	close(p.loaded)
 	workers := p.cfg.Workers
 	if w.ready.Parallel {

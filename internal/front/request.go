@@ -20,6 +20,9 @@ func (p *Pool) describe(in *runtime.Invocation, id uint64, left time.Duration) (
 	var rawQuery string
 	c.Path, rawQuery, _ = strings.Cut(in.Path, "?")
 	c.Query = query(rawQuery)
+	if p.handler.Raw {
+		c.RawQuery = rawQuery
+	}
 	if r := in.Request(); r != nil {
 		c.Headers = headers(r, in.Event != nil)
 	}

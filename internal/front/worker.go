@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"sync"
 	"time"
@@ -23,7 +24,8 @@ type worker struct {
 	control net.Conn
 	outbox  chan protocol.Control // never full: see newWorker
 	slots   []*slot
-	retired chan struct{} // closed when it is to be replaced
+	http    *http.Transport // of one that serves HTTP itself; else nil
+	retired chan struct{}   // closed when it is to be replaced
 	retire1 sync.Once
 	quiet   chan struct{} // closed when it refuses calls, and none is open within its timeout
 	quiet1  sync.Once
@@ -116,6 +118,9 @@ func (w *worker) load() error {
 	case w.ready.Protocol != protocol.Version:
 		return fmt.Errorf("the worker speaks version %d of the protocol, expected %d: name protocol frames in config-runtimes", max(1, w.ready.Protocol), protocol.Version)
 	}
+	if err := w.listenTo(); err != nil {
+		return err
+	}
 	return w.control.SetReadDeadline(time.Time{})
 }
 
@@ -171,6 +176,9 @@ func (w *worker) bury() {
 
 // close ends all connections, which stops the worker.
 func (w *worker) close() {
+	if w.http != nil {
+		w.http.CloseIdleConnections()
+	}
 	_ = w.control.Close() // it may be closed
 	for _, s := range w.slots {
 		_ = s.conn.Close()

@@ -50,7 +50,7 @@ func (a *awsAPI) response(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case errors.As(err, &tooLong):
 		refuse(w, http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", fmt.Sprintf("expected at most %d bytes", tooLong.Limit))
-		c.answer <- awsAnswer{err: replyTooLong(max(int(r.ContentLength), int(tooLong.Limit)+1), int(tooLong.Limit))}
+		c.answer <- awsAnswer{err: ReplyTooLong(max(int(r.ContentLength), int(tooLong.Limit)+1), int(tooLong.Limit))}
 		return
 	case err != nil:
 		c.answer <- awsAnswer{err: fmt.Errorf("the answer broke off: %w", err)}

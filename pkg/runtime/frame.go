@@ -88,7 +88,7 @@ func readFrame(r *bufio.Reader, maxBody int) (*header, []byte, error) {
 		if _, err := io.CopyN(io.Discard, r, int64(bodyLength)); err != nil {
 			return nil, nil, brokenOff(err)
 		}
-		return &h, nil, replyTooLong(bodyLength, maxBody)
+		return &h, nil, ReplyTooLong(bodyLength, maxBody)
 	}
 	body := make([]byte, bodyLength)
 	if _, err := io.ReadFull(r, body); err != nil {
@@ -97,7 +97,8 @@ func readFrame(r *bufio.Reader, maxBody int) (*header, []byte, error) {
 	return &h, body, nil
 }
 
-func replyTooLong(length, most int) error {
+// ReplyTooLong says that a reply is longer than it may be. It is an ErrReplyTooLong.
+func ReplyTooLong(length, most int) error {
 	return fmt.Errorf("%w: the handler returned %d bytes, expected at most %d", ErrReplyTooLong, length, most)
 }
 

@@ -140,7 +140,7 @@ func (x *exchange) answer(result *Result, err error) {
 		defer result.Stream.Close() //nolint:errcheck // nothing more can be done
 	}
 	if err == nil && len(result.Body) > s.cfg.MaxBody {
-		err = replyTooLong(len(result.Body), s.cfg.MaxBody)
+		err = ReplyTooLong(len(result.Body), s.cfg.MaxBody)
 	}
 	var p *problem
 	if err != nil {

@@ -57,7 +57,7 @@ func Vectors() []Vector {
 		{Name: "redirect", Returns: "a response of status 302 with the header Location: /there and no body",
 			Plain: Reply{Status: 302, Header: with(absent("Content-Type"), "Location", "/there")}},
 		both("conflict", `a response of status 409 with {"why": "there is one"}`, Reply{Status: 409, Header: typed(typeJSON), Body: `{"why":"there is one"}`, JSON: true}, failure),
-		both("busy", "a response of status 503 with null and the header Retry-After: 7", Reply{Status: 503, Header: with(typed(typeJSON), "Retry-After", "7"), Body: "null", JSON: true}, failure),
+		both("busy", "a response of status 503 with [] and the header Retry-After: 7", Reply{Status: 503, Header: with(typed(typeJSON), "Retry-After", "7"), Body: "[]", JSON: true}, failure),
 		{Name: "aws", Returns: `the object {"statusCode": 418, "headers": {"x-a": "1", "content-type": "text/plain"}, "cookies": ["a=1"], "body": "dGVh", "isBase64Encoded": true}`,
 			Plain: Reply{Status: 418, Header: with(typed("text/plain"), "X-A", "1", "Set-Cookie", "a=1"), Body: "tea"},
 			Event: &Reply{Status: 200, Header: with(typed(typeJSON), "Ce-Type", success), JSON: true,

@@ -60,6 +60,8 @@ const (
 	InterfaceASGI    = "asgi"
 	InterfaceWSGI    = "wsgi"
 	InterfaceFetch   = "fetch"
+	// InterfaceListener serves HTTP/1.1 itself; its slots count calls and are not opened.
+	InterfaceListener = "listener"
 )
 
 // Pair is a name and a value. Lists of pairs hold names more than once.
@@ -72,6 +74,7 @@ type Control struct {
 
 	Protocol      int    `json:"protocol,omitempty"`      // of ready
 	Interface     string `json:"interface,omitempty"`     // of ready
+	Address       string `json:"address,omitempty"`       // of ready: where InterfaceListener listens
 	RequestStream bool   `json:"requestStream,omitempty"` // of ready: takes bodies as they arrive
 	Parallel      bool   `json:"parallel,omitempty"`      // of ready: one process uses all CPUs
 
@@ -88,12 +91,14 @@ type Call struct {
 	ID      uint64 `json:"id"`
 	Timeout int64  `json:"timeout"` // milliseconds from now on
 
-	Method  string `json:"method"`
-	Path    string `json:"path"` // as sent, without the query
-	Query   []Pair `json:"query,omitempty"`
-	Headers []Pair `json:"headers,omitempty"` // names in lower case
-	Form    []Pair `json:"form,omitempty"`
-	Parts   []Part `json:"parts,omitempty"`
+	Method string `json:"method"`
+	Path   string `json:"path"` // as sent, without the query
+	Query  []Pair `json:"query,omitempty"`
+	// RawQuery is the query as sent, for interfaces other than InterfaceHandler.
+	RawQuery string `json:"rawQuery,omitempty"`
+	Headers  []Pair `json:"headers,omitempty"` // names in lower case
+	Form     []Pair `json:"form,omitempty"`
+	Parts    []Part `json:"parts,omitempty"`
 
 	ContentType string         `json:"contentType,omitempty"`
 	Event       map[string]any `json:"event,omitempty"`
