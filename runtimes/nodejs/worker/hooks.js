@@ -1,26 +1,32 @@
 'use strict';
-// Hooks for ES modules: see loader.js.
+// Hooks for ES modules: see modules.js.
 
-const {pathToFileURL} = require('node:url');
+const fs = require('node:fs');
+const {fileURLToPath, pathToFileURL} = require('node:url');
 
-const settings = {runtime: undefined, root: undefined, modules: false};
+const {hasModuleSyntax, packageType, sdkFile} = require('./format.js');
 
-/** data: runtime is the path of lambda-runtime, root the folder whose .js files are ES modules, if modules. */
+// Newer versions of Node.js find ES modules by their syntax themselves.
+const DETECTS = process.features.require_module === true;
+
+const settings = {root: undefined};
+
+/** data: root is the folder of the function. */
 function initialize(data) {
-  settings.runtime = pathToFileURL(data.runtime).href;
-  settings.root = `${pathToFileURL(data.root).href}/`;
-  settings.modules = data.modules;
+  settings.root = data.root;
 }
 
 function resolve(specifier, context, next) {
-  if (specifier === 'lambda-runtime') return {url: settings.runtime, format: 'commonjs', shortCircuit: true};
+  const file = sdkFile(specifier);
+  if (file) return {url: pathToFileURL(file).href, format: 'commonjs', shortCircuit: true};
   return next(specifier, context);
 }
 
 function load(url, context, next) {
-  const own = url.startsWith(settings.root) && url.endsWith('.js') && !url.includes('/node_modules/');
-  if (settings.modules && own) return next(url, {...context, format: 'module'});
-  return next(url, context);
+  if (DETECTS || !url.endsWith('.js') || context.format === 'module' || url.includes('/node_modules/')) return next(url, context);
+  const file = fileURLToPath(url);
+  if (!file.startsWith(settings.root) || packageType(file, settings.root)) return next(url, context);
+  return next(url, {...context, format: hasModuleSyntax(fs.readFileSync(file, 'utf8')) ? 'module' : 'commonjs'});
 }
 
 module.exports = {initialize, load, resolve};

@@ -1,155 +1,100 @@
 'use strict';
-// Loads the handler; what is wrong is told to the function's author.
+// Loads the handler and finds out what kind it is.
 
-const fs = require('node:fs');
-const Module = require('node:module');
-const path = require('node:path');
-const {pathToFileURL} = require('node:url');
+const {decode} = require('./decode.js');
+const {Redirect, serve, serverOf} = require('./listener.js');
+const {Failure, findFile, importFile} = require('./modules.js');
+const {brandOf} = require('./value.js');
 
-/** The handler cannot be loaded; the text is for the function's author. */
-class Failure extends Error {}
+const INTERFACES = ['auto', 'handler', 'listener', 'fetch'];
 
-/** A call of process.exit by the function's code. */
-class ProcessExit extends Error {
-  constructor(code) {
-    super(String(code === undefined ? process.exitCode || 0 : code));
-    this.name = 'ProcessExit';
-  }
-}
-
-const ENDINGS = ['.js', '.mjs', '.cjs'];
-
-/** Loads <module>.<function> from the folder root. */
-async function load(handler, root) {
+/**
+ * Loads <module>.<export> from the folder root. The result has interface, and either
+ * perform(call), which calls the handler, or address and close of a listener.
+ */
+async function load({handler, root, chosen = 'auto', logger, signal}) {
+  if (!INTERFACES.includes(chosen)) throw new Failure(`spec.runtime.interface: ${chosen} is not for Node.js; expected ${INTERFACES.join(', ')}`);
   const dot = handler.lastIndexOf('.');
   const name = handler.slice(0, dot);
   const exported = handler.slice(dot + 1);
-  if (dot < 1 || !exported) throw new Failure(`handler "${handler}" is not of the form <module>.<function>; set spec.runtime.handler`);
-  const file = ENDINGS.flatMap((e) => [path.join(root, name + e), path.join(root, name, 'index' + e)]).find((f) => fs.existsSync(f));
-  if (!file) throw new Failure(`handler "${handler}" not found: the source has no module "${name}"; set spec.runtime.handler`);
-  let exports;
-  try {
-    exports = await importFile(file, root);
-  } catch (e) {
-    throw new Failure(explain(e, name, root) + (e instanceof SyntaxError && !origin(e, root) ? whereSyntaxFails(file, root) : ''));
-  }
-  return check(exports, handler, name, exported);
+  if (dot < 1 || !exported) throw new Failure(`handler "${handler}" is not of the form <module>.<export>; set spec.runtime.handler`);
+  const file = findFile(name, root, handler);
+  const redirect = new Redirect();
+  const exports = await importFile(file, name, root);
+  let found = await lookUp(exports, exported);
+  if (found === undefined && functions(exports).length === 0) found = await Promise.race([redirect.found, idle(signal)]);
+  if (found === undefined) throw new Failure(notFound(handler, name, exports));
+  const kind = chosen === 'auto' ? kindOf(found) : chosen;
+  redirect.end(kind === 'listener');
+  if (kind === 'listener') return listener(found, redirect.server, handler, logger);
+  return kind === 'fetch' ? fetcher(found, handler) : plain(found, handler);
 }
 
-function check(exports, handler, name, exported) {
-  const all = typeof exports === 'function' ? {...exports, default: exports} : exports || {};
-  const found = all[exported] !== undefined ? all[exported] : all.default && all.default[exported];
-  if (found === undefined) {
-    const there = Object.keys({...all, ...all.default}).filter((k) => typeof (all[k] || all.default[k]) === 'function').sort();
-    throw new Failure(`handler "${handler}" not found: module "${name}" exports ${there.join(', ') || 'no function'}; set spec.runtime.handler`);
-  }
-  if (typeof found !== 'function') throw new Failure(`handler "${handler}" is a ${typeof found}, not a function; set spec.runtime.handler`);
+// lookUp finds an export, also one of the default export. The usual name "handler"
+// stands for the module itself, too, where that is a function or an app.
+async function lookUp(exports, exported) {
+  const all = membersOf(exports);
+  const whole = await all.default; // apps may be made asynchronously
+  if (all[exported] !== undefined) return exported === 'default' ? whole : all[exported];
+  const member = whole && whole[exported];
+  if (typeof member === 'function' && kindOf(whole) === undefined) return brandOf(member) ? member : member.bind(whole);
+  return exported === 'handler' && kindOf(whole) ? whole : undefined;
+}
+
+// membersOf has what a module exports by name, and as default the module itself where
+// it is a function or an app.
+function membersOf(exports) {
+  if (typeof exports === 'function') return {...exports, default: exports};
+  const all = exports || {};
+  return 'default' in all || !kindOf(all) ? all : {...all, default: all};
+}
+
+/** The names of exported functions. */
+function functions(exports) {
+  const all = membersOf(exports);
+  const names = new Set([...Object.keys(all), ...Object.keys(all.default || {})]);
+  return [...names].filter((k) => typeof all[k] === 'function' || (all.default && typeof all.default[k] === 'function')).sort();
+}
+
+/** Resolves to nothing when the process has nothing to do any more: it will not listen. */
+function idle(signal) {
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(undefined), {once: true}));
+}
+
+function notFound(handler, name, exports) {
+  return `handler "${handler}" not found: module "${name}" exports ${functions(exports).join(', ') || 'no function'}; set spec.runtime.handler`;
+}
+
+/** What a value is: fetch, listener, handler, or none of them. */
+function kindOf(value) {
+  if (value === null || !['object', 'function'].includes(typeof value)) return undefined;
+  const has = (...names) => names.every((name) => typeof value[name] === 'function');
+  if (has('fetch')) return 'fetch';
+  if (brandOf(value) === 'listener' || has('handle', 'listen') || has('routing', 'ready') || has('callback', 'listen')) return 'listener'; // Express, Fastify, Koa
+  if (has('listen', 'address', 'getConnections')) return 'listener'; // http.Server
+  return typeof value === 'function' ? 'handler' : undefined;
+}
+
+async function listener(app, redirected, handler, logger) {
+  if (typeof app !== 'function' && kindOf(app) !== 'listener') throw new Failure(`handler "${handler}" is a ${typeof app}, not a listener; set spec.runtime.interface or spec.runtime.handler`);
+  const {server, close} = await serverOf(app, redirected);
+  logger.info('%s serves HTTP itself', handler);
+  return {interface: 'listener', address: await serve(server, server === redirected, logger), close};
+}
+
+function fetcher(found, handler) {
+  const app = typeof found === 'function' && typeof found.fetch !== 'function' ? {fetch: found} : found;
+  if (typeof app.fetch !== 'function') throw new Failure(`handler "${handler}" has no function fetch; set spec.runtime.interface or spec.runtime.handler`);
+  const {callFetch} = require('./fetch.js');
+  return {interface: 'fetch', requestStream: true, perform: (call) => callFetch(app, call)};
+}
+
+function plain(found, handler) {
+  if (typeof found !== 'function') throw new Failure(`handler "${handler}" is a ${typeof found}, not a function or an app; set spec.runtime.handler`);
   if (found.length > 2) throw new Failure(`handler "${handler}" takes ${found.length} parameters; expected (event, context), and a promise instead of a callback`);
-  return all[exported] !== undefined ? found : found.bind(all.default);
+  const streams = brandOf(found) === 'streamRequest';
+  const perform = (call) => found(streams && !call.header.event ? null : decode(call.header, call.body), call.context);
+  return {interface: 'handler', requestStream: streams || undefined, perform};
 }
 
-async function importFile(file, root) {
-  const runtime = path.join(__dirname, 'lambda-runtime', 'index.js');
-  const resolveFilename = Module._resolveFilename;
-  Module._resolveFilename = function (request, ...rest) { // NODE_PATH would have to be there before the start
-    return request === 'lambda-runtime' ? runtime : resolveFilename.call(this, request, ...rest);
-  };
-  let asModules = false;
-  if (!file.endsWith('.mjs') && (file.endsWith('.cjs') || packageType(file, root) !== 'module')) {
-    try {
-      return Module.createRequire(file)(file);
-    } catch (e) {
-      if (!isModule(e) || file.endsWith('.cjs') || packageType(file, root)) throw e;
-      asModules = true;
-    }
-  }
-  hook({runtime, root, modules: asModules});
-  return import(pathToFileURL(file).href);
-}
-
-// isModule tells whether require failed because the file is an ES module. Newer
-// versions find that out themselves, but not what lambda-runtime is.
-function isModule(e) {
-  return e.code === 'ERR_REQUIRE_ASYNC_MODULE' || (e.code === 'ERR_MODULE_NOT_FOUND' && e.message.includes("'lambda-runtime'")) ||
-    (e instanceof SyntaxError && /import statement outside a module|Unexpected token 'export'|import\.meta' outside a module|await is only valid/.test(e.message));
-}
-
-function hook(data) {
-  if (Module.registerHooks) {
-    const hooks = require('./hooks.js');
-    hooks.initialize(data);
-    Module.registerHooks(hooks);
-  } else {
-    Module.register('./hooks.mjs', {parentURL: pathToFileURL(__filename), data});
-  }
-}
-
-/** The type that the nearest package.json says, if it says one. */
-function packageType(file, root) {
-  for (let dir = path.dirname(file); dir.startsWith(root); dir = path.dirname(dir)) {
-    try {
-      return JSON.parse(fs.readFileSync(path.join(dir, 'package.json'), 'utf8')).type;
-    } catch (e) {
-      if (e.code !== 'ENOENT') return undefined;
-    }
-  }
-  return undefined;
-}
-
-function explain(e, name, root) {
-  if (!(e instanceof Error)) return `cannot load "${name}": it threw ${String(e)}`;
-  const where = origin(e, root);
-  if (e.code === 'MODULE_NOT_FOUND' || e.code === 'ERR_MODULE_NOT_FOUND') {
-    const missing = (/^Cannot find (?:module|package) '([^']*)'/.exec(e.message) || [])[1];
-    const from = where || requirer(e, missing, root);
-    return `cannot load "${name}": cannot find module '${short(missing, root)}'${from ? ` (${from})` : ''}; is it among the dependencies?`;
-  }
-  return `cannot load "${name}": ${describe(e)}${where ? ` (${where})` : ''}`;
-}
-
-/** The place of a syntax error, which an ES module's error does not tell. */
-function whereSyntaxFails(file, root) {
-  const {stderr} = require('node:child_process').spawnSync(process.execPath, ['--check', file], {encoding: 'utf8'});
-  const where = origin({stack: stderr}, root);
-  return where ? ` (${where})` : '';
-}
-
-function short(file, root) {
-  return file && path.isAbsolute(file) ? `./${path.relative(root, file)}` : file;
-}
-
-/** Where in the function's code the error comes from: file and line. */
-function origin(e, root) {
-  const stack = String(e.stack).replaceAll('file://', '');
-  for (const line of stack.split('\n')) {
-    const at = line.indexOf(root + path.sep);
-    const found = at >= 0 && /^([^:()]+):(\d+)/.exec(line.slice(at + root.length + 1));
-    if (found && !line.startsWith('- ')) return `${found[1]}, line ${found[2]}`;
-  }
-  return undefined;
-}
-
-/** Who wants the missing module: Node.js names the file and not the line. */
-function requirer(e, missing, root) {
-  const file = (e.requireStack || [])[0] || (/imported from (.+)$/m.exec(e.message) || [])[1];
-  if (!file || !file.startsWith(root)) return undefined;
-  const line = fs.readFileSync(file, 'utf8').split('\n').findIndex((l) => l.includes(missing)) + 1;
-  return path.relative(root, file) + (line ? `, line ${line}` : '');
-}
-
-/** Name and text of what was thrown. */
-function describe(e) {
-  if (!(e instanceof Error)) return `Error: ${textOf(e)}`;
-  const text = textOf(e);
-  return text ? `${e.name}: ${text}` : e.name;
-}
-
-function textOf(e) {
-  try {
-    return String(e instanceof Error ? e.message : e);
-  } catch {
-    return '(its text cannot be told)';
-  }
-}
-
-module.exports = {Failure, ProcessExit, describe, load, textOf};
+module.exports = {load};

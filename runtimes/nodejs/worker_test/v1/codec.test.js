@@ -4,8 +4,8 @@
 const assert = require('node:assert/strict');
 const {test} = require('node:test');
 
-const {BadInput, InvalidReply, decode, encode} = require('../worker/codec.js');
-const {CloudEvent} = require('../worker/lambda-runtime');
+const {BadInput, InvalidReply, decode, encode} = require('../../worker/v1/codec.js');
+const {CloudEvent} = require('../../worker/v1/lambda-runtime');
 
 test('decodes by content type', () => {
   for (const [contentType, body, want] of [
