@@ -20,7 +20,9 @@ function status(value, least = 200) {
 
 /** Pairs of an object of values or lists, of pairs, or of Headers of the web. */
 function headers(given) {
-  if (given === null || typeof given !== 'object') throw new InvalidReply(`the handler returned headers of type ${typeName(given)}; expected an object or pairs`);
+  if (given === null || typeof given !== 'object') {
+    throw new InvalidReply(`the handler returned headers of type ${typeName(given)}; expected an object or pairs`);
+  }
   const pairs = typeof given[Symbol.iterator] === 'function' ? [...given] : Object.entries(given);
   const all = [];
   for (const pair of pairs) {
@@ -33,12 +35,16 @@ function headers(given) {
 }
 
 function checkName(name) {
-  if (typeof name !== 'string' || !NAME.test(name)) throw new InvalidReply(`the handler returned a header with the invalid name ${JSON.stringify(String(name).slice(0, 100))}`);
+  if (typeof name !== 'string' || !NAME.test(name)) {
+    throw new InvalidReply(`the handler returned a header with the invalid name ${JSON.stringify(String(name).slice(0, 100))}`);
+  }
   return name;
 }
 
 function checkValue(what, value) {
-  if (!['string', 'number', 'boolean'].includes(typeof value)) throw new InvalidReply(`the handler returned the ${what} as a value of type ${typeName(value)}; expected a string`);
+  if (!['string', 'number', 'boolean'].includes(typeof value)) {
+    throw new InvalidReply(`the handler returned the ${what} as a value of type ${typeName(value)}; expected a string`);
+  }
   const text = String(value);
   if (CONTROL.test(text)) throw new InvalidReply(`the handler returned the ${what} with a line break or another control character`);
   return text;

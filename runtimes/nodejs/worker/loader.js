@@ -6,6 +6,9 @@ const {Redirect, serve, serverOf} = require('./listener.js');
 const {Failure, findFile, importFile} = require('./modules.js');
 const {brandOf} = require('./value.js');
 
+// Methods by which apps are recognized: of Express, Fastify, Koa and http.Server.
+const LISTENERS = [['handle', 'listen'], ['routing', 'ready'], ['callback', 'listen'], ['listen', 'address', 'getConnections']];
+
 const INTERFACES = ['auto', 'handler', 'listener', 'fetch'];
 
 /**
@@ -70,13 +73,14 @@ function kindOf(value) {
   if (value === null || !['object', 'function'].includes(typeof value)) return undefined;
   const has = (...names) => names.every((name) => typeof value[name] === 'function');
   if (has('fetch')) return 'fetch';
-  if (brandOf(value) === 'listener' || has('handle', 'listen') || has('routing', 'ready') || has('callback', 'listen')) return 'listener'; // Express, Fastify, Koa
-  if (has('listen', 'address', 'getConnections')) return 'listener'; // http.Server
+  if (brandOf(value) === 'listener' || LISTENERS.some((names) => has(...names))) return 'listener';
   return typeof value === 'function' ? 'handler' : undefined;
 }
 
 async function listener(app, redirected, handler, logger) {
-  if (typeof app !== 'function' && kindOf(app) !== 'listener') throw new Failure(`handler "${handler}" is a ${typeof app}, not a listener; set spec.runtime.interface or spec.runtime.handler`);
+  if (typeof app !== 'function' && kindOf(app) !== 'listener') {
+    throw new Failure(`handler "${handler}" is a ${typeof app}, not a listener; set spec.runtime.interface or spec.runtime.handler`);
+  }
   const {server, close} = await serverOf(app, redirected);
   logger.info('%s serves HTTP itself', handler);
   return {interface: 'listener', address: await serve(server, server === redirected, logger), close};
@@ -91,8 +95,10 @@ function fetcher(found, handler) {
 
 function plain(found, handler) {
   if (typeof found !== 'function') throw new Failure(`handler "${handler}" is a ${typeof found}, not a function or an app; set spec.runtime.handler`);
-  if (found.length > 2) throw new Failure(`handler "${handler}" takes ${found.length} parameters; expected (event, context), and a promise instead of a callback`);
-  const streams = brandOf(found) === 'streamRequest';
+  if (found.length > 2) {
+    throw new Failure(`handler "${handler}" takes ${found.length} parameters; expected (event, context), and a promise instead of a callback`);
+  }
+  const streams = brandOf(found) === 'requestStream';
   const perform = (call) => found(streams && !call.header.event ? null : decode(call.header, call.body), call.context);
   return {interface: 'handler', requestStream: streams || undefined, perform};
 }

@@ -137,6 +137,8 @@ class Worker {
 function main() {
   logging.configure();
   const worker = new Worker(Number(process.env.LAMBDA_WORKER_FD));
+  delete process.env.LAMBDA_WORKER_FD; // children have no connections
+  delete process.env.LAMBDA_WORKER_SLOTS;
   process.exit = (code) => worker.exit(code);
   process.on('uncaughtException', (e) => worker.uncaught(e, false));
   process.on('unhandledRejection', (e) => worker.uncaught(e, true));

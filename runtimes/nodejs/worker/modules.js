@@ -17,7 +17,7 @@ const TYPESCRIPT = ['.ts', '.mts', '.cts'];
 
 /** The file of a module below root. */
 function findFile(name, root, handler) {
-  const found = (endings) => endings.flatMap((e) => [path.join(root, name + e), path.join(root, name, 'index' + e)]).find((f) => fs.existsSync(f));
+  const found = (endings) => endings.flatMap((e) => [path.join(root, name + e), path.join(root, name, 'index' + e)]).find(fs.existsSync);
   const file = found(JAVASCRIPT);
   if (file) return file;
   const typescript = found(TYPESCRIPT);
@@ -39,6 +39,7 @@ async function importFile(file, name, root) {
 }
 
 async function importAs(file, root) {
+  process.argv[1] = file; // what cluster starts again is the function, not the worker
   const resolveFilename = Module._resolveFilename;
   Module._resolveFilename = function (request, ...rest) { // NODE_PATH would have to be set before the start
     return sdkFile(request) || resolveFilename.call(this, request, ...rest);

@@ -164,13 +164,14 @@ class SlotCall extends Call {
     }
     if (first.done) return first;
     const {contentType, encode} = encodingOf(first.value);
+    const body = encode(first.value);
     const next = source.next();
     const second = await Promise.race([next, turn()]);
-    if (second && second.done) {
-      this.finish({kind: 'result', ...head, ...typed(reply, contentType)}, encode(first.value));
+    if (second && second.done && body.length <= MAX_BODY) {
+      this.finish({kind: 'result', ...head, ...typed(reply, contentType)}, body);
       return undefined;
     }
-    await this.send({...head, ...typed(reply, contentType)}, encode(first.value));
+    await this.send({...head, ...typed(reply, contentType)}, body);
     return next;
   }
 

@@ -142,6 +142,13 @@ test('K12: children get none of the connections', async (t) => {
   assert.equal((await worker.json('fork'))[1].toString(), '0');
 });
 
+test('K12: cluster starts the function, not the worker', async (t) => {
+  const worker = await start(t, `const cluster = require('cluster');
+    if (cluster.isWorker) process.send(['child', process.env.LAMBDA_WORKER_FD === undefined, require.main === module], () => process.exit(0));
+    exports.handler = () => new Promise((resolve) => cluster.fork().on('message', resolve));`);
+  assert.equal((await worker.call({}))[1].toString(), '["child",true,true]');
+});
+
 test('K6: variables and modules of the function do not reach the worker', async (t) => {
   const worker = await start(t, {'node_modules/net/index.js': 'throw new Error("shadow");', 'node_modules/async_hooks/index.js': 'throw new Error("shadow");',
     'preload.js': 'globalThis.preloaded = true;', 'index.js': 'exports.handler = () => globalThis.preloaded;'},

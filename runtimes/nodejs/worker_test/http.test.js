@@ -59,8 +59,12 @@ test('fetch: bodies in pieces, both ways', async (t) => {
   }
   slot.send(undefined);
   assert.equal((await slot.next())[1].length, 0);
-  const body = Buffer.alloc(1 << 20, 'x');
-  assert.ok((await worker.call({}, body))[1].equals(body));
+  for (const [length, more] of [[1 << 20, undefined], [17 << 20, true]]) { // streams have no limit
+    const body = Buffer.alloc(length, 'x');
+    const [answer, got] = await worker.call({}, body);
+    assert.equal(answer.more, more);
+    assert.ok(got.equals(body));
+  }
 });
 
 test('fetch: the client disconnects', async (t) => {

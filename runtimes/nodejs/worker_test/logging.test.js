@@ -66,3 +66,18 @@ test('K1: a stream that logs what it is given does not recurse', async (t) => {
   await until(() => worker.lines().length === 3);
   assert.deepEqual(worker.lines().map((l) => l.message), ['seen own parcel 1', 'seen own parcel 2', 'seen own parcel 3']);
 });
+
+test('odd output: one line each, all of it JSON, none lost', async (t) => {
+  const worker = await start(t, `exports.handler = () => {
+    console.log('x'.repeat(2 << 20));
+    process.stdout.write(Buffer.from([0x62, 0xff, 0x0a]));
+    console.log('\\ud800 lone'); console.log('%d %z', 'no number'); console.table([{a: 1}]); console.log();
+    process.stderr.write('a\\r\\nb');
+  };`);
+  await worker.call({});
+  await until(() => worker.log.includes('"b"'));
+  const messages = worker.lines().map((l) => l.message);
+  assert.deepEqual([messages[0].length, ...messages.slice(1, 4)], [2 << 20, 'b\ufffd', '\ud800 lone', 'NaN %z']);
+  assert.deepEqual(messages.slice(-2), ['a', 'b']);
+  assert.ok(messages.some((m) => m.includes('(index)')));
+});

@@ -6,7 +6,7 @@ const {test} = require('node:test');
 
 const {sleep, start, until} = require('./support.js');
 
-const CODE = `const {Response, sse, streamRequest} = require('knative-lambda'); const {Readable} = require('stream');
+const CODE = `const {Response, sse, requestStream} = require('knative-lambda'); const {Readable} = require('stream');
   const two = async function* (a, b) { yield a; yield b; };
   exports.handler = (event) => eval('(' + event + ')');`;
 
@@ -125,8 +125,8 @@ test('cancel closes streams', async (t) => {
 });
 
 test('request bodies as they arrive', async (t) => {
-  const worker = await start(t, `const {streamRequest} = require('knative-lambda');
-    exports.handler = streamRequest(async function* (event, context) {
+  const worker = await start(t, `const {requestStream} = require('knative-lambda');
+    exports.handler = requestStream(async function* (event, context) {
       yield [event, context.request.body === undefined];
       for await (const piece of context.request.stream()) yield piece.toString();
     });`);
@@ -148,7 +148,7 @@ test('request bodies as they arrive', async (t) => {
 });
 
 test('the rest of a request body is dropped after the answer', async (t) => {
-  const worker = await start(t, `exports.handler = require('knative-lambda').streamRequest((event, context) => 'early');`);
+  const worker = await start(t, `exports.handler = require('knative-lambda').requestStream((event, context) => 'early');`);
   const slot = worker.slot(1);
   for (const end of [undefined, {kind: 'error', type: 'Answered'}]) {
     const id = worker.invoke({more: true}, 'a');
@@ -160,7 +160,7 @@ test('the rest of a request body is dropped after the answer', async (t) => {
 });
 
 test('a slow reader of a request body stops its sender', async (t) => {
-  const worker = await start(t, `exports.handler = require('knative-lambda').streamRequest(async (event, context) => {
+  const worker = await start(t, `exports.handler = require('knative-lambda').requestStream(async (event, context) => {
     await new Promise((resolve) => setTimeout(resolve, 500));
     let length = 0;
     for await (const piece of context.request.stream()) length += piece.length;

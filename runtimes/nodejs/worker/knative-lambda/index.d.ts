@@ -80,7 +80,7 @@ export interface HTTPRequest {
   /** By name in lower case, each a list of values. */
   readonly headersDistinct: Record<string, string[] | undefined>;
   readonly cookies: Record<string, string | undefined>;
-  /** The body's bytes; undefined for handlers of streamRequest. */
+  /** The body's bytes; undefined for handlers of requestStream. */
   readonly body: Buffer | undefined;
   stream(): Readable;
 }
@@ -122,7 +122,7 @@ export type Handler<In = any, Out = unknown> = (event: In, context: Context) => 
 export function http<T extends (request: IncomingMessage, response: ServerResponse) => unknown>(listener: T): T;
 
 /** Marks a handler that reads request bodies as they arrive, from context.request.stream(). */
-export function streamRequest<T extends Handler>(handler: T): T;
+export function requestStream<T extends Handler>(handler: T): T;
 
 /** The context of the call that runs this code; undefined outside of calls. */
 export function currentContext(): Context | undefined;

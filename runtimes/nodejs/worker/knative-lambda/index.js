@@ -90,8 +90,8 @@ function http(listener) {
  * Marks a handler that reads request bodies as they arrive, from context.request.stream().
  * Its event is null, except for CloudEvents.
  */
-function streamRequest(handler) {
-  brand(handler, 'streamRequest');
+function requestStream(handler) {
+  brand(handler, 'requestStream');
   return handler;
 }
 
@@ -105,4 +105,4 @@ brand(HTTPError.prototype, 'HTTPError');
 brand(CloudEvent.prototype, 'CloudEvent');
 brand(ServerSentEvent.prototype, 'ServerSentEvent');
 
-module.exports = {CloudEvent, HTTPError, PermanentError, Response, currentContext, http, sse, streamRequest};
+module.exports = {CloudEvent, HTTPError, PermanentError, Response, currentContext, http, sse, requestStream};
