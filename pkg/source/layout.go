@@ -12,9 +12,9 @@ import (
 // shown is how many files a message names.
 const shown = 20
 
-// javascript are the endings of modules of Node.js. Their names are paths and may
-// have dots.
-var javascript = []string{".js", ".mjs", ".cjs"}
+// javascript are the endings of modules of Node.js, whose newer versions run
+// TypeScript. Their names are paths and may have dots.
+var javascript = []string{".js", ".mjs", ".cjs", ".ts", ".mts", ".cts"}
 
 // CheckHandler tells whether dir holds the file of a handler of the form
 // <module>.<function>, where modules have the ending of file: for Go, the exported

@@ -184,7 +184,7 @@ func TestCheckHandler(t *testing.T) {
 
 func TestCheckHandlerOfJavaScript(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"index.js", "module.mjs", "common.cjs", "api/index.js", "lib/v1.2.js"} {
+	for _, name := range []string{"index.js", "module.mjs", "common.cjs", "typed.ts", "typed/module.mts", "api/index.js", "lib/v1.2.js"} {
 		if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -193,7 +193,7 @@ func TestCheckHandlerOfJavaScript(t *testing.T) {
 		}
 	}
 	for handler, found := range map[string]bool{
-		"index.handler": true, "module.handler": true, "common.handler": true, "api.handler": true, "lib/v1.2.handler": true,
+		"index.handler": true, "module.handler": true, "common.handler": true, "api.handler": true, "lib/v1.2.handler": true, "typed.handler": true, "typed/module.handler": true,
 		"main.handler": false, "api.index.handler": false,
 	} {
 		if err := CheckHandler(dir, handler, "index.js"); (err == nil) != found {
