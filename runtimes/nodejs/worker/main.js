@@ -83,7 +83,6 @@ class Worker {
   retire(message) {
     if (this.retired) return;
     this.retired = true;
-    logging.write('WARNING', 'function', `The worker is replaced: ${message}`);
     write(this.control, {kind: 'retire', message: cut(message, MAX_MESSAGE)});
   }
 

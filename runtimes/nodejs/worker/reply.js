@@ -81,11 +81,12 @@ function awsResponse({statusCode, headers = {}, multiValueHeaders = {}, cookies 
   return withHead(reply, statusCode, [...single, ...several], fields.cookies(cookies || []));
 }
 
-// webResponse is that of fetch. Its body is a stream even where it is a string.
+// webResponse is that of fetch, or of a package like it. Its body is a stream even where
+// it is a string.
 function webResponse(value) {
   if (value.bodyUsed) throw new InvalidReply('the handler returned a Response whose body has been read');
-  const headers = fields.headers([...value.headers].filter(([name]) => name !== 'set-cookie'));
-  const cookies = value.headers.getSetCookie();
+  const cookies = typeof value.headers.getSetCookie === 'function' ? value.headers.getSetCookie() : [];
+  const headers = fields.headers([...value.headers].filter(([name]) => cookies.length === 0 || name !== 'set-cookie'));
   const reply = value.body ? {fields: {}, source: open(value.body), whole: true} : {fields: {}, body: NO_BODY};
   return {...reply, ...withHead(reply, value.status, headers, cookies), typed: true};
 }
