@@ -38,17 +38,22 @@ class Redirect {
   }
 }
 
-/** The server of an app: {server, close} where close ends the app. */
+/** The server of an app: {server, close} where close ends the app, which has no calls any more. */
 async function serverOf(app, redirected) {
   const http = require('node:http');
   if (typeof app.routing === 'function' && typeof app.ready === 'function') {
     await app.ready();
-    return {server: app.server, close: () => app.close()};
+    return {server: app.server, close: () => end(app.server, app)};
   }
   let server = redirected;
   if (app instanceof http.Server) server = app;
   else if (server === undefined) server = http.createServer(typeof app.callback === 'function' ? app.callback() : app);
-  return {server, close: () => server.close()};
+  return {server, close: () => end(server, server)};
+}
+
+function end(server, app) {
+  server.closeAllConnections(); // idle ones would be waited for
+  return app.close();
 }
 
 /** Serves a server's requests as calls: resolves to its address. opening: it is about to listen. */
