@@ -8,7 +8,7 @@ const MAX_LINES = 90;
 const MAX_LENGTH = 56 << 10;
 
 const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-const CONTROL = /[\0-\x08\x0a-\x1f\x7f]/; // eslint-disable-line no-control-regex
+const BREAK = /[\0\r\n]/;
 
 /** A status that a handler chose. */
 function status(value, least = 200) {
@@ -46,7 +46,7 @@ function checkValue(what, value) {
     throw new InvalidReply(`the handler returned the ${what} as a value of type ${typeName(value)}; expected a string`);
   }
   const text = String(value);
-  if (CONTROL.test(text)) throw new InvalidReply(`the handler returned the ${what} with a line break or another control character`);
+  if (BREAK.test(text)) throw new InvalidReply(`the handler returned the ${what} with a line break or NUL`);
   return text;
 }
 

@@ -99,7 +99,8 @@ function plain(found, handler) {
     throw new Failure(`handler "${handler}" takes ${found.length} parameters; expected (event, context), and a promise instead of a callback`);
   }
   const streams = brandOf(found) === 'requestStream';
-  const perform = (call) => found(streams && !call.header.event ? null : decode(call.header, call.body), call.context);
+  const whole = ({event, form, parts}) => !streams || event || form || parts;
+  const perform = (call) => found(whole(call.header) ? decode(call.header, call.body) : null, call.context);
   return {interface: 'handler', requestStream: streams || undefined, perform};
 }
 

@@ -5,12 +5,15 @@
 const {NO_BODY} = require('./frames.js');
 const fields = require('./fields.js');
 const {bytesOf, isStream, open} = require('./source.js');
-const {InvalidReply, brandOf, jsonText} = require('./value.js');
+const {InvalidReply, brandOf, jsonText, typeName} = require('./value.js');
 
 const JSON_TYPE = 'application/json';
 const BYTES_TYPE = 'application/octet-stream';
 const TEXT_TYPE = 'text/plain; charset=utf-8';
 const BASE64 = /^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+
+// Attributes that are text.
+const TEXTS = new Set(['specversion', 'id', 'source', 'type', 'subject', 'time', 'datacontenttype', 'dataschema']);
 
 // The shape of responses of AWS Lambda. Data may have a field statusCode, so that all
 // keys have to belong to the shape.
@@ -63,16 +66,21 @@ function response({body, status, headers, cookies, contentType}) {
 // withHead adds what the handler chose. Its content type is among the headers or given.
 function withHead(reply, status, headers, cookies, contentType) {
   const chosen = {...reply.fields, status: fields.status(status)};
+  if (contentType !== undefined) {
+    [[, chosen.contentType]] = fields.headers([['content-type', contentType]]);
+    headers = headers.filter(([name]) => name.toLowerCase() !== 'content-type');
+  }
+  const typed = fields.has(headers, 'content-type');
+  if (typed) delete chosen.contentType;
   if (headers.length) chosen.headers = headers;
   if (cookies.length) chosen.cookies = cookies;
-  if (contentType !== undefined) [[, chosen.contentType]] = fields.headers([['content-type', contentType]]);
-  else if (fields.has(headers, 'content-type')) delete chosen.contentType;
   fields.checkSize(headers, cookies);
-  return {...reply, fields: chosen, typed: fields.has(headers, 'content-type')};
+  return {...reply, fields: chosen, typed};
 }
 
 function awsResponse({statusCode, headers = {}, multiValueHeaders = {}, cookies = [], body, isBase64Encoded}) {
-  const given = body === undefined || body === null ? '' : typeof body === 'string' ? body : jsonText(body);
+  const given = body === undefined || body === null ? '' : body;
+  if (typeof given !== 'string') throw new InvalidReply(`the handler returned a reply with statusCode whose body is of type ${typeName(body)}; expected a string`);
   if (isBase64Encoded && !BASE64.test(given)) throw new InvalidReply('the handler returned isBase64Encoded and a body that is not base64');
   const several = fields.headers(multiValueHeaders || {});
   const single = fields.headers(headers || {}).filter(([name]) => !fields.has(several, name.toLowerCase()));
@@ -115,10 +123,11 @@ function cloudEvent(all, data) {
 // value, a time.
 function attribute(name, value) {
   if (value instanceof Date && !Number.isNaN(value.getTime())) return value.toISOString();
-  if (typeof value === 'string' || typeof value === 'boolean') return value;
-  if (typeof value === 'number' && (value | 0) === value) return value;
-  const what = typeof value === 'number' ? `${value}` : `a value of type ${value instanceof Date ? 'invalid Date' : typeof value}`;
-  throw new InvalidReply(`the handler returned a CloudEvent whose attribute ${name} is ${what}; expected a string, an integer of 32 bits, a boolean or a Date`);
+  if (typeof value === 'string') return value;
+  if (!TEXTS.has(name) && (typeof value === 'boolean' || (typeof value === 'number' && (value | 0) === value))) return value;
+  const what = typeof value === 'number' ? `the number ${value}` : `of type ${typeName(value)}`;
+  const expected = TEXTS.has(name) ? 'text' : 'text, a whole number of 32 bits or a truth value';
+  throw new InvalidReply(`the handler returned a CloudEvent that is not valid: attribute "${name}": is ${what}, expected ${expected}`);
 }
 
 module.exports = {replyOf};

@@ -5,10 +5,11 @@ const {Readable} = require('node:stream');
 
 const {Call, calls} = require('./call.js');
 const {errorFields, isAbort, logError} = require('./errors.js');
+const {has} = require('./fields.js');
 const {MAX_CHUNK, MAX_HEADER, NO_BODY, Reader, headerLength, write} = require('./frames.js');
 const logging = require('./logging.js');
 const {replyOf} = require('./reply.js');
-const {collect, encodingOf} = require('./source.js');
+const {EVENT_STREAM, collect, encodingOf} = require('./source.js');
 const {InvalidReply} = require('./value.js');
 
 const LONG_HEADER = 16 << 10; // from here on it is measured
@@ -123,8 +124,8 @@ class SlotCall extends Call {
     } else if (source === undefined) {
       this.finish({kind: 'result', ...reply.fields}, reply.body);
     } else if (this.header.event !== undefined) {
-      const {contentType, body} = await collect(source, MAX_BODY);
-      this.finish({kind: 'result', ...typed(reply, contentType)}, body);
+      const {contentType, body} = await collect(source, reply.fields.status !== undefined, MAX_BODY);
+      this.finish({kind: 'result', status: contentType ? undefined : 200, ...typed(reply, contentType)}, body);
     } else {
       await this.stream(reply);
     }
@@ -252,7 +253,8 @@ class SlotCall extends Call {
 // typed adds the content type that the items of a stream have, unless the handler chose one.
 function typed({fields, typed: chosen}, contentType) {
   if (chosen || fields.contentType !== undefined || contentType === undefined) return fields;
-  return {...fields, contentType};
+  if (contentType !== EVENT_STREAM || has(fields.headers || [], 'cache-control')) return {...fields, contentType};
+  return {...fields, contentType, headers: [...(fields.headers || []), ['cache-control', 'no-cache']]};
 }
 
 // checked refuses a header that no frame can have.

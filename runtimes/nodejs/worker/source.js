@@ -4,6 +4,9 @@
 const {NO_BODY} = require('./frames.js');
 const {InvalidReply, brandOf, jsonText, typeName} = require('./value.js');
 
+const NDJSON = 'application/x-ndjson';
+const EVENT_STREAM = 'text/event-stream';
+
 /** Whether a value is a stream: of Node.js, of the web, a generator, or any async iterable. */
 function isStream(value) {
   if (value === null || typeof value !== 'object') return false;
@@ -38,8 +41,13 @@ function open(value) {
 function encodingOf(first) {
   if (bytesOf(first) !== undefined) return {contentType: 'application/octet-stream', encode: raw};
   if (typeof first === 'string') return {contentType: 'text/plain; charset=utf-8', encode: raw};
-  if (brandOf(first) === 'ServerSentEvent') return {contentType: 'text/event-stream', encode: raw};
-  return {contentType: 'application/x-ndjson', encode: (item) => Buffer.from(jsonText(item) + '\n')};
+  if (brandOf(first) === 'ServerSentEvent') return {contentType: EVENT_STREAM, encode: raw};
+  return {contentType: NDJSON, encode: line};
+}
+
+function line(item) {
+  if (bytesOf(item) !== undefined) throw new InvalidReply(`the handler yielded a value of type ${typeName(item)} after JSON`);
+  return Buffer.from(jsonText(item) + '\n');
 }
 
 function raw(item) {
@@ -58,12 +66,15 @@ function bytesOf(value) {
   return undefined;
 }
 
-/** All of a source as one body: bytes and text are joined, other items are a JSON list. */
-async function collect(source, most) {
+/**
+ * All of a source as one body. Of a Response it is as written; otherwise bytes are
+ * joined, and text or a list of the items is a value, as JSON.
+ */
+async function collect(source, written, most) {
   const first = await source.next();
   if (first.done) return {body: NO_BODY};
   const {contentType, encode} = encodingOf(first.value);
-  const list = contentType === 'application/x-ndjson';
+  const list = contentType === NDJSON && !written;
   const parts = [];
   let length = 0;
   for (let item = first; !item.done; item = await source.next()) {
@@ -75,8 +86,10 @@ async function collect(source, most) {
       throw new InvalidReply(`the handler streamed more than ${most} bytes in answer to a CloudEvent`);
     }
   }
-  if (!list) return {contentType, body: Buffer.concat(parts)};
-  return {contentType: 'application/json', body: Buffer.from(`[${parts.join(',')}]`)};
+  if (list) return {contentType: 'application/json', body: Buffer.from(`[${parts.join(',')}]`)};
+  const body = Buffer.concat(parts);
+  if (written || contentType === 'application/octet-stream') return {contentType, body};
+  return {contentType: 'application/json', body: Buffer.from(jsonText(body.toString()))};
 }
 
-module.exports = {bytesOf, collect, encodingOf, isStream, open};
+module.exports = {EVENT_STREAM, bytesOf, collect, encodingOf, isStream, open};

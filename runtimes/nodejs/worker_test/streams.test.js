@@ -17,8 +17,9 @@ test('what streams are, and their content types', async (t) => {
     ['two("a", Buffer.from("b"))', {contentType: 'text/plain; charset=utf-8'}, 'ab'],
     ['two(new Uint8Array([97]), Buffer.from("b"))', {contentType: 'application/octet-stream'}, 'ab'],
     ['two({a: 1}, [2])', {contentType: 'application/x-ndjson'}, '{"a":1}\n[2]\n'],
+    ['new Response(two(sse(1), sse(2)), {headers: {"Cache-Control": "private"}})', {contentType: 'text/event-stream', headers: [['Cache-Control', 'private']]}, 'data: 1\n\ndata: 2\n\n'],
     ['two(1, "b")', {contentType: 'application/x-ndjson'}, '1\n"b"\n'],
-    ['two(sse({t: 1}), sse("a\\nb", {event: "e", id: "7", retry: 5}))', {contentType: 'text/event-stream'}, 'data: {"t":1}\n\nevent: e\nid: 7\nretry: 5\ndata: a\ndata: b\n\n'],
+    ['two(sse({t: 1}), sse("a\\nb", {event: "e", id: "7", retry: 5}))', {contentType: 'text/event-stream', headers: [['cache-control', 'no-cache']]}, 'data: {"t":1}\n\nevent: e\nid: 7\nretry: 5\ndata: a\ndata: b\n\n'],
     ['(function* () { yield "a"; yield "b"; })()', {contentType: 'text/plain; charset=utf-8'}, 'ab'],
     ['Readable.from([Buffer.from("a"), Buffer.from("b")])', {contentType: 'application/octet-stream'}, 'ab'],
     ['new ReadableStream({start(c) { c.enqueue("x"); c.enqueue("y"); c.close(); }})', {contentType: 'text/plain; charset=utf-8'}, 'xy'],
@@ -60,18 +61,21 @@ test('long pieces are cut', async (t) => {
 test('errors of streams', async (t) => {
   const worker = await start(t, `exports.handler = async function* (event) {
     if (event === 'first') throw new TypeError('before the head');
+    if (event === 'bytes') { yield 1; yield Buffer.from('a'); }
     yield 'a';
     if (event === 'type') yield {a: 1};
     throw new TypeError('under way');
   };`);
   const [early] = await worker.json('first');
   assert.deepEqual([early.kind, early.message], ['error', 'before the head']);
+  const [json] = await worker.json('bytes');
+  assert.deepEqual([json.end.type, json.end.message], ['InvalidReply', 'the handler yielded a value of type Buffer after JSON']);
   for (const [event, type, message] of [['later', 'TypeError', 'under way'], ['type', 'InvalidReply', 'the handler yielded a value of type Object after text or bytes']]) {
     const [answer, body] = await worker.json(event);
     assert.deepEqual([answer.kind, body.toString(), answer.end.kind, answer.end.type, answer.end.message], ['result', 'a', 'error', type, message]);
   }
-  await until(() => worker.lines().length === 3);
-  assert.deepEqual(worker.lines().map((l) => l.severity), ['ERROR', 'ERROR', 'ERROR']);
+  await until(() => worker.lines().length === 4);
+  assert.ok(worker.lines().every((l) => l.severity === 'ERROR'));
 });
 
 test('a slow client holds its own stream only', async (t) => {

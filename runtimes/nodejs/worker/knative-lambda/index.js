@@ -26,7 +26,7 @@ class Response {
 
 /** An error that is answered with its status, 400 to 599, and its headers. */
 class HTTPError extends Error {
-  constructor(status, message = `status ${status}`, {headers = {}, ...options} = {}) {
+  constructor(status, message = `HTTP status ${status}`, {headers = {}, ...options} = {}) {
     super(message, options);
     if (!Number.isInteger(status) || status < 400 || status > 599) throw new RangeError(`status ${status} of an HTTPError; expected 400 to 599`);
     this.name = 'HTTPError';
@@ -88,7 +88,7 @@ function http(listener) {
 
 /**
  * Marks a handler that reads request bodies as they arrive, from context.request.stream().
- * Its event is null, except for CloudEvents.
+ * Its event is null. CloudEvents and forms are still read as a whole.
  */
 function requestStream(handler) {
   brand(handler, 'requestStream');
