@@ -67,8 +67,8 @@ function bytesOf(value) {
 }
 
 /**
- * All of a source as one body. Of a Response it is as written; otherwise bytes are
- * joined, and text or a list of the items is a value, as JSON.
+ * All of a source as one body: bytes and text are joined. Other items are a JSON list,
+ * unless they are written as in a stream.
  */
 async function collect(source, written, most) {
   const first = await source.next();
@@ -87,9 +87,7 @@ async function collect(source, written, most) {
     }
   }
   if (list) return {contentType: 'application/json', body: Buffer.from(`[${parts.join(',')}]`)};
-  const body = Buffer.concat(parts);
-  if (written || contentType === 'application/octet-stream') return {contentType, body};
-  return {contentType: 'application/json', body: Buffer.from(jsonText(body.toString()))};
+  return {contentType, body: Buffer.concat(parts)};
 }
 
 module.exports = {EVENT_STREAM, bytesOf, collect, encodingOf, isStream, open};
