@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/front"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/runtime"
 	handler "github.com/brunovlucena/knative-lambda-operator/runtimes/contract/testdata/go"
@@ -29,6 +30,8 @@ type language struct {
 	notJSON string
 	// file that a stack trace names.
 	file string
+	// shared workers have many calls at once, by protocol 2.
+	shared bool
 	// linked functions run in the front's own process: a crash would end it, its
 	// streams are not the function's alone, and its errors have no stack.
 	linked bool
@@ -40,7 +43,7 @@ var languages = []*language{
 	{name: "python", failure: "ValueError", exit: "SystemExit", unwritable: "type dict that cannot be written as JSON", file: "main.py",
 		notJSON: "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
 		invoker: workers("main.handler", interpreter("/usr/bin/python3", "python3"), "-u", "../python/worker/worker.py")},
-	{name: "nodejs", failure: "TypeError", exit: "ProcessExit", unwritable: "type Object that cannot be written as JSON", file: "index.js",
+	{name: "nodejs", shared: true, failure: "TypeError", exit: "ProcessExit", unwritable: "type Object that cannot be written as JSON", file: "index.js",
 		notJSON: "JSON", invoker: workers("index.handler", interpreter("node"), "../nodejs/worker/worker.js")},
 	{name: "go", failure: "error", exit: "panic", unwritable: "type map[string]interface {} that cannot be written as JSON", file: "handler.go",
 		notJSON: "invalid character 'b' looking for beginning of object key string", invoker: linked, linked: true},
@@ -125,7 +128,10 @@ func workers(handler string, program func(testing.TB) string, args ...string) fu
 				t.Fatal(err)
 			}
 		}
-		pool := runtime.NewPool(cfg, s.telemetry, logs, logs)
+		if s.language.shared {
+			cfg.Protocol, cfg.Concurrency = runtime.ProtocolFrames2, 100
+		}
+		pool := newPool(cfg, s.telemetry, logs)
 		t.Cleanup(pool.Close)
 		deadline := time.After(patience)
 		for !pool.Ready() {
@@ -139,4 +145,18 @@ func workers(handler string, program func(testing.TB) string, args ...string) fu
 		}
 		return pool
 	}
+}
+
+// pool of workers, of either protocol.
+type pool interface {
+	runtime.Invoker
+	Close()
+	Failed() <-chan error
+}
+
+func newPool(cfg *runtime.PoolConfig, telemetry *runtime.Telemetry, logs io.Writer) pool {
+	if cfg.Protocol == runtime.ProtocolFrames2 {
+		return front.New(cfg, telemetry, logs, logs)
+	}
+	return runtime.NewPool(cfg, telemetry, logs, logs)
 }
