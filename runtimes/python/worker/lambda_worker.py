@@ -249,13 +249,13 @@ class Worker:
         return reply
 
 
-def main():
+def main(set_path):
     descriptor = int(os.environ["LAMBDA_WORKER_FD"])
     os.set_inheritable(descriptor, False)
     worker = Worker(open(descriptor, "rb", 65536), open(descriptor, "wb", 65536, closefd=False))
     lambda_logging.configure()
     handler = os.environ["LAMBDA_HANDLER"]
-    sys.path.insert(0, os.environ.get("LAMBDA_TASK_ROOT") or os.getcwd())
+    set_path()
     try:
         call = adapt(load(handler), handler)
     except Failure as e:

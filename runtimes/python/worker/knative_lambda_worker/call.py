@@ -1,0 +1,44 @@
+"""One call, wherever its handler runs."""
+
+import logging
+
+from knative_lambda import Context, Flag, Request
+
+stopping = Flag()
+logger = logging.getLogger("function")
+names = (None, None)  # of the function and its namespace
+
+max_body = 16 << 20
+
+
+def configure(environ):
+    global names, max_body
+    names = environ.get("LAMBDA_FUNCTION_NAME"), environ.get("LAMBDA_FUNCTION_NAMESPACE")
+    try:
+        max_body = int(environ.get("LAMBDA_MAX_BODY", ""))
+    except ValueError:
+        pass  # the runtime has checked it: it is not set
+
+
+class Call:
+    """The call of an invoke frame. chunks is what its body arrives in after the frame."""
+
+    __slots__ = ("header", "id", "body", "chunks", "context", "unfinished", "answered", "future")
+
+    def __init__(self, header, body, chunks):
+        self.header = header
+        self.id = header["id"]
+        self.body = body
+        self.chunks = chunks if header.get("more") else None
+        if self.chunks is None:
+            request = Request(header, body)
+        else:
+            request = Request(header, None, self.chunks)
+        self.context = Context(header, request, logger, names, stopping)
+        self.unfinished = {}  # lines that have been printed in part: see logs
+        self.answered = False  # the head of the reply has been sent
+        self.future = None  # of a coroutine that a thread waits for
+
+    @property
+    def is_event(self):
+        return "event" in self.header
