@@ -120,7 +120,7 @@ class Front:
     def text(self):
         """The log so far."""
         self.log.seek(0)
-        return self.log.read().decode()
+        return self.log.read().decode("utf-8", "replace")
 
     def lines(self):
         return [json.loads(line) for line in self.text().splitlines()]

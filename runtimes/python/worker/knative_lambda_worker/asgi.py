@@ -1,6 +1,7 @@
 """ASGI applications, version 3.0 of the specification, with lifespan."""
 
 import asyncio
+import logging
 import urllib.parse
 
 from knative_lambda_worker import errors, frames, logs, web
@@ -67,7 +68,7 @@ class _Lifespan:
             if message is not None:
                 raise Failure("the application did not start: %s" % (message or "it sent lifespan.startup.failed"))
         elif not self._task.cancelled() and self._task.exception() is not None:
-            logs.logger.debug("The application does not support lifespan: %s", errors.describe(self._task.exception()))
+            logs.report(logging.DEBUG, "The application does not support lifespan: %s" % errors.describe(self._task.exception()))
 
     async def shutdown(self):
         if self._task.done():
@@ -75,9 +76,9 @@ class _Lifespan:
         await self._events.put({"type": "lifespan.shutdown"})
         await asyncio.wait({self._task, self._stopped}, return_when=asyncio.FIRST_COMPLETED)
         if self._stopped.done() and self._stopped.result() is not None:
-            logs.logger.error("The application did not stop: %s", self._stopped.result())
+            logs.report(logging.ERROR, "The application did not stop: %s" % self._stopped.result())
         elif self._task.done() and not self._task.cancelled() and self._task.exception() is not None:
-            logs.logger.error("The application did not stop: %s", errors.describe(self._task.exception()))
+            logs.report(logging.ERROR, "The application did not stop: %s" % errors.describe(self._task.exception()))
 
     async def _send(self, message):
         kind = message["type"]

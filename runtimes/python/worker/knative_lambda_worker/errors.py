@@ -1,9 +1,11 @@
 """Describes exceptions to the runtime and the log."""
 
+import logging
 import os
 import threading
 
 from knative_lambda import HTTPError
+from knative_lambda_worker import logs
 
 MAX_MESSAGE = 16 << 10
 MAX_STACK = 64 << 10
@@ -78,7 +80,7 @@ def fields(error, logger):
     message = cut(text_of(error), MAX_MESSAGE)
     if isinstance(error, HTTPError):
         from knative_lambda_worker import codec
-        logger.info("the handler answers with status %d: %s", error.status, message)
+        logs.report(logging.INFO, "The handler answers with status %d: %s" % (error.status, message), logger=logger)
         found = {"type": "HTTPError", "message": message, "status": error.status}
         if error.headers:
             found["headers"] = codec.check_headers(error.headers)
@@ -93,7 +95,7 @@ def fields(error, logger):
     except Exception as e:  # of an exception whose __str__, __cause__ or notes are broken
         stack = "(the stack trace cannot be formatted: %s)" % type(e).__name__
     name = type(error).__name__
-    logger.error("%s", "%s: %s" % (name, message) if message else name, extra={"lambda_exception": stack.rstrip("\n")})
+    logs.report(logging.ERROR, "%s: %s" % (name, message) if message else name, stack.rstrip("\n"), error, logger)
     return _permanent({"type": name, "message": message, "stack": stack}, error)
 
 

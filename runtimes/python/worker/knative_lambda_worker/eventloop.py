@@ -2,6 +2,7 @@
 for what other handlers return."""
 
 import asyncio
+import logging
 import socket
 import sys
 import threading
@@ -52,7 +53,7 @@ class Background:
             try:
                 self._loop.run_forever()
             except (SystemExit, KeyboardInterrupt) as e:  # of a task that no call awaits
-                logs.logger.warning("A task of the event loop raised %s", type(e).__name__)
+                logs.report(logging.WARNING, "A task of the event loop raised %s" % type(e).__name__)
             except IndexError:  # see watch_forks
                 fork.check()
                 raise
@@ -138,8 +139,8 @@ class Runner:
             return rest
         self._unanswered = None
         stack = "".join(traceback.format_stack(sys._current_frames().get(self._thread)))
-        logs.logger.warning("The event loop has been blocked for %d seconds: use asyncio.to_thread for what blocks, or a handler without async",
-                            BLOCKED, extra={"lambda_exception": stack.rstrip("\n")})
+        logs.report(logging.WARNING, "The event loop has been blocked for %d seconds: use asyncio.to_thread for what blocks, or a handler without async"
+                    % BLOCKED, stack.rstrip("\n"))
         return None
 
     def drain(self):
@@ -196,8 +197,9 @@ class Runner:
                 self.loop.run_forever()
             except BaseException as e:  # of a task that no call awaits
                 fork.check()  # see watch_forks
-                logs.logger.exception("A task of the event loop raised %s", type(e).__name__)
-                self._retire("a task of the event loop raised %s" % type(e).__name__)
+                message = "a task of the event loop raised %s" % type(e).__name__
+                logs.report(logging.ERROR, message, error=e)
+                self._retire(message)
             fork.check()
         self.loop.run_until_complete(self._finish())
 

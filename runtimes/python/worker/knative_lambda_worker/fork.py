@@ -57,7 +57,9 @@ def leave(error=None):
             print(error.code, file=sys.stderr)
     elif error is not None:
         import traceback
-        traceback.print_exception(type(error), error, error.__traceback__)
+
+        from knative_lambda_worker import errors
+        traceback.print_exception(type(error), error, errors.author_trace(error))
         status = 1
     for stream in (sys.stdout, sys.stderr):
         try:

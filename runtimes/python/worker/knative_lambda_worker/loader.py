@@ -1,5 +1,6 @@
 """Imports the handler and recognises how it wants to be called."""
 
+import logging
 import os
 import sys
 
@@ -137,7 +138,7 @@ class _Scaffold:
                 if hasattr(result, "__await__"):
                     await result
             except Exception as e:
-                logs.logger.exception("%s() of the handler failed", method)
+                logs.report(logging.ERROR, "%s() of the handler failed" % method, error=e)
                 await send({"type": "lifespan.%s.failed" % event, "message": errors.describe(e)})
                 return
             await send({"type": "lifespan.%s.complete" % event})

@@ -19,7 +19,7 @@ _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARN
 _DESCRIPTOR = 2
 
 _current = contextvars.ContextVar("knative_lambda_call", default=None)
-logger = logging.getLogger("runtime")  # of the worker's own messages
+_logger = logging.getLogger("runtime")  # of the worker's own messages
 
 _open = set()  # calls that have begun and not ended
 _lock = threading.RLock()  # reentrant: finalizers and signal handlers may print
@@ -32,6 +32,15 @@ _function_streams = ()
 def _reset_lock():
     global _lock
     _lock = threading.RLock()  # another thread may hold the parent's
+
+
+def report(level, message, stack=None, error=None, logger=_logger):
+    """Log a message of the worker, whatever the function's log handlers do with it.
+    The log has the stack; handlers of the function may look at the error."""
+    try:
+        logger.log(level, "%s", message, extra={"lambda_stack": stack}, exc_info=error)
+    except Exception:
+        _line(time.time(), logging.getLevelName(level), logger.name, message, stack)
 
 
 def enter(call):
@@ -96,19 +105,21 @@ def _write(data):
 class _Handler(logging.Handler):
     def emit(self, record):
         try:
-            exception = getattr(record, "lambda_exception", None)
-            if record.exc_info and record.exc_info[0] is not None:
-                exception = logging.Formatter().formatException(record.exc_info)
-            _line(record.created, record.levelname, record.name, record.getMessage(), exception)
+            stack = getattr(record, "lambda_stack", None)
+            if stack is None and record.exc_info and record.exc_info[0] is not None:
+                stack = logging.Formatter().formatException(record.exc_info)
+            _line(record.created, record.levelname, record.name, record.getMessage(), stack)
         except Exception:
             self.handleError(record)
 
 
 class _TextFormatter(logging.Formatter):
     def format(self, record):
-        text = super().format(record)
-        exception = getattr(record, "lambda_exception", None)
-        return "%s\n%s" % (text, exception) if exception else text
+        stack = getattr(record, "lambda_stack", None)
+        if stack is None:
+            return super().format(record)
+        record = logging.makeLogRecord(dict(record.__dict__, exc_info=None, exc_text=None))
+        return "%s\n%s" % (super().format(record), stack)
 
 
 class _Lines(io.RawIOBase):

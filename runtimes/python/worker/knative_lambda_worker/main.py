@@ -1,5 +1,6 @@
 """Starts the worker: descriptors, loading, control connection."""
 
+import logging
 import os
 import select
 import sys
@@ -45,7 +46,7 @@ class Control:
                 for header, _ in feed.feed(data):
                     self._take(header or {}, runner)
         except (OSError, frames.Broken) as e:
-            logs.logger.error("The control connection failed: %s", e)
+            logs.report(logging.ERROR, "The control connection failed: %s" % e)
         runner.stop()
 
     def _take(self, header, runner):
@@ -98,7 +99,7 @@ def _load(descriptors, connection, set_path):
         from knative_lambda_worker import eventloop
         runner = eventloop.Runner(descriptors, application, connection.retire)
     runner.start()
-    logs.logger.info("%s is loaded: %s", handler, kind)
+    logs.report(logging.INFO, "%s is loaded: %s" % (handler, kind))
     return runner, application
 
 

@@ -1,6 +1,7 @@
 """Calls handlers in tasks of an event loop, one for each call."""
 
 import asyncio
+import logging
 
 from knative_lambda_worker import call as calls
 from knative_lambda_worker import codec, errors, fork, frames, logs
@@ -163,7 +164,7 @@ async def _close(items):
         try:
             await items.aclose()
         except RuntimeError as e:  # it ignored GeneratorExit
-            logs.logger.warning("The handler's stream cannot be closed: %s", errors.text_of(e))
+            logs.report(logging.WARNING, "The handler's stream cannot be closed: %s" % errors.text_of(e))
 
 
 class Slot(asyncio.Protocol):

@@ -1,6 +1,7 @@
 """Calls handlers in threads, one for each slot. With one slot that is the main thread."""
 
 import contextvars
+import logging
 import os
 import sys
 import threading
@@ -149,7 +150,7 @@ def close(items):
         try:
             items.close()
         except RuntimeError as e:  # it ignored GeneratorExit
-            logs.logger.warning("The handler's stream cannot be closed: %s", errors.text_of(e))
+            logs.report(logging.WARNING, "The handler's stream cannot be closed: %s" % errors.text_of(e))
 
 
 class Slot:
@@ -277,6 +278,6 @@ class Runner:
     def _serve(self, slot):
         try:
             slot.serve()
-        except BaseException:  # of the worker's own code: the runtime replaces the worker
-            logs.logger.exception("A slot has failed")
+        except BaseException as e:  # of the worker's own code: the runtime replaces the worker
+            logs.report(logging.ERROR, "A slot has failed", error=e)
             os._exit(1)
