@@ -159,10 +159,9 @@ class _Connection:
         """Complete the response of an application that has returned."""
         if self._ended:
             return
+        if self._call.context.cancelled:
+            raise asyncio.CancelledError
         if self._call.answered:
-            if self._call.context.cancelled:
-                await self._answer.end()
-                return
             raise InvalidReply("the application returned before the end of its response")
         raise InvalidReply("the application returned without a response")
 

@@ -23,7 +23,7 @@ def configure(environ):
 class Call:
     """The call of an invoke frame. chunks is what its body arrives in after the frame."""
 
-    __slots__ = ("header", "id", "body", "chunks", "context", "unfinished", "answered", "future")
+    __slots__ = ("header", "id", "body", "chunks", "context", "unfinished", "answered", "ended", "future")
 
     def __init__(self, header, body, chunks):
         self.header = header
@@ -37,6 +37,7 @@ class Call:
         self.context = Context(header, request, logger, names, stopping)
         self.unfinished = {}  # lines that have been printed in part: see logs
         self.answered = False  # the head of the reply has been sent
+        self.ended = False  # all of it has been
         self.future = None  # of a coroutine that a thread waits for
 
     @property

@@ -274,7 +274,7 @@ def _proxy_response(value):
             body = base64.b64decode(body, validate=True)
         except ValueError as e:
             raise InvalidReply("the handler returned a reply with isBase64Encoded whose body is not base64: %s" % e) from None
-    return Response(body, value["statusCode"], headers, value.get("cookies") or (), content_type)
+    return Response(body or None, value["statusCode"], headers, value.get("cookies") or (), content_type)
 
 
 def _encode_event_dict(value):

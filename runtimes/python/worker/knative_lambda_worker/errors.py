@@ -9,6 +9,7 @@ from knative_lambda_worker import logs
 
 MAX_MESSAGE = 16 << 10
 MAX_STACK = 64 << 10
+MAX_NAME = 256
 
 _OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
@@ -84,6 +85,7 @@ def fields(error, logger):
         found = {"type": "HTTPError", "message": message, "status": error.status}
         if error.headers:
             found["headers"] = codec.check_headers(error.headers)
+            codec.check_size(found)
         return _permanent(found, error)
     if threading.current_thread() is not threading.main_thread() and any(known in message for known in _THREAD_ERRORS):
         message = cut(message, MAX_MESSAGE - len(_HINT)) + _HINT
@@ -94,7 +96,7 @@ def fields(error, logger):
         stack = cut("".join(traceback.format_exception(type(error), error, trace)), MAX_STACK)
     except Exception as e:  # of an exception whose __str__, __cause__ or notes are broken
         stack = "(the stack trace cannot be formatted: %s)" % type(e).__name__
-    name = type(error).__name__
+    name = cut(type(error).__name__, MAX_NAME)
     logs.report(logging.ERROR, "%s: %s" % (name, message) if message else name, stack.rstrip("\n"), error, logger)
     return _permanent({"type": name, "message": message, "stack": stack}, error)
 

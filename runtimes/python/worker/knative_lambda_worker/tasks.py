@@ -20,7 +20,7 @@ class Chunks:
         self._pieces = [first] if first else []
         self._size = len(first)
         self._error = None
-        self._ended = False
+        self.ended = False  # all of it has arrived
         self._dropped = False
         self._arrived = None
 
@@ -31,7 +31,7 @@ class Chunks:
         while not self._pieces:
             if self._error is not None:
                 raise self._error
-            if self._ended or self._dropped:
+            if self.ended or self._dropped:
                 raise StopAsyncIteration
             self._arrived = self._slot.loop.create_future()
             await self._arrived
@@ -42,8 +42,8 @@ class Chunks:
         return piece
 
     def feed(self, header, data):
-        """Take a frame of the body and return whether it was the last."""
-        self._ended = header is not None or not data
+        """Take a frame of the body."""
+        self.ended = header is not None or not data
         if header is not None:
             self._error = errors.Disconnected("%s: %s" % (header.get("type"), header.get("message")))
         elif data and not self._dropped:
@@ -52,7 +52,6 @@ class Chunks:
             if self._size > _BUFFER:
                 self._slot.pause()
         self._wake()
-        return self._ended
 
     def drop(self):
         """Stop to keep what arrives, as the call has been answered."""
@@ -60,7 +59,6 @@ class Chunks:
         self._pieces.clear()
         self._slot.resume()
         self._wake()
-        return self._ended
 
     def _wake(self):
         if self._arrived is not None and not self._arrived.done():
@@ -80,6 +78,8 @@ class Answer:
             header["more"] = True
         head = frames.head(header, len(body))
         self._call.answered = True
+        if not more:
+            self._finish()
         await self._slot.write(head + body)
 
     async def chunk(self, data):
@@ -87,13 +87,24 @@ class Answer:
             await self._slot.write(frame)
 
     async def end(self, trailers=None):
+        self._finish()
         if trailers:
             await self._slot.write(frames.head({"kind": "end", "id": self._call.id, "trailers": trailers}, 0))
         else:
             await self._slot.write(frames.END)
 
     def error(self, fields):
+        """Send an error, unless the reply has ended before it."""
+        if self._call.ended:
+            return
+        self._finish()
         self._slot.write_now(frames.head(dict(fields, kind="error", id=self._call.id), 0))
+
+    def _finish(self):
+        """The next call may come, although the task may still do something."""
+        self._call.ended = True
+        if self._call.chunks is not None:
+            self._call.chunks.drop()
 
 
 class Handler:
@@ -179,7 +190,8 @@ class Slot(asyncio.Protocol):
         self._paused = False
         self._room = None  # a future while the connection's buffer is not empty
         self._call = None
-        self._task = None
+        self._task = None  # of the call
+        self._tasks = set()  # with those of earlier calls, which go on after their answer
 
     # Of asyncio.Protocol.
 
@@ -189,18 +201,18 @@ class Slot(asyncio.Protocol):
 
     def data_received(self, data):
         for header, body in self._feed.feed(data):
-            if self._call is not None and self._call.chunks is not None:
-                if self._call.chunks.feed(header, body) and self._task is None:
-                    self._call = None
-            elif header is None or header.get("kind") != "invoke" or self._call is not None:
+            call = self._call
+            if call is not None and call.chunks is not None and not call.chunks.ended:
+                call.chunks.feed(header, body)
+            elif header is None or header.get("kind") != "invoke" or (call is not None and not call.ended):
                 raise frames.Broken("expected invoke, got %r" % (header,))
             else:
                 self._begin(header, body)
 
     def connection_lost(self, _error):
         self.resume_writing()
-        if self._task is not None:
-            self._task.cancel()
+        for task in self._tasks:
+            task.cancel()
 
     def pause_writing(self):
         self._room = self.loop.create_future()
@@ -238,7 +250,7 @@ class Slot(asyncio.Protocol):
         """Cancel a call. The client's end cancels the task of a stream only: a handler
         that has not answered may go on."""
         call, task = self._call, self._task
-        if call is None or task is None or call.id != number:
+        if call is None or call.id != number or call.ended:
             return
         call.context.cancelled.set()
         if reason == "timeout" or (call.answered and not hasattr(self._application, "disconnect")):
@@ -250,6 +262,7 @@ class Slot(asyncio.Protocol):
         self._call = call = Call(header, body, Chunks(self, body) if header.get("more") else None)
         self._runner.begun()
         self._task = self.loop.create_task(self._answer(call))
+        self._tasks.add(self._task)
 
     async def _answer(self, call):
         logs.enter(call)
@@ -262,7 +275,5 @@ class Slot(asyncio.Protocol):
             answer.error(failure(call, e))
         finally:
             logs.leave(call)
-            self._task = None
-            if call.chunks is None or call.chunks.drop():
-                self._call = None
+            self._tasks.discard(asyncio.current_task())
             self._runner.ended()

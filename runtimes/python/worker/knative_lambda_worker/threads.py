@@ -62,7 +62,7 @@ class Answer:
         if more:
             header["more"] = True
         head = frames.head(header, len(body))
-        self._call.answered = True
+        self._call.answered, self._call.ended = True, not more
         self._connection.write(head, body)
 
     def chunk(self, data):
@@ -70,9 +70,14 @@ class Answer:
             self._connection.write(frame)
 
     def end(self):
+        self._call.ended = True
         self._connection.write(frames.END)
 
     def error(self, fields):
+        """Send an error, unless the reply has ended before it."""
+        if self._call.ended:
+            return
+        self._call.ended = True
         self._connection.write(frames.head(dict(fields, kind="error", id=self._call.id), 0))
 
 
