@@ -184,6 +184,18 @@ class Cancellation(unittest.TestCase):
             self.assertEqual(front.value(0), 0)
 
 
+    def test_it_may_come_before_the_call(self):
+        for name, code in ("threads", SYNC), ("tasks", ASYNC):
+            with self.subTest(name), Front(code, slots=2) as front:
+                front.ready()
+                front.control.send({"kind": "open", "slot": 1})
+                front._opened.add(1)
+                front.cancel(1, 1, "timeout")
+                time.sleep(0.2)
+                front.send(1, "cancelled" if name == "threads" else "stubborn")
+                front.receive(1)
+
+
 class Control(unittest.TestCase):
     def test_pong_of_threads_comes_while_handlers_run(self):
         with Front(SYNC, slots=2) as front:

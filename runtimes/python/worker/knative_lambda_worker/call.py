@@ -23,7 +23,7 @@ def configure(environ):
 class Call:
     """The call of an invoke frame. chunks is what its body arrives in after the frame."""
 
-    __slots__ = ("header", "id", "body", "chunks", "context", "unfinished", "answered", "ended", "future")
+    __slots__ = ("header", "id", "body", "chunks", "context", "unfinished", "answered", "ended", "future", "interrupted")
 
     def __init__(self, header, body, chunks):
         self.header = header
@@ -39,6 +39,24 @@ class Call:
         self.answered = False  # the head of the reply has been sent
         self.ended = False  # all of it has been
         self.future = None  # of a coroutine that a thread waits for
+        self.interrupted = False  # such coroutines are cancelled
+
+    def cancel(self, reason):
+        """Cancel it from another thread. The client's end cancels streams only: a
+        handler that has not answered may go on."""
+        self.context.cancelled.set()
+        if reason == "timeout" or self.answered:
+            self.interrupted = True  # before future is read, as interruptible looks at them in the other order
+            future = self.future
+            if future is not None:
+                future.cancel()
+
+    def interruptible(self, future):
+        """Cancel future when the call is cancelled."""
+        self.future = future
+        if self.interrupted:
+            future.cancel()
+        return future
 
     @property
     def is_event(self):

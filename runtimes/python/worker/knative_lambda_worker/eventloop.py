@@ -66,9 +66,8 @@ class Background:
                 return await awaitable
             except (SystemExit, KeyboardInterrupt) as e:  # would end the loop
                 return _Raised(e)
-        call.future = asyncio.run_coroutine_threadsafe(wait(), self._loop)
         try:
-            result = call.future.result()
+            result = call.interruptible(asyncio.run_coroutine_threadsafe(wait(), self._loop)).result()
         finally:
             call.future = None
         if isinstance(result, _Raised):

@@ -190,8 +190,8 @@ class Slot(asyncio.Protocol):
         self._paused = False
         self._room = None  # a future while the connection's buffer is not empty
         self._call = None
-        self._task = None  # of the call
-        self._tasks = set()  # with those of earlier calls, which go on after their answer
+        self._cancelled = 0, ""
+        self._tasks = set()  # of the call, and of earlier ones that go on after their answer
 
     # Of asyncio.Protocol.
 
@@ -247,27 +247,32 @@ class Slot(asyncio.Protocol):
             await asyncio.shield(self._room)
 
     def cancel(self, number, reason):
-        """Cancel a call. The client's end cancels the task of a stream only: a handler
-        that has not answered may go on."""
-        call, task = self._call, self._task
+        """Cancel a call."""
+        call = self._call
         if call is None or call.id != number or call.ended:
+            self._cancelled = number, reason  # it may be here before the call is
             return
-        call.context.cancelled.set()
-        if reason == "timeout" or (call.answered and not hasattr(self._application, "disconnect")):
-            task.cancel()
-        if hasattr(self._application, "disconnect"):
+        applications = hasattr(self._application, "disconnect")
+        if applications:
             self._application.disconnect(call)
+        if applications and reason == "disconnect":
+            call.context.cancelled.set()  # they end by themselves
+        else:
+            call.cancel(reason)
 
     def _begin(self, header, body):
         self._call = call = Call(header, body, Chunks(self, body) if header.get("more") else None)
         self._runner.begun()
-        self._task = self.loop.create_task(self._answer(call))
-        self._tasks.add(self._task)
+        self._tasks.add(self.loop.create_task(self._answer(call)))
+        if self._cancelled[0] == call.id:
+            self.cancel(*self._cancelled)
 
     async def _answer(self, call):
         logs.enter(call)
         answer = Answer(self, call)
         try:
+            # From here on: a task that is cancelled before it begins does not answer.
+            call.interruptible(asyncio.current_task())
             await self._application.answer(call, answer)
         except BaseException as e:  # SystemExit ends a call, not the loop
             if fork.in_child:

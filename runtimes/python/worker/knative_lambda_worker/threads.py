@@ -165,6 +165,7 @@ class Slot:
         self._connection = frames.Connection(descriptor)
         self._application = application
         self._call = None
+        self._cancelled = 0, ""
         self._has_loop = False
 
     def serve(self):
@@ -179,18 +180,18 @@ class Slot:
             pass
 
     def cancel(self, number, reason):
+        self._cancelled = number, reason  # it may be here before the call is
         call = self._call
         if call is not None and call.id == number:
-            call.context.cancelled.set()
-            future = call.future
-            if future is not None and (reason == "timeout" or call.answered):
-                future.cancel()
+            call.cancel(reason)
 
     def _serve(self, header, body):
         if header is None or header.get("kind") != "invoke":
             raise frames.Broken("expected invoke, got %r" % (header,))
         chunks = Chunks(self._connection, body)
         call = self._call = Call(header, body, chunks)
+        if self._cancelled[0] == call.id:
+            call.cancel(self._cancelled[1])
         if not self._has_loop and "asyncio" in sys.modules:
             # As in the main thread of a program: handlers call get_event_loop().
             self._has_loop = True
