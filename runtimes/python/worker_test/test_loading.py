@@ -222,6 +222,8 @@ class Loops(unittest.TestCase):
                     front.send(slot, slot)
                 self.assertEqual([front.receive(slot)[1] for slot in range(1, slots + 1)], [b"%d" % slot for slot in range(1, slots + 1)])
                 self.assertEqual(front.value(7), 7)
+                self.assertEqual(front.stop(), 0)
+                self.assertEqual(len(front.lines()), 1, front.text())
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import threading
+import time
 
 from knative_lambda_worker import call as calls
 from knative_lambda_worker import codec, errors, fork, frames, logs
@@ -166,7 +167,7 @@ class Slot:
         self._application = application
         self._call = None
         self._cancelled = 0, ""
-        self._has_loop = False
+        self._loop = None
 
     def serve(self):
         """Serve until the runtime closes the connection."""
@@ -178,6 +179,9 @@ class Slot:
                 self._serve(*frame)
         except frames.Closed:
             pass
+        finally:
+            if self._loop is not None:
+                self._loop.close()
 
     def cancel(self, number, reason):
         self._cancelled = number, reason  # it may be here before the call is
@@ -192,11 +196,10 @@ class Slot:
         call = self._call = Call(header, body, chunks)
         if self._cancelled[0] == call.id:
             call.cancel(self._cancelled[1])
-        if not self._has_loop and "asyncio" in sys.modules:
+        if self._loop is None and "asyncio" in sys.modules:
             # As in the main thread of a program: handlers call get_event_loop().
-            self._has_loop = True
             from knative_lambda_worker import eventloop
-            eventloop.current_loop()
+            self._loop = eventloop.current_loop()
         try:
             contextvars.copy_context().run(self._answer, call)
         finally:
@@ -241,6 +244,7 @@ class Runner:
         self._descriptors = descriptors
         self._application = application
         self._slots = {}
+        self._threads = []
         self._stopped = threading.Event()
         self._main = threading.Event()  # the only slot has been opened, or the worker stops
 
@@ -249,7 +253,8 @@ class Runner:
         if len(self._descriptors) == 2:
             self._main.set()
         else:
-            threading.Thread(target=self._serve, args=(slot,), name="slot-%d" % number, daemon=True).start()
+            self._threads.append(threading.Thread(target=self._serve, args=(slot,), name="slot-%d" % number, daemon=True))
+            self._threads[-1].start()
 
     def cancel(self, number, call, reason):
         if number in self._slots:
@@ -280,6 +285,9 @@ class Runner:
             for slot in tuple(self._slots.values()):
                 self._serve(slot)
         self._stopped.wait()
+        deadline = time.monotonic() + 1  # their connections have been closed, too
+        for thread in self._threads:
+            thread.join(max(0, deadline - time.monotonic()))
 
     def _serve(self, slot):
         try:
