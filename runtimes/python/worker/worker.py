@@ -14,13 +14,14 @@ def own_path():
 
     def function_path():
         # The worker's folder stays for processes that multiprocessing starts. Installed
-        # packages come after the standard library, as they do everywhere.
+        # packages come after the standard library, as the image has it for any interpreter.
         sys.path[:] = [os.environ.get("LAMBDA_TASK_ROOT") or os.getcwd()] + users + sys.path[1:] + [folder]
         installed = os.path.join(os.path.dirname(folder), "dependencies")
-        if os.path.isdir(installed) and installed not in sys.path:
-            import site
-            site.addsitedir(installed)
+        if os.path.isdir(installed):
             os.environ["PATH"] = os.environ.get("PATH", os.defpath) + os.pathsep + os.path.join(installed, "bin")
+            if installed not in sys.path:
+                import site
+                site.addsitedir(installed)
 
     return function_path
 

@@ -10,7 +10,7 @@ import uuid
 
 import support  # noqa: F401  puts the worker on the path
 from knative_lambda import CloudEvent, Response
-from knative_lambda_worker import codec
+from knative_lambda_worker import decoding, encoding
 from knative_lambda_worker.errors import BadInput, InvalidReply
 
 JSON = "application/json"
@@ -37,7 +37,7 @@ class Decode(unittest.TestCase):
             ("text/plain", b"", None),
         ):
             with self.subTest(content_type=content_type, body=body):
-                self.assertEqual(codec.decode(content_type, body), want)
+                self.assertEqual(decoding.decode(content_type, body), want)
 
     def test_refuses_what_is_not_what_it_says(self):
         for content_type, body in ((JSON, b"{"), (JSON, b"[" * 100000), (JSON, b'{"temp": NaN}'), (JSON, b"[Infinity]"), (JSON, b"-Infinity"),
@@ -45,26 +45,26 @@ class Decode(unittest.TestCase):
                                    ("text/plain", b"\xff"), ("text/plain; charset=none", b"x")):
             with self.subTest(content_type=content_type, body=body[:10]):
                 with self.assertRaisesRegex(BadInput, "announces"):
-                    codec.decode(content_type, body)
+                    decoding.decode(content_type, body)
 
     def test_forms(self):
         header = {"contentType": FORM, "form": [["a", "1"], ["b", "2"], ["a", "3"], ["a", "4"]]}
-        self.assertEqual(codec.decode_request(header, b"a=1&b=2&a=3&a=4"), {"a": ["1", "3", "4"], "b": "2"})
-        self.assertEqual(codec.decode_request({"contentType": FORM}, b'{"a": 1}'), {"a": 1})  # as curl -d sends it
+        self.assertEqual(decoding.decode_request(header, b"a=1&b=2&a=3&a=4"), {"a": ["1", "3", "4"], "b": "2"})
+        self.assertEqual(decoding.decode_request({"contentType": FORM}, b'{"a": 1}'), {"a": 1})  # as curl -d sends it
         with self.assertRaises(BadInput):
-            codec.decode_request({"contentType": FORM}, b"{bad")
+            decoding.decode_request({"contentType": FORM}, b"{bad")
 
     def test_multipart(self):
         header = {"contentType": "multipart/form-data; boundary=x", "form": [["a", "1"]],
                   "parts": [{"name": "file", "filename": "a.txt", "contentType": "text/plain", "offset": 2, "length": 3}, {"name": "a", "offset": 0, "length": 0}]}
-        fields = codec.decode_request(header, b"--abc--")
+        fields = decoding.decode_request(header, b"--abc--")
         file = fields["file"]
         self.assertEqual((file.name, file.filename, file.content_type, file.content), ("file", "a.txt", "text/plain", b"abc"))
         self.assertEqual((fields["a"][0], fields["a"][1].content, fields["a"][1].filename), ("1", b"", None))
 
 
 def encode(value, to_event=False):
-    reply = codec.encode(value, to_event)
+    reply = encoding.encode(value, to_event)
     return reply.fields, reply.body
 
 
@@ -151,8 +151,8 @@ class Encode(unittest.TestCase):
     def test_streams(self):
         for value in (iter([]), (i for i in ()), map(str, []), io.BytesIO(b"x"), Response(iter([]))):
             with self.subTest(value=value):
-                self.assertIsNotNone(codec.encode(value).items)
-        items = codec.pieces(io.BytesIO(b"x" * 100000))
+                self.assertIsNotNone(encoding.encode(value).items)
+        items = encoding.pieces(io.BytesIO(b"x" * 100000))
         self.assertEqual([len(piece) for piece in items], [65536, 34464])
 
     def test_refuses_what_cannot_be_sent(self):

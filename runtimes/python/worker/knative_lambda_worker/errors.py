@@ -80,12 +80,12 @@ def fields(error, logger):
         return {"type": "InvalidRequest", "message": cut(text_of(error), MAX_MESSAGE), "badInput": True}
     message = cut(text_of(error), MAX_MESSAGE)
     if isinstance(error, HTTPError):
-        from knative_lambda_worker import codec
+        from knative_lambda_worker import encoding
         logs.report(logging.INFO, "The handler answers with status %d: %s" % (error.status, message), logger=logger)
         found = {"type": "HTTPError", "message": message, "status": error.status}
         if error.headers:
-            found["headers"] = codec.check_headers(error.headers)
-            codec.check_size(found)
+            found["headers"] = encoding.check_headers(error.headers)
+            encoding.check_size(found)
         return _permanent(found, error)
     if threading.current_thread() is not threading.main_thread() and any(known in message for known in _THREAD_ERRORS):
         message = cut(message, MAX_MESSAGE - len(_HINT)) + _HINT

@@ -59,17 +59,17 @@ class Background:
                 raise
             fork.check()
 
-    def run(self, awaitable, call):
-        """Wait for an awaitable, which is cancelled with its call."""
+    def run(self, awaitable, call=None):
+        """Wait for an awaitable, which is cancelled with the call, if one is given."""
         async def wait():
             try:
                 return await awaitable
             except (SystemExit, KeyboardInterrupt) as e:  # would end the loop
                 return _Raised(e)
-        try:
-            result = call.interruptible(asyncio.run_coroutine_threadsafe(wait(), self._loop)).result()
-        finally:
-            call.future = None
+        future = asyncio.run_coroutine_threadsafe(wait(), self._loop)
+        if call is not None:
+            call.interruptible(future)
+        result = future.result()
         if isinstance(result, _Raised):
             raise result.error
         return result
@@ -89,7 +89,7 @@ class Background:
                 yield item
         finally:
             if hasattr(items, "aclose"):
-                self.run(items.aclose(), call)
+                self.run(items.aclose())
 
 
 class _Raised:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from knative_lambda_worker import call as calls
-from knative_lambda_worker import codec, errors, fork, frames, logs
+from knative_lambda_worker import decoding, encoding, errors, fork, frames, logs
 from knative_lambda_worker.call import Call
 from knative_lambda_worker.threads import failure
 
@@ -117,11 +117,11 @@ class Handler:
         self.request_stream = request_stream
 
     async def answer(self, call, answer):
-        event = None if call.chunks is not None else codec.decode_request(call.header, call.body)
+        event = None if call.chunks is not None else decoding.decode_request(call.header, call.body)
         value = self._function(event, call.context)
         if hasattr(value, "__await__"):
             value = await value
-        reply = codec.encode(value, call.is_event)
+        reply = encoding.encode(value, call.is_event)
         if reply.items is None:
             await answer.result(reply.fields, reply.body)
             return
@@ -132,13 +132,13 @@ class Handler:
             await _close(items)
 
     async def _stream(self, call, reply, items, answer):
-        encoder = codec.Items()
+        encoder = encoding.Items()
         async for item in items:
             data = encoder.encode(item)
             if call.answered:
                 await answer.chunk(data)
             else:
-                fields = codec.stream_fields(reply.fields, encoder.content_type)
+                fields = encoding.stream_fields(reply.fields, encoder.content_type)
                 await answer.result(fields, data[:frames.MAX_CHUNK], more=True)
                 await answer.chunk(data[frames.MAX_CHUNK:])
             if call.context.cancelled:
@@ -149,7 +149,7 @@ class Handler:
             await answer.result(reply.fields)
 
     async def _collect(self, _call, reply, items, answer):
-        collector = codec.Collector(reply, calls.max_body)
+        collector = encoding.Collector(reply, calls.max_body)
         async for item in items:
             collector.add(item)
         reply = collector.reply()

@@ -8,7 +8,7 @@ import threading
 import time
 
 from knative_lambda_worker import call as calls
-from knative_lambda_worker import codec, errors, fork, frames, logs
+from knative_lambda_worker import decoding, encoding, errors, fork, frames, logs
 from knative_lambda_worker.call import Call
 from knative_lambda_worker.errors import InvalidReply
 
@@ -95,11 +95,11 @@ class Handler:
         self.loop = None  # that of the main thread, which locks of modules may be bound to
 
     def answer(self, call, answer):
-        event = None if call.chunks is not None else codec.decode_request(call.header, call.body)
+        event = None if call.chunks is not None else decoding.decode_request(call.header, call.body)
         value = self._function(event, call.context)
         if hasattr(value, "__await__"):
             value = self._loop().run(value, call)
-        reply = codec.encode(value, call.is_event)
+        reply = encoding.encode(value, call.is_event)
         if reply.items is None:
             answer.result(reply.fields, reply.body)
         elif call.is_event:
@@ -119,7 +119,7 @@ class Handler:
         return self._loop().iterate(items, call) if hasattr(items, "__anext__") else items
 
     def _stream(self, call, reply, answer):
-        encoder, items = codec.Items(), self._iterate(reply.items, call)
+        encoder, items = encoding.Items(), self._iterate(reply.items, call)
         try:
             for item in items:
                 if call.context.cancelled:
@@ -128,7 +128,7 @@ class Handler:
                 if call.answered:
                     answer.chunk(data)
                 else:
-                    fields = codec.stream_fields(reply.fields, encoder.content_type)
+                    fields = encoding.stream_fields(reply.fields, encoder.content_type)
                     answer.result(fields, data[:frames.MAX_CHUNK], more=True)
                     answer.chunk(data[frames.MAX_CHUNK:])
         finally:
@@ -139,7 +139,7 @@ class Handler:
             answer.result(reply.fields)
 
     def _collect(self, call, reply, answer):
-        collector = codec.Collector(reply, calls.max_body)
+        collector = encoding.Collector(reply, calls.max_body)
         items = self._iterate(reply.items, call)
         try:
             for item in items:

@@ -2,7 +2,7 @@
 
 import urllib.parse
 
-from knative_lambda_worker import codec
+from knative_lambda_worker import encoding
 from knative_lambda_worker.errors import InvalidReply
 
 
@@ -11,8 +11,8 @@ def fields(status, headers):
     bytes, or text in latin-1."""
     if isinstance(status, bool) or not isinstance(status, int) or not 200 <= status <= 599:
         raise InvalidReply("the application answered with the status %r, expected 200 to 599" % (status,))
-    found = {"status": status, "headers": codec.check_headers(pairs(headers))}
-    codec.check_size({"headers": [h for h in found["headers"] if h[0].lower() not in ("content-length", "date")]})
+    found = {"status": status, "headers": encoding.check_headers(pairs(headers))}
+    encoding.check_size({"headers": [h for h in found["headers"] if h[0].lower() not in ("content-length", "date")]})
     return found
 
 

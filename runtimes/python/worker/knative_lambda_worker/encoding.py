@@ -1,10 +1,10 @@
-"""Decodes request bodies, and encodes what handlers return."""
+"""Encodes what handlers return."""
 
 import json
 import re
 
-from knative_lambda import CloudEvent, File, Response, ServerSentEvent
-from knative_lambda_worker.errors import BadInput, InvalidReply
+from knative_lambda import CloudEvent, Response, ServerSentEvent
+from knative_lambda_worker.errors import InvalidReply
 
 JSON = "application/json"
 BYTES = "application/octet-stream"
@@ -19,65 +19,6 @@ _name = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _bad_value = re.compile(r"[\0\r\n]")
 _proxy_keys = frozenset(("statusCode", "statusDescription", "headers", "multiValueHeaders", "body", "isBase64Encoded", "cookies"))
 _texts = ("id", "source", "type", "subject", "time", "datacontenttype", "dataschema", "specversion")
-
-
-def _no_number(text):
-    raise ValueError("%s is not a JSON number" % text)
-
-
-_from_json = json.JSONDecoder(parse_constant=_no_number).decode
-
-
-def decode(content_type, body):
-    """Decode a body by its content type: JSON, text, or the bytes as they are."""
-    if not body:
-        return None
-    media, _, parameters = content_type.partition(";")
-    media = media.strip().lower()
-    if media == JSON or media.endswith("+json") or not media:
-        try:
-            return _from_json(body.decode("utf-8-sig"))
-        except (ValueError, RecursionError) as e:
-            if not media:
-                return body
-            raise BadInput("the body is not the JSON that its content type %s announces: %s" % (media, e)) from None
-    if media.startswith("text/") or media == "application/xml":
-        charset = "utf-8"
-        for parameter in parameters.split(";"):
-            name, _, value = parameter.partition("=")
-            if name.strip().lower() == "charset":
-                charset = value.strip().strip('"')
-        try:
-            return body.decode(charset)
-        except (UnicodeDecodeError, LookupError) as e:
-            raise BadInput("the body is not the text that its content type %s announces: %s" % (content_type, e)) from None
-    return body
-
-
-def decode_request(header, body):
-    """Decode the body of a call: a form by its fields, anything else by its content type."""
-    form, parts = header.get("form"), header.get("parts")
-    if form is None and parts is None:
-        content_type = header.get("contentType", "")
-        if content_type.partition(";")[0].strip().lower() == "application/x-www-form-urlencoded":
-            content_type = JSON  # a form would have been parsed
-        return decode(content_type, body)
-    fields = {}
-    for name, value in form or ():
-        _add(fields, name, value)
-    for part in parts or ():
-        content = body[part["offset"]:part["offset"] + part["length"]]
-        _add(fields, part["name"], File(part["name"], part.get("filename"), part.get("contentType"), content))
-    return fields
-
-
-def _add(fields, name, value):
-    if name not in fields:
-        fields[name] = value
-    elif isinstance(fields[name], list):
-        fields[name].append(value)
-    else:
-        fields[name] = [fields[name], value]
 
 
 class Reply:
