@@ -1,10 +1,12 @@
 """The module knative_lambda, as unit tests of handlers use it."""
 
 import os
+import pickle
 import subprocess
 import sys
 import threading
 import time
+import traceback
 import unittest
 
 import support
@@ -76,6 +78,10 @@ class Values(unittest.TestCase):
         self.assertEqual(repr(File("f", "a.txt", "text/plain", b"abc")), "File('f', 'a.txt', 'text/plain', 3 bytes)")
         handler = request_stream(lambda event, context: None)
         self.assertIs(handler.request_stream, True)
+
+    def test_names(self):
+        self.assertEqual(traceback.format_exception_only(HTTPError, HTTPError(404)), ["knative_lambda.HTTPError: HTTP status 404\n"])
+        self.assertEqual(pickle.loads(pickle.dumps(CloudEvent("t", 1))).data, 1)
 
     def test_needs_nothing_of_the_worker(self):
         code = "import sys, knative_lambda, knative_lambda.testing; print(sorted(m for m in sys.modules if 'lambda' in m))"

@@ -11,3 +11,6 @@ from knative_lambda._reply import CloudEvent, HTTPError, PermanentError, Respons
 
 __all__ = ["CloudEvent", "Context", "File", "Flag", "HTTPError", "Pairs", "PermanentError", "Request", "Response", "ServerSentEvent",
            "request_stream", "sse"]
+
+for _name in __all__:
+    globals()[_name].__module__ = __name__  # as stack traces and documentation name them

@@ -118,16 +118,31 @@ class File:
 class Request:
     """The HTTP request of a call."""
 
-    __slots__ = ("method", "path", "query", "headers", "body", "stream")
+    __slots__ = ("method", "path", "body", "stream", "_header", "_query", "_headers")
 
     def __init__(self, header: dict[str, Any], body: Optional[bytes], stream: Any = None) -> None:
         self.method: str = header.get("method", "POST")
         self.path: str = header.get("path", "/")  # as sent (percent-encoded), without the query
-        self.query = Pairs(header.get("query") or ())
-        self.headers = Headers(header.get("headers") or ())
         self.body = body  # as received; None while it is still arriving: read stream
         # The pieces of the body: an iterator, or an asynchronous one for async handlers.
         self.stream = iter([body] if body else []) if stream is None else stream
+        self._header = header
+        self._query: Optional[Pairs] = None
+        self._headers: Optional[Headers] = None
+
+    @property
+    def query(self) -> Pairs:
+        """The parameters of the query, decoded."""
+        if self._query is None:
+            self._query = Pairs(self._header.get("query") or ())
+        return self._query
+
+    @property
+    def headers(self) -> Headers:
+        """The headers, whose names are looked up in any case."""
+        if self._headers is None:
+            self._headers = Headers(self._header.get("headers") or ())
+        return self._headers
 
     @property
     def cookies(self) -> dict[str, str]:

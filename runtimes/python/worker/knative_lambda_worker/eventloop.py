@@ -61,18 +61,10 @@ class Background:
 
     def run(self, awaitable, call=None):
         """Wait for an awaitable, which is cancelled with the call, if one is given."""
-        async def wait():
-            try:
-                return await awaitable
-            except (SystemExit, KeyboardInterrupt) as e:  # would end the loop
-                return _Raised(e)
-        future = asyncio.run_coroutine_threadsafe(wait(), self._loop)
+        waiting = _Waiting(self._loop, awaitable)
         if call is not None:
-            call.interruptible(future)
-        result = future.result()
-        if isinstance(result, _Raised):
-            raise result.error
-        return result
+            call.interruptible(waiting)
+        return waiting.result()
 
     def iterate(self, items, call):
         """Iterate over an asynchronous iterator."""
@@ -92,9 +84,45 @@ class Background:
                 self.run(items.aclose())
 
 
-class _Raised:
-    def __init__(self, error):
-        self.error = error
+class _Waiting:
+    """A thread's wait for an awaitable. Unlike a future of concurrent.futures it ends
+    when the task has ended, also when it is cancelled."""
+
+    def __init__(self, loop, awaitable):
+        self._loop = loop
+        self._awaitable = awaitable
+        self._ended = threading.Event()
+        self._result = self._error = self._task = None
+        loop.call_soon_threadsafe(self._start)
+
+    def cancel(self):
+        self._loop.call_soon_threadsafe(self._cancel)
+
+    def result(self):
+        self._ended.wait()
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+    def _start(self):
+        self._task = self._loop.create_task(self._run())
+        self._task.add_done_callback(self._end)
+
+    def _cancel(self):
+        self._task.cancel()
+
+    async def _run(self):
+        try:
+            self._result = await self._awaitable
+        except (SystemExit, KeyboardInterrupt) as e:  # would end the loop
+            self._error = e
+
+    def _end(self, task):
+        if task.cancelled():
+            self._error = asyncio.CancelledError()
+        elif task.exception() is not None:
+            self._error = task.exception()
+        self._ended.set()
 
 
 _END = object()
