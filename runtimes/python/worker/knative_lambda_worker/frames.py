@@ -10,6 +10,7 @@ MAX_HEADER = 1 << 20
 MAX_CHUNK = 64 << 10
 
 _LENGTHS = struct.Struct(">II")
+_from_json = json.JSONDecoder().decode
 _to_json = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps would make an encoder for each frame
 
 END = bytes(8)  # the empty chunk
@@ -46,7 +47,7 @@ def _header(text):
     if not text:
         return None
     try:
-        return json.loads(text)
+        return _from_json(text.decode())
     except ValueError as e:
         raise Broken("a header is not JSON: %s" % e) from None
 
