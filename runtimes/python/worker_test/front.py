@@ -14,7 +14,7 @@ import time
 
 from support import WORKER
 
-PATIENCE = 30  # seconds until a test gives up
+TIMEOUT = 30  # seconds until a test gives up
 
 
 class Front:
@@ -127,7 +127,7 @@ class Front:
 
     def line(self, **fields):
         """Wait for a line of the log that has these fields."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while time.monotonic() < deadline:
             for line in self.lines():
                 if all(line.get(k) == v for k, v in fields.items()):
@@ -139,12 +139,12 @@ class Front:
         """Close all connections and return the worker's exit status."""
         for connection in self.connections:
             connection.close()
-        return self.process.wait(PATIENCE)
+        return self.process.wait(TIMEOUT)
 
 
 class Connection:
     def __init__(self, end):
-        end.settimeout(PATIENCE)
+        end.settimeout(TIMEOUT)
         self._socket = end
         self._data = b""
 

@@ -49,6 +49,10 @@ class Kinds(unittest.TestCase):
             front.ready()
             front.line(message="main.handler is loaded: a handler, in the main thread")
 
+    def test_free_threading(self):
+        with Front("import sys\nsys._is_gil_enabled = lambda: False\ndef handler(event, context): pass", slots=2) as front:
+            self.assertIs(front.ready()["parallel"], True)
+
     def test_interface_overrides(self):
         self.check("def handler(a, b): pass", "a WSGI application", "wsgi", LAMBDA_INTERFACE="wsgi")
         self.check("def handler(environ, start_response): pass", "a handler, in threads", LAMBDA_INTERFACE="handler")
