@@ -136,21 +136,6 @@ class Replies(unittest.TestCase):
                     self.assertEqual(header["type"], "Cancelled")
                 self.assertEqual(front.value({"what": "made"})[1], 1)
 
-    def test_events_get_the_whole(self):
-        event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "t"}
-        for name, code in KINDS:
-            with self.subTest(name), Front(code, slots=2, LAMBDA_MAX_BODY="150000") as front:
-                front.ready()
-                front.value({"what": "go"})
-                for value, fields, want in (({"items": [{"a": 1}, "b"]}, {"contentType": "application/json"}, b'[{"a": 1},"b"]'),
-                                            ({"items": ["a", "b"]}, {"contentType": "application/json"}, b'"ab"'),
-                                            ({"what": "none"}, {"status": 200}, b""),
-                                            ({"what": "response"}, {"status": 201, "contentType": "text/html", "headers": [["x-a", "1"]]}, b"<p></p>")):
-                    header, body = front.call({"what": "items", **value}, event=event)
-                    self.assertEqual((header, body), ({"kind": "result", "id": header["id"], **fields}, want))
-                header, _ = front.call({"what": "large"}, event=event)
-                self.assertEqual((header["type"], header["message"]), ("InvalidReply", "the handler returned a stream of more than 150000 bytes to an event"))
-
 
 class Requests(unittest.TestCase):
     def codes(self):

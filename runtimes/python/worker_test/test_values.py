@@ -56,11 +56,12 @@ class Decode(unittest.TestCase):
 
     def test_multipart(self):
         header = {"contentType": "multipart/form-data; boundary=x", "form": [["a", "1"]],
-                  "parts": [{"name": "file", "filename": "a.txt", "contentType": "text/plain", "offset": 2, "length": 3}, {"name": "a", "offset": 0, "length": 0}]}
-        fields = decoding.decode_request(header, b"--abc--")
+                  "parts": [{"name": "file", "filename": "a.txt", "contentType": "text/plain", "offset": 2, "length": 3}, {"name": "a", "offset": 5, "length": 2},
+                            {"name": "b", "contentType": "application/octet-stream", "offset": 7, "length": 1}]}
+        fields = decoding.decode_request(header, b"--abc\xc3\xa9\xff")
         file = fields["file"]
         self.assertEqual((file.name, file.filename, file.content_type, file.content), ("file", "a.txt", "text/plain", b"abc"))
-        self.assertEqual((fields["a"][0], fields["a"][1].content, fields["a"][1].filename), ("1", b"", None))
+        self.assertEqual((fields["a"], fields["b"]), (["1", "é"], b"\xff"))
 
 
 def encode(value, to_event=False):

@@ -105,7 +105,7 @@ class File:
 
     __slots__ = ("name", "filename", "content_type", "content")
 
-    def __init__(self, name: str, filename: Optional[str], content_type: Optional[str], content: bytes) -> None:
+    def __init__(self, name: str, filename: str, content_type: Optional[str], content: bytes) -> None:
         self.name = name
         self.filename = filename
         self.content_type = content_type

@@ -8,16 +8,10 @@ stopping = Flag()
 logger = logging.getLogger("function")
 names = (None, None)  # of the function and its namespace
 
-max_body = 16 << 20
-
 
 def configure(environ):
-    global names, max_body
+    global names
     names = environ.get("LAMBDA_FUNCTION_NAME"), environ.get("LAMBDA_FUNCTION_NAMESPACE")
-    try:
-        max_body = int(environ.get("LAMBDA_MAX_BODY", ""))
-    except ValueError:
-        pass  # the runtime has checked it: it is not set
 
 
 class Call:

@@ -54,8 +54,20 @@ def decode_request(header, body):
         _add(fields, name, value)
     for part in parts or ():
         content = body[part["offset"]:part["offset"] + part["length"]]
-        _add(fields, part["name"], File(part["name"], part.get("filename"), part.get("contentType"), content))
+        if "filename" in part:
+            content = File(part["name"], part["filename"], part.get("contentType"), content)
+        else:
+            content = _text_or_bytes(content)
+        _add(fields, part["name"], content)
     return fields
+
+
+def _text_or_bytes(content):
+    """The value of a form's field that was too long for the frame's header."""
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content
 
 
 def _add(fields, name, value):

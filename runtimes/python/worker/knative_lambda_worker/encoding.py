@@ -23,16 +23,14 @@ _texts = ("id", "source", "type", "subject", "time", "datacontenttype", "datasch
 
 class Reply:
     """What is sent for a returned value: the header's fields and either a body or
-    items, an iterator or asynchronous iterator that is sent piece by piece. Those of a
-    Response stay what they are; for an event, others become its data."""
+    items, an iterator or asynchronous iterator that is sent piece by piece."""
 
-    __slots__ = ("fields", "body", "items", "is_response")
+    __slots__ = ("fields", "body", "items")
 
-    def __init__(self, fields, body=b"", items=None, is_response=False):
+    def __init__(self, fields, body=b"", items=None):
         self.fields = fields
         self.body = body
         self.items = items
-        self.is_response = is_response
 
 
 def encode(value, to_event=False):
@@ -107,31 +105,6 @@ class Items:
         raise InvalidReply("the handler's stream of %s has an item of type %s" % (self.content_type.partition(";")[0], type(item).__name__))
 
 
-class Collector:
-    """Makes one reply of the items of a stream, for an event."""
-
-    def __init__(self, reply, limit):
-        self._reply = reply
-        self._limit = limit
-        self._encoder = Items()
-        self._items = []
-        self._size = 0
-
-    def add(self, item):
-        self._items.append(self._encoder.encode(item))
-        self._size += len(self._items[-1])
-        if self._size > self._limit:
-            raise InvalidReply("the handler returned a stream of more than %d bytes to an event" % self._limit)
-
-    def reply(self):
-        body, content_type = b"".join(self._items), self._encoder.content_type
-        if self._reply.is_response or not self._items or content_type == BYTES:
-            return Reply(stream_fields(self._reply.fields, content_type), body)
-        if content_type in (TEXT, EVENT_STREAM):
-            return encode(body.decode(), True)
-        return Reply({"contentType": JSON}, b"[" + b",".join(body.splitlines()) + b"]")
-
-
 def stream_fields(fields, content_type):
     """Complete the fields of a stream's reply, whose first item has that content type."""
     if content_type and "contentType" not in fields and not has_header(fields, "content-type"):
@@ -161,7 +134,7 @@ def _encode_response(response):
     if body is None:
         return Reply(fields)
     if is_stream(body):
-        return Reply(fields, items=pieces(body), is_response=True)
+        return Reply(fields, items=pieces(body))
     if isinstance(body, str):
         found, data = {"contentType": TEXT}, body.encode("utf-8", "backslashreplace")
     else:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 
-from knative_lambda_worker import call as calls
 from knative_lambda_worker import decoding, encoding, errors, fork, frames, logs
 from knative_lambda_worker.call import Call
 from knative_lambda_worker.threads import failure
@@ -127,7 +126,7 @@ class Handler:
             return
         items = reply.items if hasattr(reply.items, "__anext__") else _in_thread(reply.items)
         try:
-            await (self._collect if call.is_event else self._stream)(call, reply, items, answer)
+            await self._stream(call, reply, items, answer)
         finally:
             await _close(items)
 
@@ -147,13 +146,6 @@ class Handler:
             await answer.end()
         else:
             await answer.result(reply.fields)
-
-    async def _collect(self, _call, reply, items, answer):
-        collector = encoding.Collector(reply, calls.max_body)
-        async for item in items:
-            collector.add(item)
-        reply = collector.reply()
-        await answer.result(reply.fields, reply.body)
 
 
 async def _in_thread(items):

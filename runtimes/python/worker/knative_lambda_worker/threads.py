@@ -102,8 +102,6 @@ class Handler:
         reply = encoding.encode(value, call.is_event)
         if reply.items is None:
             answer.result(reply.fields, reply.body)
-        elif call.is_event:
-            self._collect(call, reply, answer)
         else:
             self._stream(call, reply, answer)
 
@@ -137,17 +135,6 @@ class Handler:
             answer.end()
         else:
             answer.result(reply.fields)
-
-    def _collect(self, call, reply, answer):
-        collector = encoding.Collector(reply, calls.max_body)
-        items = self._iterate(reply.items, call)
-        try:
-            for item in items:
-                collector.add(item)
-        finally:
-            close(items)
-        reply = collector.reply()
-        answer.result(reply.fields, reply.body)
 
 
 def close(items):
