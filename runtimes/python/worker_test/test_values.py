@@ -100,6 +100,7 @@ class Encode(unittest.TestCase):
             (Response(status=204), {"status": 204}, b""),
             (Response({"a": 1}, 201, [("X-A", "1"), ("X-A", "2")], ["s=1; HttpOnly", "t=2"]),
              {"status": 201, "headers": [["X-A", "1"], ["X-A", "2"]], "cookies": ["s=1; HttpOnly", "t=2"], "contentType": JSON}, b'{"a": 1}'),
+            (Response(headers={"X-A": ["1", "2"], "X-B": "3"}), {"status": 200, "headers": [["X-A", "1"], ["X-A", "2"], ["X-B", "3"]]}, b""),
             (Response("é", 404), {"status": 404, **text}, "é".encode()),
             (Response("", cookies="a=1"), {"status": 200, "cookies": ["a=1"], **text}, b""),
             (Response(b"x", headers={"Content-Type": "image/png", "X-N": 1}), {"status": 200, "headers": [["Content-Type", "image/png"], ["X-N", "1"]]}, b"x"),

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Any, Optional, TypeVar, Union
 
-    Headers = Union[Mapping[str, str], Iterable[tuple[str, str]], None]
+    Headers = Union[Mapping[str, Union[str, list[str]]], Iterable[tuple[str, str]], None]
     Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
@@ -51,8 +51,8 @@ class Response:
     """An HTTP reply.
 
     The body is bytes, text, a value to be encoded as JSON, or an iterator or
-    asynchronous iterator of pieces that are sent as they are produced. headers are a
-    mapping or pairs, in which names may repeat; cookies are values of Set-Cookie.
+    asynchronous iterator of pieces that are sent as they are produced. headers are
+    pairs, or a mapping to texts or lists of texts; cookies are values of Set-Cookie.
     """
 
     def __init__(self, body: Any = None, status: int = 200, headers: Headers = None, cookies: Iterable[str] = (),
@@ -97,7 +97,7 @@ def request_stream(handler: Handler) -> Handler:
 
 def pairs(headers: Headers) -> list[tuple[str, str]]:
     """Return headers as a list of pairs."""
-    if headers is None:
-        return []
-    items = headers.items() if hasattr(headers, "items") else headers  # type: ignore[union-attr]
-    return [(name, value) for name, value in items]
+    found: list[tuple[str, str]] = []
+    for name, value in headers.items() if hasattr(headers, "items") else headers or ():  # type: ignore[union-attr]
+        found.extend((name, v) for v in (value if isinstance(value, (list, tuple)) else (value,)))
+    return found
