@@ -40,7 +40,7 @@ type language struct {
 }
 
 var languages = []*language{
-	{name: "python", failure: "ValueError", exit: "SystemExit", unwritable: "type dict that cannot be written as JSON", file: "main.py",
+	{name: "python", shared: true, failure: "ValueError", exit: "SystemExit", unwritable: "type dict that cannot be written as JSON", file: "main.py",
 		notJSON: "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)",
 		invoker: workers("main.handler", interpreter("/usr/bin/python3", "python3"), "-u", "../python/worker/worker.py")},
 	{name: "nodejs", shared: true, failure: "TypeError", exit: "ProcessExit", unwritable: "type Object that cannot be written as JSON", file: "index.js",

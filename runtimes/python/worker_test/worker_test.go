@@ -8,14 +8,8 @@ import (
 )
 
 func TestPythonWorker(t *testing.T) {
-	python, err := exec.LookPath("/usr/bin/python3")
-	if err != nil {
-		if python, err = exec.LookPath("python3"); err != nil {
-			t.Fatal("these tests need python3")
-		}
-	}
 	t.Setenv("PYTHONDONTWRITEBYTECODE", "1") // the worker's folder becomes part of images
-	out, err := exec.CommandContext(t.Context(), python, "-W", "error", "-m", "unittest", "discover", "--verbose").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), python(t), "-W", "error", "-m", "unittest", "discover", "--verbose").CombinedOutput()
 	if err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
@@ -24,4 +18,16 @@ func TestPythonWorker(t *testing.T) {
 			t.Log(strings.TrimSpace(line))
 		}
 	}
+}
+
+// python is the interpreter that these tests run.
+func python(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"/usr/bin/python3", "python3"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	t.Fatal("these tests need python3")
+	return ""
 }
