@@ -88,7 +88,7 @@ class Replies(unittest.TestCase):
                 front.ready()
                 front.value({"what": "go"})
                 for event, fields, body in (
-                    ({"items": [{"a": 1}, "b"]}, {"contentType": "application/x-ndjson"}, b'{"a": 1}\n"b"\n'),
+                    ({"items": [{"a": 1}, "b"]}, {"contentType": "application/x-ndjson"}, b'{"a":1}\n"b"\n'),
                     ({"what": "response"}, {"status": 201, "contentType": "text/html", "headers": [["x-a", "1"]]}, b"<p></p>"),
                     ({"what": "sse"}, {"contentType": "text/event-stream", "headers": [["cache-control", "no-cache"]]},
                      b'event: e\ndata: {"a": 1}\n\ndata: b\ndata: c\n\n'),

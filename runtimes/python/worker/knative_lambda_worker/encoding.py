@@ -15,6 +15,7 @@ MAX_HEADERS = 56 << 10  # bytes of names and values of a reply's headers
 MAX_LINES = 90
 
 _to_json = json.JSONEncoder(allow_nan=False).encode  # json.dumps would make an encoder for each call
+_to_line = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 _name = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _bad_value = re.compile(r"[\0\r\n]")
 _proxy_keys = frozenset(("statusCode", "statusDescription", "headers", "multiValueHeaders", "body", "isBase64Encoded", "cookies"))
@@ -79,8 +80,12 @@ def _read(file):
 def _encode_data(value):
     if isinstance(value, (bytes, bytearray, memoryview)):
         return {"contentType": BYTES}, bytes(value)
+    return {"contentType": JSON}, _json(value, _to_json)
+
+
+def _json(value, to_json):
     try:
-        return {"contentType": JSON}, _to_json(value).encode()
+        return to_json(value).encode()
     except (TypeError, ValueError, RecursionError) as e:
         raise InvalidReply("the handler returned a value of type %s that cannot be written as JSON: %s" % (type(value).__name__, e)) from None
 
@@ -96,7 +101,7 @@ class Items:
             self.content_type = (BYTES if isinstance(item, (bytes, bytearray, memoryview)) else EVENT_STREAM if isinstance(item, ServerSentEvent)
                                  else TEXT if isinstance(item, str) else "application/x-ndjson")
         if self.content_type == "application/x-ndjson":
-            return _encode_data(item)[1] + b"\n" if not isinstance(item, (bytes, bytearray, memoryview)) else self._refuse(item)
+            return _json(item, _to_line) + b"\n" if not isinstance(item, (bytes, bytearray, memoryview)) else self._refuse(item)
         if isinstance(item, str):
             return item.encode("utf-8", "backslashreplace")
         return bytes(item) if isinstance(item, (bytes, bytearray, memoryview)) else self._refuse(item)
