@@ -1,6 +1,5 @@
 """Requests as handlers get them, and errors as they leave the worker."""
 
-import json
 import unittest
 
 from front import Front

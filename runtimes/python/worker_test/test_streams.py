@@ -60,14 +60,30 @@ SYNC = """
             return two(*event["items"])
 """
 
-# The same, asynchronous.
-ASYNC = SYNC.replace("    def endless", "    async def endless").replace("    def two", "    async def two").replace("    def fails", "    async def fails") \
-    .replace("    def handler", "    async def handler").replace("go = threading.Event()", "go = asyncio.Event()").replace("import threading", "import asyncio") \
-    .replace("if not go.wait(20):\n            raise TimeoutError", "await asyncio.wait_for(go.wait(), 20)").replace("                made.append(1)", "                made.append(1); await asyncio.sleep(0)")
 
-KINDS = (("threads", SYNC), ("tasks", ASYNC), ("async generators of def handlers", ASYNC.replace("async def handler", "def handler")
-         .replace("asyncio.Event()", "threading.Event()").replace("import asyncio", "import asyncio, threading")
-         .replace("asyncio.wait_for(go.wait(), 20)", "asyncio.to_thread(go.wait, 20)")))
+
+def replaced(code, *changes):
+    for old, new in changes:
+        if old not in code:
+            raise AssertionError("%r is not in the code" % old)
+        code = code.replace(old, new)
+    return code
+
+
+# The same, asynchronous.
+ASYNC = replaced(
+    SYNC,
+    ("import threading", "import asyncio"), ("threading.Event()", "asyncio.Event()"), ("    def ", "    async def "),
+    ("if not go.wait(20):\n            raise TimeoutError", "await asyncio.wait_for(go.wait(), 20)"),
+    ("made.append(1)", "made.append(1); await asyncio.sleep(0)"))
+
+# A def handler that returns asynchronous generators.
+MIXED = replaced(
+    ASYNC,
+    ("import asyncio", "import asyncio, threading"), ("asyncio.Event()", "threading.Event()"), ("async def handler", "def handler"),
+    ("asyncio.wait_for(go.wait(), 20)", "asyncio.to_thread(go.wait, 20)"))
+
+KINDS = ("threads", SYNC), ("tasks", ASYNC), ("async generators of def handlers", MIXED)
 
 
 class Replies(unittest.TestCase):
@@ -76,7 +92,8 @@ class Replies(unittest.TestCase):
             with self.subTest(name), Front(code, slots=2) as front:
                 front.ready()
                 number = front.send(1, {"what": "items", "items": ["a", "é"]})
-                self.assertEqual(front.receive(1), ({"kind": "result", "id": number, "status": 200, "contentType": "text/plain; charset=utf-8", "more": True}, b"a"))
+                header = {"kind": "result", "id": number, "status": 200, "contentType": "text/plain; charset=utf-8", "more": True}
+                self.assertEqual(front.receive(1), (header, b"a"))
                 self.assertTrue(front.idle(1, 0.1))
                 front.value({"what": "go"}, slot=2)
                 self.assertEqual(front.receive(1), (None, "é".encode()))

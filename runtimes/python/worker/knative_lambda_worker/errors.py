@@ -14,8 +14,8 @@ MAX_NAME = 256
 _OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 # What fails in all threads but the main one.
-_THREAD_ERRORS = ("signal only works in main thread", "There is no current event loop in thread", "SQLite objects created in a thread can only be used in that same thread",
-                  "is multi-threaded, use of fork()", "This event loop is already running")
+_THREAD_ERRORS = ("signal only works in main thread", "There is no current event loop in thread",
+                  "SQLite objects created in a thread can only be used in that same thread", "is multi-threaded, use of fork()", "This event loop is already running")
 _HINT = " (the handler runs in a thread; to run one call a process, in its main thread, set spec.runtime.isolation: exclusive)"
 
 

@@ -53,7 +53,7 @@ class Chunks:
         self._wake()
 
     def drop(self):
-        """Stop to keep what arrives, as the call has been answered."""
+        """Keep nothing of what arrives from now on: the call has been answered."""
         self._dropped = True
         self._pieces.clear()
         self._slot.resume()
@@ -86,18 +86,15 @@ class Answer:
             await self._slot.write(frame)
 
     async def end(self, trailers=None):
+        frame = frames.head({"kind": "end", "id": self._call.id, "trailers": trailers}, 0) if trailers else frames.END
         self._finish()
-        if trailers:
-            await self._slot.write(frames.head({"kind": "end", "id": self._call.id, "trailers": trailers}, 0))
-        else:
-            await self._slot.write(frames.END)
+        await self._slot.write(frame)
 
     def error(self, fields):
         """Send an error, unless the reply has ended before it."""
-        if self._call.ended:
-            return
-        self._finish()
-        self._slot.write_now(frames.head(dict(fields, kind="error", id=self._call.id), 0))
+        if not self._call.ended:
+            self._finish()
+            self._slot.write_now(frames.head(dict(fields, kind="error", id=self._call.id), 0))
 
     def _finish(self):
         """The next call may come, although the task may still do something."""

@@ -76,10 +76,9 @@ class Answer:
 
     def error(self, fields):
         """Send an error, unless the reply has ended before it."""
-        if self._call.ended:
-            return
-        self._call.ended = True
-        self._connection.write(frames.head(dict(fields, kind="error", id=self._call.id), 0))
+        if not self._call.ended:
+            self._call.ended = True
+            self._connection.write(frames.head(dict(fields, kind="error", id=self._call.id), 0))
 
 
 class Handler:
