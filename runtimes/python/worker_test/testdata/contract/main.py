@@ -42,7 +42,7 @@ def vectors(stream):
         "response": lambda: Response({"ok": True}, 201, [("X-A", "1"), ("X-A", "2")], ["a=1", "b=2; HttpOnly"]),
         "redirect": lambda: Response(status=302, headers={"Location": "/there"}),
         "conflict": lambda: Response({"why": "there is one"}, 409),
-        "busy": lambda: Response("null", 503, {"Retry-After": "7"}, content_type="application/json"),
+        "busy": lambda: Response([], 503, {"Retry-After": "7"}),
         "aws": lambda: {"statusCode": 418, "headers": {"x-a": "1", "content-type": "text/plain"}, "cookies": ["a=1"], "body": "dGVh", "isBase64Encoded": True},
         "not-aws": lambda: {"statusCode": 418, "other": 1},
         "stream-bytes": lambda: stream(b"a", b"b"),
