@@ -95,12 +95,16 @@ class ASGIApplications(unittest.TestCase):
             self.assertEqual(header, {"kind": "result", "id": 1, "status": 201, "headers": [["set-cookie", "a=1"], ["set-cookie", "b=2"], ["x-latin", "é"]]})
             self.assertEqual(body.decode(), "PUT|/scope|b'/sco%70e'|b'a=1%202&b='|[(b'host', b'f.example:8080'), (b'x-a', b'1'), (b'x-a', b'\\xc3\\xa9'), "
                              "(b'x-forwarded-for', b'192.0.2.1, 10.0.0.1'), (b'x-forwarded-proto', b'https')]|('192.0.2.1', 0)|('f.example', 8080)|https|{'pool': 'open'}|b'xyz'")
+            _, body = front.call(path="/scope", headers=[["traceparent", "of the client"], ["x-a", "1"]], traceparent="of the call", tracestate="k=v")
+            self.assertIn("[(b'x-a', b'1'), (b'traceparent', b'of the call'), (b'tracestate', b'k=v')]", body.decode())
             _, body = front.call(path="/scope", rawQuery="a&b=%2F", query=[["a", ""], ["b", "/"]], headers=[])
             self.assertIn("|b'a&b=%2F'|[]|None|('localhost', 80)|http|", body.decode())
-            self.assertEqual(front.call(path="/go"), ({"kind": "result", "id": 3, "status": 204, "headers": []}, b""))
+            for host, want in ("[::1]:81", "('::1', 81)"), ("[", "('localhost', 80)"), ("a:b", "('localhost', 80)"), ("a:99999", "('localhost', 80)"):
+                self.assertIn(want, front.call(path="/scope", headers=[["host", host]])[1].decode())
+            self.assertEqual(front.call(path="/go"), ({"kind": "result", "id": 8, "status": 204, "headers": []}, b""))
             front.send(1, path="/trailers")
-            self.assertEqual(front.receive(1), ({"kind": "result", "id": 4, "status": 200, "headers": [], "more": True}, b"x"))
-            self.assertEqual(front.receive(1), ({"kind": "end", "id": 4, "trailers": [["x-sum", "1"]]}, b""))
+            self.assertEqual(front.receive(1), ({"kind": "result", "id": 9, "status": 200, "headers": [], "more": True}, b"x"))
+            self.assertEqual(front.receive(1), ({"kind": "end", "id": 9, "trailers": [["x-sum", "1"]]}, b""))
             self.assertEqual(front.call(path="/disconnect")[0]["status"], 200)
             self.assertEqual(front.call(path="/seen")[1], b"http.request,http.disconnect")
 

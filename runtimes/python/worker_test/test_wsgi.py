@@ -35,7 +35,7 @@ WSGI = """
         if path == "/environ":
             body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
             keys = ("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "CONTENT_TYPE", "CONTENT_LENGTH", "HTTP_X_A", "HTTP_COOKIE", "SERVER_NAME", "SERVER_PORT",
-                    "REMOTE_ADDR", "SERVER_PROTOCOL", "wsgi.url_scheme", "wsgi.multithread", "HTTP_X_B")
+                    "REMOTE_ADDR", "SERVER_PROTOCOL", "wsgi.url_scheme", "wsgi.multithread", "HTTP_X_B", "HTTP_TRACEPARENT")
             text = "|".join(str(environ.get(k)) for k in keys) + "|" + body.decode()
             start_response("201 Created", [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("Content-Length", str(len(text.encode()))), ("X-L", "\\xc3\\xa9")])
             return Closing([text.encode()])
@@ -83,9 +83,10 @@ class WSGIApplications(unittest.TestCase):
                     ["x-forwarded-proto", "https"]])
                 self.assertEqual(header, {"kind": "result", "id": 1, "status": 201, "headers": [["Set-Cookie", "a=1"], ["Set-Cookie", "b=2"], ["Content-Length", str(len(body))],
                                                                                                ["X-L", "é"]]})
-                self.assertEqual(body.decode(), "PUT||/environ|a=1%%202|text/plain|3|1,Ã©|c=1; d=2|f.example|443||HTTP/1.1|https|%s|None|xyz" % (slots > 1))
+                self.assertEqual(body.decode(), "PUT||/environ|a=1%%202|text/plain|3|1,Ã©|c=1; d=2|f.example|443||HTTP/1.1|https|%s|None|None|xyz" % (slots > 1))
                 self.assertEqual(front.call(path="/closed")[1], b"1")
-                self.assertEqual(front.call(path="/go"), ({"kind": "result", "id": 3, "status": 204, "headers": []}, b""))
+                self.assertIn(b"|of the call", front.call(path="/environ", body=b"", headers=[["traceparent", "of the client"]], traceparent="of the call")[1])
+                self.assertEqual(front.call(path="/go"), ({"kind": "result", "id": 4, "status": 204, "headers": []}, b""))
                 self.assertEqual(front.call(path="/write")[1], b"ab")
                 header, body = front.call(path="/replaces")
                 self.assertEqual((header["status"], body), (500, b"sorry"))

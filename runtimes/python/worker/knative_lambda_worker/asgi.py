@@ -168,10 +168,10 @@ class _Connection:
 
 def _scope(call, state):
     header = call.header
-    headers = header.get("headers") or []
+    headers = web.headers(header)
     host, port, scheme = web.server(headers)
     path = header.get("path", "/")
     return {"type": "http", "asgi": _VERSION, "http_version": "1.1", "method": header.get("method", "POST"), "scheme": scheme,
             "path": urllib.parse.unquote(path), "raw_path": path.encode(), "query_string": web.query(header).encode(), "root_path": "",
             "headers": [(name.encode(), value.encode("utf-8", "replace")) for name, value in headers],
-            "client": web.client(header), "server": (host, port), "state": dict(state), "extensions": {"http.response.trailers": {}}}
+            "client": web.client(headers), "server": (host, port), "state": dict(state), "extensions": {"http.response.trailers": {}}}

@@ -29,9 +29,15 @@ def _native(data):
         return bytes(data).decode("latin-1")
 
 
-def client(header):
+def headers(header):
+    """The request's headers, in which the call's trace takes the place of the client's."""
+    trace = {name: header[name] for name in ("traceparent", "tracestate") if name in header}
+    return [(name, value) for name, value in header.get("headers") or () if name not in trace] + list(trace.items())
+
+
+def client(headers):
     """The client's address and port, as the proxies in front of the function name it."""
-    forwarded = next((value for name, value in header.get("headers") or () if name == "x-forwarded-for"), "")
+    forwarded = next((value for name, value in headers if name == "x-forwarded-for"), "")
     address = forwarded.partition(",")[0].strip()
     return (address, 0) if address else None
 
@@ -47,9 +53,9 @@ def server(headers):
     """The host and port that the client used, and the scheme."""
     found = dict(reversed(headers))  # the first of each name
     scheme = found.get("x-forwarded-proto", "http").partition(",")[0].strip().lower() or "http"
-    parts = urllib.parse.urlsplit("//" + found.get("host", ""))
     try:
-        port = parts.port
-    except ValueError:
-        port = None
-    return parts.hostname or "localhost", port or (443 if scheme == "https" else 80), scheme
+        parts = urllib.parse.urlsplit("//" + found.get("host", ""))
+        host, port = parts.hostname, parts.port
+    except ValueError:  # the client's header is no host
+        host = port = None
+    return host or "localhost", port or (443 if scheme == "https" else 80), scheme

@@ -101,12 +101,12 @@ class _Input(io.RawIOBase):
 
 def _environ(call, multithread):
     header = call.header
-    headers = [tuple(pair) for pair in header.get("headers") or ()]
+    headers = web.headers(header)
     host, port, scheme = web.server(headers)
     body = io.BytesIO(call.body) if call.chunks is None else io.BufferedReader(_Input(call.chunks))
     environ = {"REQUEST_METHOD": header.get("method", "POST"), "SCRIPT_NAME": "", "PATH_INFO": _latin1(urllib.parse.unquote_to_bytes(header.get("path", "/"))),
                "QUERY_STRING": web.query(header), "SERVER_NAME": host, "SERVER_PORT": str(port), "SERVER_PROTOCOL": "HTTP/1.1",
-               "REMOTE_ADDR": (web.client(header) or ("",))[0], "wsgi.version": (1, 0), "wsgi.url_scheme": scheme, "wsgi.input": body,
+               "REMOTE_ADDR": (web.client(headers) or ("",))[0], "wsgi.version": (1, 0), "wsgi.url_scheme": scheme, "wsgi.input": body,
                "wsgi.input_terminated": True, "wsgi.errors": sys.stderr, "wsgi.multithread": multithread, "wsgi.multiprocess": True,
                "wsgi.run_once": False}
     for name, value in headers:
