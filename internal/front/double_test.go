@@ -175,7 +175,7 @@ func (d *double) launch(p *Pool, files []*os.File) (*process, error) {
 // inherited returns the double of a process of its own.
 func inherited() *double {
 	open := func(fd int) net.Conn {
-		f := os.NewFile(uintptr(fd), "inherited") //nolint:gosec // a small number
+		f := os.NewFile(uintptr(fd), "inherited")
 		defer f.Close()
 		conn, err := net.FileConn(f)
 		if err != nil {

@@ -202,7 +202,7 @@ func TestCalls(t *testing.T) {
 	for range 3 { // the slot serves one call after another
 		got := f.post(t, "/a%20b/c?x=1&y=%C3%A9+&x=2&z&%zz=1", "body", "X-B", "1", "X-B", "2", "Content-Type", "text/csv")
 		c := <-seen
-		if c.Method != "POST" || c.Path != "/a%20b/c" || c.ContentType != "text/csv" || c.Timeout < 1 || c.Timeout > patience.Milliseconds() || c.More {
+		if c.Method != http.MethodPost || c.Path != "/a%20b/c" || c.ContentType != "text/csv" || c.Timeout < 1 || c.Timeout > patience.Milliseconds() || c.More {
 			t.Errorf("the call is %+v", c.Call)
 		}
 		if want := "[[x 1] [y é ] [x 2] [z ] [%zz 1]]"; fmt.Sprint(c.Query) != want {

@@ -67,7 +67,7 @@ func (x *exchange) awaitEnd() {
 		case err != nil:
 			x.slot.worker.death()
 			return
-		case a == nil && size == 0 && x.begun, a != nil && !(a.Kind == protocol.Result && a.More):
+		case a == nil && size == 0 && x.begun, a != nil && (a.Kind != protocol.Result || !a.More):
 			x.keepReader()
 			x.sideEnded()
 			return

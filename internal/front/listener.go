@@ -49,7 +49,7 @@ type proxied struct {
 func (x *exchange) proxy(in *runtime.Invocation) (*runtime.Result, error) {
 	ctx, cancel := context.WithDeadline(x.ctx, x.deadline)
 	p := &proxied{x: x, cancel: cancel, ctx: ctx}
-	response, err := x.slot.worker.http.RoundTrip(forward(ctx, in))
+	response, err := x.slot.worker.http.RoundTrip(forward(ctx, in)) //nolint:bodyclose // proxied closes it
 	if err != nil {
 		err = p.failure(err)
 		p.end()

@@ -175,7 +175,7 @@ func TestSlowReaders(t *testing.T) {
 	for range 10 {
 		r, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, f.URL, nil)
 		got, err := http.DefaultClient.Do(r)
-		if err != nil || got.StatusCode != 200 {
+		if err != nil || got.StatusCode != http.StatusOK {
 			t.Fatalf("a call beside the slow reader: %v, %v", got, err)
 		}
 		got.Body.Close()
@@ -249,7 +249,7 @@ func TestBothDirectionsAtOnce(t *testing.T) {
 		c.end()
 	}, streaming)
 	r, w := io.Pipe()
-	go w.Write([]byte("1"))
+	go func() { _, _ = w.Write([]byte("1")) }()
 	response := f.open(t, r)
 	defer response.Body.Close()
 	piece := make([]byte, 100)
@@ -258,7 +258,7 @@ func TestBothDirectionsAtOnce(t *testing.T) {
 			t.Fatalf("read %q, %v", piece[:n], err)
 		}
 		if next != "" {
-			go w.Write([]byte(next))
+			go func() { _, _ = w.Write([]byte(next)) }()
 		}
 	}
 	w.Close()
@@ -278,7 +278,7 @@ func TestEarlyReplies(t *testing.T) {
 	}, streaming, func(s *setup) { s.Concurrency, s.Queue = 1, 10 })
 	r, w := io.Pipe()
 	defer w.Close()
-	go w.Write([]byte("begun"))
+	go func() { _, _ = w.Write([]byte("begun")) }()
 	got := f.send(t, t.Context(), "/", r)
 	if got.status != 200 || got.body != "early" {
 		t.Errorf("answered %+v", got)

@@ -137,7 +137,7 @@ func (x *exchange) invokeHere(d *deadlines) {
 func (x *exchange) answer(result *Result, err error) {
 	s := x.server
 	if err == nil && result.Stream != nil {
-		defer result.Stream.Close() //nolint:errcheck // nothing more can be done
+		defer result.Stream.Close()
 	}
 	if err == nil && len(result.Body) > s.cfg.MaxBody {
 		err = ReplyTooLong(len(result.Body), s.cfg.MaxBody)

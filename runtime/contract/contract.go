@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -121,8 +122,8 @@ func absent(name string) map[string][]string { return map[string][]string{name: 
 
 // with adds names and values, given in turns.
 func with(h map[string][]string, pairs ...string) map[string][]string {
-	for i := 0; i < len(pairs); i += 2 {
-		h[pairs[i]] = append(h[pairs[i]], pairs[i+1])
+	for pair := range slices.Chunk(pairs, 2) {
+		h[pair[0]] = append(h[pair[0]], pair[1])
 	}
 	return h
 }

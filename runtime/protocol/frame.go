@@ -125,7 +125,7 @@ func (r *Reader) begin() error {
 		}
 	}
 	lengths, err := r.r.Peek(prefix)
-	if err == io.EOF && len(lengths) > 0 { //nolint:errorlint // bufio returns it bare
+	if err == io.EOF && len(lengths) > 0 {
 		return io.ErrUnexpectedEOF
 	} else if err != nil {
 		return err

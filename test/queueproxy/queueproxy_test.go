@@ -47,7 +47,7 @@ func TestMain(m *testing.M) {
 }
 
 func connection(fd int) net.Conn {
-	f := os.NewFile(uintptr(fd), "inherited") //nolint:gosec // a small number
+	f := os.NewFile(uintptr(fd), "inherited")
 	defer f.Close()
 	conn, err := net.FileConn(f)
 	if err != nil {
@@ -167,7 +167,6 @@ func get(t *testing.T, address string) *http.Response {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { response.Body.Close() })
 	return response
 }
 
@@ -187,6 +186,7 @@ func TestReplies(t *testing.T) {
 	} {
 		t.Run(tt.path, func(t *testing.T) {
 			response := get(t, address+tt.path)
+			defer response.Body.Close()
 			body, err := io.ReadAll(response.Body)
 			if response.StatusCode != tt.status || string(body) != tt.body || tt.whole != (err == nil) {
 				t.Errorf("answered %d %q, %v, want %d %q, whole: %t", response.StatusCode, body, err, tt.status, tt.body, tt.whole)
@@ -198,6 +198,7 @@ func TestReplies(t *testing.T) {
 // TestStreamsAreFlushed: the first piece arrives before the last is made.
 func TestStreamsAreFlushed(t *testing.T) {
 	response := get(t, serve(t)+"/stream")
+	defer response.Body.Close()
 	piece := make([]byte, 100)
 	n, err := response.Body.Read(piece)
 	if err != nil || string(piece[:n]) != "first " {
@@ -212,7 +213,7 @@ func TestOneNumber(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 5 * concurrency {
 		wg.Go(func() {
-			response, err := http.Post(address+"/wait", "text/plain", nil) //nolint:gosec // of the test
+			response, err := http.Post(address+"/wait", "text/plain", nil)
 			if err != nil {
 				t.Error(err)
 				return
