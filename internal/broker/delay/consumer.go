@@ -78,14 +78,22 @@ func (c *Consumer) consume(ctx context.Context, step time.Duration) (err error) 
 	q := &consumed{step: step}
 	q.consumption, err = c.Subscriber.Consume(ctx, queue.Consumer{
 		Queue: Queue(step), Scope: scope, Prefetch: most,
-		Handler: func(ctx context.Context, d queue.Delivery) {
-			c.inHand.Go(func() { c.process(ctx, d, q) })
-		},
+		Handler: func(ctx context.Context, d queue.Delivery) { c.handle(ctx, d, q) },
 	})
 	if err == nil {
 		c.queues[step] = q
 	}
 	return err
+}
+
+// handle a delivery. One that comes when Stop waits already returns when it closes the
+// consumer.
+func (c *Consumer) handle(ctx context.Context, d queue.Delivery, q *consumed) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.stopped {
+		c.inHand.Go(func() { c.process(ctx, d, q) })
+	}
 }
 
 // halt returns what is consumed.

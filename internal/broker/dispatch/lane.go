@@ -27,7 +27,9 @@ type lane struct {
 	closing     atomic.Bool   // nothing new is sent
 	stopping    chan struct{} // is closed when what was not sent is to be given back
 	sending     chan struct{} // has an element for each event that is sent
-	items       sync.WaitGroup
+	mu          sync.Mutex
+	sealed      bool           // no item is added
+	items       sync.WaitGroup // guarded by mu until it is sealed
 	inHand      atomic.Int64
 	retrying    atomic.Int64 // wait for a retry in hand
 	excess      atomic.Int64 // are to become dead letters because the queue is full
@@ -69,8 +71,14 @@ func startLane(w *worker, on Connection, name string, parallelism int) (*lane, e
 	return l, nil
 }
 
-// handle a delivery: it starts a goroutine, as queue.Handler asks.
+// handle a delivery: it starts a goroutine, as queue.Handler asks. One that comes when
+// stop waits already returns when the lane is closed.
 func (l *lane) handle(ctx context.Context, d queue.Delivery) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.sealed {
+		return
+	}
 	l.inHand.Add(1)
 	l.w.inHand.Add(1)
 	l.items.Add(1)
@@ -82,6 +90,13 @@ func (l *lane) handle(ctx context.Context, d queue.Delivery) {
 	})
 }
 
+// seal the lane: from then on, the items can be waited for.
+func (l *lane) seal() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sealed = true
+}
+
 // stop the lane. Events that are being sent are settled when that ends; stop waits for
 // them only if the queue is ordered, because the next consumer must not overtake them.
 func (l *lane) stop() {
@@ -90,6 +105,7 @@ func (l *lane) stop() {
 	if l.ordered {
 		// The consumer stays: a canceled one with an event in hand is no longer active, and
 		// RabbitMQ would start the next. Closing returns the event in the same step.
+		l.seal()
 		close(l.stopping)
 		l.items.Wait()
 		l.close()
@@ -97,6 +113,7 @@ func (l *lane) stop() {
 	}
 	// Cancel first: what is returned would come back here.
 	l.cancel()
+	l.seal()
 	close(l.stopping)
 	l.w.d.running.Go(func() {
 		l.items.Wait()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/delivery"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/event"
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
 )
 
 // TestStop: a replica that stops with events in hand loses none, and makes no dead
@@ -113,6 +115,55 @@ func TestStop_WhenOverdue(t *testing.T) {
 				}
 				if n := f.depth(f.queue()); n != 3 || f.depth(dlq) != 0 {
 					t.Errorf("%d events are back, %d dead letters; want 3, 0", n, f.depth(dlq))
+				}
+			})
+		})
+	}
+}
+
+// late keeps the handler of the Trigger's queue.
+type late struct {
+	queue.Subscriber
+	handler queue.Handler
+}
+
+func (l *late) Consume(ctx context.Context, c queue.Consumer) (queue.Consumption, error) {
+	if !strings.HasPrefix(c.Queue, "lambda.delay.") {
+		l.handler = c.Handler
+	}
+	return l.Subscriber.Consume(ctx, c)
+}
+
+// untouched is a delivery that is not to be settled.
+type untouched struct {
+	queue.Delivery
+	t *testing.T
+}
+
+func (u untouched) Message() *queue.Message { return mustEncode(u.t, "late") }
+
+func (u untouched) Return() error {
+	u.t.Error("a delivery that came late was returned before its consumer was closed")
+	return nil
+}
+
+// TestStop_WhenADeliveryComesLate: what a consumer hands out that could not be canceled in
+// time is left to its end. Stop does not wait for it.
+func TestStop_WhenADeliveryComesLate(t *testing.T) {
+	for name, change := range map[string]func(*eventingv1.Trigger){"unordered": parallel(5), "ordered": ordered} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, f *fixture) {
+				f.stop(time.Second)
+				consumers := &late{Subscriber: f.engine}
+				f.begin(f.engine, consumers)
+				f.trigger = f.newTrigger("late", change)
+				f.apply()
+				synctest.Wait()
+				f.stop(time.Second)
+				consumers.handler(t.Context(), untouched{t: t})
+				synctest.Wait()
+				if n := len(f.sender.count()); n != 0 {
+					t.Errorf("%d events were sent", n)
 				}
 			})
 		})
