@@ -67,8 +67,9 @@ var (
 	DeliveryLabel         = &Label{Name: "outcome", Meaning: "`delivered`; `failed`: it is tried again; `dead_letter`: a sink or queue has it; `dropped`: there is neither; `filtered`: the filter did not match; " +
 		"`deleted`: the Trigger was; `reply_expired`: the reply's TTL was used up; `filter_failed`: an expression of the filter failed for the event and so did not match; the event has another outcome, too",
 		Values: []string{"delivered", "failed", "dead_letter", "dropped", "filtered", "deleted", "reply_expired", "filter_failed"}}
-	MoveLabel = &Label{Name: "reason", Meaning: "`delayed`: until the next attempt; `sink`: a dead letter until its sink accepts it; `stopping`: the replica stops",
-		Values: []string{"delayed", "sink", "stopping"}}
+	MoveLabel = &Label{Name: "reason", Meaning: "`delayed`: until the next attempt; `sink`: a dead letter until its sink accepts it; " +
+		"`reply`: what came of a call, until the Broker stores it; `stopping`: the replica stops",
+		Values: []string{"delayed", "sink", "reply", "stopping"}}
 )
 
 var aTrigger = []*Label{TriggerLabel, TriggerNamespaceLabel}

@@ -12,7 +12,9 @@ import (
 
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
 	"knative.dev/eventing/pkg/kncloudevents/attributes"
+	"knative.dev/pkg/apis"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/delay"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/delivery"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/event"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
@@ -45,7 +47,7 @@ func targetDeleted(target string) *delivery.Result {
 func (l *lane) bury(it *item, s *subscription, failure *delivery.Result) (done bool) {
 	slog.WarnContext(it.ctx, "Gave up an event", "trigger", s.key(), "event", it.event.ID(), "source", it.event.Source(),
 		"attempts", it.failed, "status", failure.Status, "error", failure.Err)
-	it.event = annotate(it.event, s, failure, it.failed, time.Now())
+	it.event = annotate(it.event, s.destination(), failure, it.failed, time.Now())
 	next := l.offer
 	if s.deadLetterQueue != "" && (errors.Is(failure.Err, errFullQueue) || errors.Is(failure.Err, errTargetDeleted)) {
 		next = l.enqueue // there may be many, and a sink may be as slow as the subscriber
@@ -78,7 +80,7 @@ func (l *lane) offer(it *item, s *subscription) (done bool) {
 	}
 	slog.WarnContext(it.ctx, "A dead letter sink did not accept an event; trying again",
 		"trigger", s.key(), "event", it.event.ID(), "error", result.Err)
-	return l.delayDeadLetter(it, age, phaseSink)
+	return l.delayDeadLetter(it, age)
 }
 
 // enqueue a dead letter in the queue of dead letters.
@@ -93,29 +95,31 @@ func (l *lane) enqueue(it *item, s *subscription) (done bool) {
 		return true
 	case err != nil: // it is full, or not there
 		slog.WarnContext(it.ctx, "Cannot store a dead letter; trying again", "queue", s.deadLetterQueue, "event", it.event.ID(), "error", err)
-		return l.delayDeadLetter(it, time.Since(deadTime(it.event)), phaseSink)
+		return l.delayDeadLetter(it, time.Since(deadTime(it.event)))
 	}
 	return l.settle(it, outcomeDeadLetter)
 }
 
-// delayDeadLetter moves a dead letter to a delay queue: the older it is, the longer. The
-// delays are those of the queues, so that it need not wait in hand.
-func (l *lane) delayDeadLetter(it *item, age time.Duration, phase string) (done bool) {
+// delayDeadLetter moves a dead letter to a delay queue.
+func (l *lane) delayDeadLetter(it *item, age time.Duration) (done bool) {
 	m, err := encodeDeadLetter(it.event)
 	if err != nil {
 		return l.drop(it, l.w.current.Load(), err)
 	}
-	wait := 10 * time.Second
-	switch {
-	case age > 10*time.Minute:
-		wait = 10 * time.Minute
-	case age > 2*time.Minute:
-		wait = 2 * time.Minute
-	case age > 30*time.Second:
-		wait = 30 * time.Second
-	}
-	it.transit.Phase, it.due = phase, time.Now().Add(wait)
+	it.transit.Phase, it.due = phaseSink, time.Now().Add(waitAt(age))
 	return l.move(it, l.message(it, m), moveSink)
+}
+
+// waitAt an age is how long an event waits for a place that does not accept it: the older
+// it is, the longer. The delays are those of the queues, so that it need not wait in hand.
+func waitAt(age time.Duration) time.Duration {
+	wait := delay.Steps[0]
+	for _, step := range delay.Steps[1:] {
+		if age > step {
+			wait = step
+		}
+	}
+	return wait
 }
 
 // drop an event that has nowhere to go.
@@ -152,9 +156,9 @@ func (l *lane) malformed(it *item, why error) {
 }
 
 // annotate a copy of the event with why it could not be delivered.
-func annotate(e *cloudevents.Event, s *subscription, failure *delivery.Result, attempts int, now time.Time) *cloudevents.Event {
+func annotate(e *cloudevents.Event, destination *apis.URL, failure *delivery.Result, attempts int, now time.Time) *cloudevents.Event {
 	dead := e.Clone()
-	if destination := s.destination(); destination != nil {
+	if destination != nil {
 		to := receiverpath.Redact(destination.URL().Redacted())
 		dead.SetExtension(attributes.KnativeErrorDestExtensionKey, to[:min(len(to), maxErrorDest)])
 	}

@@ -14,8 +14,8 @@ import (
 const (
 	// phaseSink is the phase of dead letters that wait for their sink or queue.
 	phaseSink = "sink"
-	// phaseOutcome is that of dead letters of calls whose failure is not reported yet.
-	phaseOutcome = "outcome"
+	// phaseReply is that of replies and outcomes of calls that the Broker did not store yet.
+	phaseReply = "reply"
 )
 
 // item is an event in hand.
@@ -35,8 +35,9 @@ type item struct {
 // lost reports whether the event is no longer in hand.
 func (it *item) lost() bool { return it.returned || it.ctx.Err() != nil }
 
-// dead reports whether the event is a dead letter on its way.
-func (it *item) dead() bool { return it.transit.Phase == phaseSink || it.transit.Phase == phaseOutcome }
+// concluded reports whether the subscriber is not called: the event is what came of another
+// one, or a dead letter.
+func (it *item) concluded() bool { return it.transit.Phase != "" }
 
 // giveUp returns the event to its place. It fails if the channel is lost, which returns
 // it as well.
@@ -117,16 +118,16 @@ func (l *lane) step(it *item) (done bool) {
 		return true
 	case s == nil: // the Trigger was deleted
 		return l.settle(it, outcomeDeleted)
-	case !it.dead() && s.filter.filter != nil && !l.wants(it, s):
+	case !it.concluded() && s.filter.filter != nil && !l.wants(it, s):
 		return l.settle(it, outcomeFiltered)
 	case l.closing.Load():
 		return l.giveBack(it)
 	case s.waiting != "": // the lane is about to be stopped
 		l.pause(it, changed, nil)
 		return false
-	case !it.dead() && s.deletedTarget != "":
+	case !it.concluded() && s.deletedTarget != "":
 		return l.bury(it, s, targetDeleted(s.deletedTarget))
-	case !it.dead() && l.takeExcess():
+	case !it.concluded() && l.takeExcess():
 		return l.bury(it, s, fullQueue())
 	}
 	if wait := time.Until(it.due); wait > 0 {
@@ -209,8 +210,8 @@ func (l *lane) attempt(it *item, s *subscription, changed <-chan struct{}) (done
 	switch it.transit.Phase {
 	case phaseSink:
 		return l.offer(it, s)
-	case phaseOutcome:
-		return l.conclude(it, s, l.offer)
+	case phaseReply:
+		return l.publishAgain(it, s)
 	}
 	// The subscription may have changed while the event waited for its turn.
 	if l.w.current.Load() != s {

@@ -41,6 +41,7 @@ const (
 const (
 	moveDelayed  = "delayed"
 	moveSink     = "sink"
+	moveReply    = "reply"
 	moveStopping = "stopping"
 )
 

@@ -74,7 +74,12 @@ func (l *lane) delay(it *item) (done bool) {
 
 // move a message to a delay queue, and acknowledge the event.
 func (l *lane) move(it *item, m *queue.Message, reason string) (done bool) {
-	err := l.store(it, func(ctx context.Context) error {
+	return l.moved(it, l.putDelayed(it, m), reason)
+}
+
+// putDelayed stores a message in a delay queue.
+func (l *lane) putDelayed(it *item, m *queue.Message) error {
+	return l.store(it, func(ctx context.Context) error {
 		err := delay.Put(ctx, l.on, m)
 		if errors.Is(err, queue.ErrFull) || errors.Is(err, queue.ErrNoQueue) {
 			// The event has no other place to go; the administrator has to make room.
@@ -82,7 +87,6 @@ func (l *lane) move(it *item, m *queue.Message, reason string) (done bool) {
 		}
 		return err
 	})
-	return l.moved(it, err, reason)
 }
 
 // moved acknowledges an event if its copy is stored.

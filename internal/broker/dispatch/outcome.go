@@ -32,13 +32,12 @@ const (
 )
 
 // succeeded reports what a call returned. A reply that reports it already is the outcome.
-// The result is a failure if the outcome cannot be stored.
-func (l *lane) succeeded(it *item, s *subscription, delivered *delivery.Result) *delivery.Result {
+func (l *lane) succeeded(it *item, s *subscription, delivered *delivery.Result) {
 	reply := delivered.Reply
 	if reply != nil && reply.Type() == events.ResponseSuccess && reply.Source() == s.outcomeSource &&
 		reply.Extensions()[events.CausationExtension] == it.event.ID() {
 		l.record(it, s, reply)
-		return nil
+		return
 	}
 	outcome := outcomeOf(it.event, s, events.ResponseSuccess)
 	contentType, body := delivered.ContentType, delivered.Body
@@ -51,46 +50,31 @@ func (l *lane) succeeded(it *item, s *subscription, delivered *delivery.Result) 
 	case len(body) > 0:
 		ceio.SetBody(outcome, contentType, body)
 	}
-	return l.report(it, s, outcome)
+	l.report(it, s, outcome)
 }
 
 // conclude reports the failure of a call, and then does what is next with its dead letter.
-// While the failure cannot be stored, both wait. Dead letters of other events go on.
 func (l *lane) conclude(it *item, s *subscription, next func(*item, *subscription) bool) (done bool) {
-	if !s.reports() {
-		return next(it, s)
+	if s.reports() {
+		l.report(it, s, failedOutcome(it.event, s))
 	}
-	unstored := l.report(it, s, failedOutcome(it.event, s))
-	age := time.Since(deadTime(it.event))
-	switch {
-	case it.lost():
-		return true
-	case unstored != nil && age > maxSinkAge:
-		slog.ErrorContext(it.ctx, "Cannot report the failure of a call; giving up", "trigger", s.key(), "event", it.event.ID(), "error", unstored.Err)
-	case unstored != nil:
-		slog.WarnContext(it.ctx, "Cannot report the failure of a call; trying again", "trigger", s.key(), "event", it.event.ID(), "error", unstored.Err)
-		return l.delayDeadLetter(it, age, phaseOutcome)
-	}
-	it.transit.Phase = phaseSink // it is not reported again
-	return next(it, s)
+	return it.lost() || next(it, s)
 }
 
 // report an outcome to the Broker, and record it. One that no attempt could store, as its
 // attributes are too long, is left out: the call itself is neither repeated nor held up.
-func (l *lane) report(it *item, s *subscription, outcome *cloudevents.Event) *delivery.Result {
-	unstored := l.publish(it, s, outcome)
-	if unstored != nil && errors.Is(unstored.Err, errNotStorable) {
-		slog.ErrorContext(it.ctx, "Cannot report the outcome of a call", "trigger", s.key(), "event", it.event.ID(), "error", unstored.Err)
-		return nil
-	}
-	if unstored == nil && !it.lost() {
+func (l *lane) report(it *item, s *subscription, outcome *cloudevents.Event) {
+	switch failure := l.publish(it, s, outcome); {
+	case it.lost():
+	case failure != nil:
+		slog.ErrorContext(it.ctx, "Cannot report the outcome of a call", "trigger", s.key(), "event", it.event.ID(), "error", failure.Err)
+	default:
 		l.record(it, s, outcome)
 	}
-	return unstored
 }
 
-// record an outcome, so that it can be asked for. The Broker has it already: that this
-// fails holds up nothing.
+// record an outcome, so that it can be asked for. The Broker or a delay queue has it
+// already: that this fails holds up nothing.
 func (l *lane) record(it *item, s *subscription, outcome *cloudevents.Event) {
 	ctx, cancel := l.withoutChannel(it)
 	defer cancel()
@@ -128,10 +112,7 @@ func outcomeOf(call *cloudevents.Event, s *subscription, eventType string) *clou
 // failedOutcome of a call is made of its dead letter, with the attributes that say why.
 func failedOutcome(dead *cloudevents.Event, s *subscription) *cloudevents.Event {
 	extensions := dead.Extensions()
-	code, data := textOf(extensions, events.ErrorCodeExtension), textOf(extensions, attributes.KnativeErrorDataExtensionKey)
-	if raw, err := base64.StdEncoding.DecodeString(data); err == nil {
-		data = string(raw)
-	}
+	code, data := textOf(extensions, events.ErrorCodeExtension), reasonOf(extensions)
 	status, err := strconv.Atoi(code)
 	if err != nil {
 		status = delivery.NoAnswer
@@ -158,6 +139,15 @@ func failedOutcome(dead *cloudevents.Event, s *subscription) *cloudevents.Event 
 	}
 	ceio.SetBody(e, cloudevents.ApplicationJSON, body)
 	return e
+}
+
+// reasonOf a dead letter: the start of the last answer, or why there was none.
+func reasonOf(extensions map[string]any) string {
+	data := textOf(extensions, attributes.KnativeErrorDataExtensionKey)
+	if raw, err := base64.StdEncoding.DecodeString(data); err == nil {
+		return string(raw)
+	}
+	return data
 }
 
 func textOf(extensions map[string]any, name string) string {

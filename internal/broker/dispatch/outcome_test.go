@@ -182,34 +182,6 @@ func TestOutcome_OfCallsOnly(t *testing.T) {
 	})
 }
 
-// TestOutcome_WhileAQueueIsFull: the call of a failure that cannot be reported waits, with
-// its dead letter, and is not delivered again.
-func TestOutcome_WhileAQueueIsFull(t *testing.T) {
-	bubble(t, func(t *testing.T, f *fixture) {
-		bound := f.outcomes()
-		f.must(f.engine.Limit(t.Context(), bound, 1))
-		f.must(f.engine.Put(t.Context(), bound, &queue.Message{}))
-		f.sender.set(func(context.Context, *delivery.Request) *delivery.Result {
-			return fails(http.StatusUnprocessableEntity, false)
-		})
-		f.publish(anEvent("1"))
-		f.apply(delivers)
-		time.Sleep(35 * time.Second)
-		if n := f.sender.count()["1"]; n != 1 || f.depth(dlq) != 0 {
-			t.Errorf("sent %d times, %d dead letters; want 1 and 0", n, f.depth(dlq))
-		}
-		f.take(bound)
-		time.Sleep(time.Minute)
-		all, recorded := f.reported(bound)
-		if len(all) != 1 || all[0].Type() != events.ResponseError || len(recorded) != 1 {
-			t.Errorf("outcomes %v, %d records; want one error", all, len(recorded))
-		}
-		if n := f.sender.count()["1"]; n != 1 || len(f.deadLetters()) != 1 {
-			t.Errorf("sent %d times; want once, and one dead letter", n)
-		}
-	})
-}
-
 // TestOutcome_ThatCannotBeStored: the call is neither repeated nor held up.
 func TestOutcome_ThatCannotBeStored(t *testing.T) {
 	for name, tt := range map[string]struct {

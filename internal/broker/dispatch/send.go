@@ -65,7 +65,8 @@ func (l *lane) sendContext(it *item) (context.Context, context.CancelFunc) {
 }
 
 // reply publishes the reply of a delivered event, and the outcome of a call. The result is
-// a failure if one of them cannot be stored: the subscriber is called again.
+// a failure if the reply cannot be stored: the subscriber is called again. That of a call
+// is not, because its reply waits in a delay queue.
 func (l *lane) reply(it *item, s *subscription, delivered *delivery.Result) *delivery.Result {
 	if delivered.Reply != nil {
 		if failure := l.publish(it, s, delivered.Reply); failure != nil {
@@ -73,9 +74,7 @@ func (l *lane) reply(it *item, s *subscription, delivered *delivery.Result) *del
 		}
 	}
 	if s.reports() && !it.lost() {
-		if failure := l.succeeded(it, s, delivered); failure != nil {
-			return failure
-		}
+		l.succeeded(it, s, delivered)
 	}
 	return delivered
 }
@@ -102,22 +101,35 @@ func (l *lane) publish(it *item, s *subscription, e *cloudevents.Event) *deliver
 	if err != nil {
 		return undelivered(http.StatusBadGateway, fmt.Errorf("the reply %w: %w", errNotStorable, err))
 	}
-	m = event.EncodeTransit(m, event.Transit{
+	transit := event.Transit{
 		Arrival: now, Hops: it.transit.Hops, Traceparent: it.transit.Traceparent, Tracestate: it.transit.Tracestate,
-	})
-	keys := routing.Keys(s.brokerUID, e.Type(), e.Source())
-	err = l.store(it, func(ctx context.Context) error { return l.w.d.publishReply(ctx, s, keys, m) })
+	}
+	err = l.storeReply(it, s, e, event.EncodeTransit(m, transit))
 	switch {
-	case err == nil, errors.Is(err, queue.ErrUnrouted):
-		if replied := l.w.d.options.Replied; replied != nil {
-			replied(it.ctx, s.broker, s.brokerUID, e)
-		}
+	case err == nil, errors.Is(err, errLost):
 		return nil
-	case it.lost():
+	case s.reports():
+		l.postpone(it, s, m, transit, err)
 		return nil
 	}
-	return undelivered(http.StatusServiceUnavailable, fmt.Errorf("the reply cannot be stored: %w", err))
+	return undelivered(http.StatusServiceUnavailable, fmt.Errorf("%w: %w", errReplyNotStored, err))
 }
+
+// storeReply publishes an event to the Broker.
+func (l *lane) storeReply(it *item, s *subscription, e *cloudevents.Event, m *queue.Message) error {
+	keys := routing.Keys(s.brokerUID, e.Type(), e.Source())
+	err := l.store(it, func(ctx context.Context) error { return l.w.d.publishReply(ctx, s, keys, m) })
+	if err != nil && !errors.Is(err, queue.ErrUnrouted) {
+		return err
+	}
+	if replied := l.w.d.options.Replied; replied != nil {
+		replied(it.ctx, s.broker, s.brokerUID, e)
+	}
+	return nil
+}
+
+// errReplyNotStored is the error of an event that the Broker did not store.
+var errReplyNotStored = errors.New("the reply cannot be stored")
 
 // errNotStorable is the error of an event that RabbitMQ could not hold.
 var errNotStorable = errors.New("cannot be stored")

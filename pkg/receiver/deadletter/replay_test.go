@@ -112,17 +112,20 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// TestReplayWhoseReplyIsNotTaken: a letter is done only when its reply is.
-// TestReplay_Outcome: an outcome that its destination did not take goes to the Broker, and
-// not to the function whose call it reports.
+// TestReplay_Outcome: an outcome that its destination did not take, or a reply that the
+// Broker did not store, goes to the Broker and not to the function whose call it is of.
 func TestReplay_Outcome(t *testing.T) {
 	r := newRecipient(t, func(string) int { return http.StatusOK })
 	s, store := service(t, r.function(), 0, r.client())
-	for id, subject := range map[string]string{"outcome": "team/greeter", "of another": "team/other"} {
+	for id, subject := range map[string]string{"outcome": "team/greeter", "of another": "team/other", "reply": ""} {
 		e := newEvent(id, map[string]any{"knativeerrorcode": 500})
 		e.SetType("io.knative.lambda.response.error")
 		e.SetSource("io.knative.lambda/function/team/greeter")
 		e.SetSubject(subject)
+		if id == "reply" {
+			e.SetType("io.example.done")
+			e.SetExtension("lambdaorigin", "http://default-broker-ingress.team.svc.cluster.local")
+		}
 		if err := store.Publish(t.Context(), queue, e); err != nil {
 			t.Fatal(err)
 		}
@@ -135,11 +138,12 @@ func TestReplay_Outcome(t *testing.T) {
 		t.Fatal(err)
 	}
 	slices.Sort(r.replies)
-	if len(r.got) != 1 || !strings.HasPrefix(r.got[0], "of another") || !slices.Equal(r.replies, []string{"outcome", "reply-of another"}) {
+	if len(r.got) != 1 || !strings.HasPrefix(r.got[0], "of another") || !slices.Equal(r.replies, []string{"outcome", "reply", "reply-of another"}) {
 		t.Errorf("the function got %v, its Broker %v", r.got, r.replies)
 	}
 }
 
+// TestReplayWhoseReplyIsNotTaken: a letter is done only when its reply is.
 func TestReplayWhoseReplyIsNotTaken(t *testing.T) {
 	r := newRecipient(t, func(string) int { return http.StatusOK })
 	r.broker = http.StatusServiceUnavailable

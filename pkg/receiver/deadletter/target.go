@@ -62,7 +62,7 @@ func (s *Service) targets(ctx context.Context, o Owner) (func(*Letter) (target, 
 	gateway := sync.OnceValues(func() (string, error) { return s.Serving.Gateway(ctx, o, f.UID) })
 	source, subject := events.Source("function", o.Namespace, o.Name), events.FunctionSubject(o.Namespace, o.Name)
 	return func(l *Letter) (target, error) {
-		if isOutcome(l, source, subject) {
+		if isOutcome(l, source, subject) || isReply(l, t.replies) {
 			return toBroker(o, t.replies)
 		}
 		own := t // replays run side by side
@@ -80,6 +80,12 @@ func isOutcome(l *Letter, source, subject string) bool {
 		return l.Event.Source() == source && l.Event.Subject() == subject
 	}
 	return false
+}
+
+// isReply reports whether a dead letter is what an owner replied to a call, which its Broker
+// did not store.
+func isReply(l *Letter, broker string) bool {
+	return broker != "" && place(l.text(events.OriginExtension)) == place(broker)
 }
 
 // toBroker is where outcomes are redelivered: the Broker delivers them to their
@@ -179,7 +185,7 @@ func (s *Service) targetsOfAgent(ctx context.Context, o Owner, a *v1alpha1.Lambd
 	}
 	source, subject := a.EventSource(), events.AgentSubject(o.Namespace, o.Name)
 	return func(l *Letter) (target, error) {
-		if isOutcome(l, source, subject) {
+		if isOutcome(l, source, subject) || isReply(l, replies) {
 			return toBroker(o, replies)
 		}
 		origin := l.text(events.OriginExtension)
