@@ -70,6 +70,9 @@ var (
 	MoveLabel = &Label{Name: "reason", Meaning: "`delayed`: until the next attempt; `sink`: a dead letter until its sink accepts it; " +
 		"`reply`: what came of a call, until the Broker stores it; `stopping`: the replica stops",
 		Values: []string{"delayed", "sink", "reply", "stopping"}}
+	OutcomeLabel = &Label{Name: "result", Meaning: "`stored`: the Broker has it; `postponed`: the Broker refused it, and gets it again; `given_up`: it did so for an hour, and a dead letter is made of it; " +
+		"`dropped`: no attempt could store it; `unrecorded`: it is not in the stream `lambda.outcomes`, and cannot be asked for; it has another result, too",
+		Values: []string{"stored", "postponed", "given_up", "dropped", "unrecorded"}}
 )
 
 var aTrigger = []*Label{TriggerLabel, TriggerNamespaceLabel}
@@ -150,6 +153,8 @@ var (
 		Description: "Attempts to deliver events, and what became of the events.", Labels: ofTrigger(DeliveryLabel)})
 	Moved = declare(&Instrument{Component: Broker, Kind: Counter, Name: "lambda.broker.moved", Unit: "{event}",
 		Description: "Events that were moved to another queue or to the tail of their own.", Labels: ofTrigger(MoveLabel)})
+	CallOutcomes = declare(&Instrument{Component: Broker, Kind: Counter, Name: "lambda.broker.outcomes", Unit: "{event}",
+		Description: "Outcomes and replies of asynchronous calls, and what became of them.", Labels: ofTrigger(OutcomeLabel)})
 	InHand = declare(&Instrument{Component: Broker, Kind: Gauge, Name: "lambda.broker.in.hand", Unit: "{event}",
 		Description: "Events that this replica has in hand.", Labels: aTrigger})
 	QueueEvents = declare(&Instrument{Component: Broker, Kind: Gauge, Name: "lambda.broker.queue.events", Unit: "{event}",

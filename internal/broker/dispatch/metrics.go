@@ -45,11 +45,21 @@ const (
 	moveStopping = "stopping"
 )
 
+// Results of outcomes, of metrics.OutcomeLabel.
+const (
+	resultStored     = "stored"
+	resultPostponed  = "postponed"
+	resultGivenUp    = "given_up"
+	resultDropped    = "dropped"
+	resultUnrecorded = "unrecorded"
+)
+
 // Metrics and spans of a Dispatcher. Those of nil are not recorded.
 type Metrics struct {
 	tracer             trace.Tracer
 	dispatch, process  metric.Float64Histogram
 	deliveries, moves  metric.Int64Counter
+	outcomes           metric.Int64Counter
 	trigger, namespace *metrics.Open
 	broker, brokerOf   *metrics.Open
 	status             *metrics.Open
@@ -73,11 +83,12 @@ func NewMetrics(meters metric.MeterProvider, traces trace.TracerProvider) (*Metr
 		broker: metrics.BrokerLabel.Open(), brokerOf: metrics.BrokerNamespaceLabel.Open(), status: metrics.HTTPStatusLabel.Open(),
 		queues: map[*worker]observed{},
 	}
-	var errs [7]error
+	var errs [8]error
 	m.dispatch, errs[0] = metrics.DispatchDuration.Float64Histogram(meter)
 	m.process, errs[1] = metrics.ProcessDuration.Float64Histogram(meter)
 	m.deliveries, errs[2] = metrics.Deliveries.Int64Counter(meter)
 	m.moves, errs[3] = metrics.Moved.Int64Counter(meter)
+	m.outcomes, errs[7] = metrics.CallOutcomes.Int64Counter(meter)
 	errs[4] = metrics.InHand.ObserveInt64Gauge(meter, m.each(func(w *worker, _ observed) int64 { return w.inHand.Load() }))
 	errs[5] = metrics.QueueEvents.ObserveInt64Gauge(meter, m.each(func(_ *worker, o observed) int64 { return int64(o.events) }))
 	errs[6] = metrics.OldestEvent.ObserveInt64Gauge(meter, m.each(func(w *worker, o observed) int64 {
@@ -134,6 +145,13 @@ func (m *Metrics) delivered(s *subscription, outcome string) {
 func (m *Metrics) moved(s *subscription, reason string) {
 	if m != nil && s != nil {
 		m.moves.Add(context.Background(), 1, m.labels(s, metrics.MoveLabel.Of(reason)))
+	}
+}
+
+// outcome counts what became of the outcome or the reply of a call.
+func (m *Metrics) outcome(s *subscription, result string) {
+	if m != nil {
+		m.outcomes.Add(context.Background(), 1, m.labels(s, metrics.OutcomeLabel.Of(result)))
 	}
 }
 

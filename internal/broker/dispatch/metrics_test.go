@@ -20,12 +20,7 @@ import (
 // TestMetrics: what a delivery, a failure and a queue that waits report.
 func TestMetrics(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fixture) {
-		reader := sdkmetric.NewManualReader()
-		m, err := NewMetrics(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)), noop.NewTracerProvider())
-		f.must(err)
-		f.options.Metrics = m
-		f.stop(time.Minute)
-		f.begin(f.engine, f.engine)
+		reader := f.measure()
 		f.sender.set(func(_ context.Context, r *delivery.Request) *delivery.Result {
 			switch r.Event.ID() {
 			case "0":
@@ -70,6 +65,18 @@ func TestMetrics(t *testing.T) {
 	})
 }
 
+// measure begins a replica with metrics.
+func (f *fixture) measure() sdkmetric.Reader {
+	f.t.Helper()
+	reader := sdkmetric.NewManualReader()
+	m, err := NewMetrics(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)), noop.NewTracerProvider())
+	f.must(err)
+	f.options.Metrics = m
+	f.stop(time.Minute)
+	f.begin(f.engine, f.engine)
+	return reader
+}
+
 // collect the numbers, by name and the values of labels; of histograms the count.
 func collect(t *testing.T, reader sdkmetric.Reader) map[string]string {
 	t.Helper()
@@ -107,7 +114,7 @@ func labelled(name string, labels attribute.Set) string {
 			trigger += " " + kv.Value.Emit()
 		}
 	}
-	for _, key := range []attribute.Key{"kn.broker.name", "kn.broker.namespace", "http.response.status_code", "outcome", "reason"} {
+	for _, key := range []attribute.Key{"kn.broker.name", "kn.broker.namespace", "http.response.status_code", "outcome", "reason", "result"} {
 		if v, ok := labels.Value(key); ok {
 			name += " " + v.Emit()
 		}

@@ -67,6 +67,7 @@ func (l *lane) report(it *item, s *subscription, outcome *cloudevents.Event) {
 	switch failure := l.publish(it, s, outcome); {
 	case it.lost():
 	case failure != nil:
+		l.w.d.options.Metrics.outcome(s, resultDropped)
 		slog.ErrorContext(it.ctx, "Cannot report the outcome of a call", "trigger", s.key(), "event", it.event.ID(), "error", failure.Err)
 	default:
 		l.record(it, s, outcome)
@@ -83,6 +84,9 @@ func (l *lane) record(it *item, s *subscription, outcome *cloudevents.Event) {
 	m, err := calls.Encode(&calls.Record{Callee: s.callee, Source: it.event.Source(), Outcome: outcome})
 	if err == nil {
 		err = l.w.d.options.Publisher.Put(ctx, calls.Outcomes, m)
+	}
+	if err != nil {
+		l.w.d.options.Metrics.outcome(s, resultUnrecorded)
 	}
 	switch {
 	case errors.Is(err, queue.ErrNoQueue):

@@ -212,6 +212,7 @@ func TestOutcome_WithoutAPlaceForDeadLetters(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fixture) {
 		bound := f.outcomes()
 		f.must(f.engine.Delete(t.Context(), calls.Outcomes))
+		reader := f.measure()
 		f.sender.set(func(context.Context, *delivery.Request) *delivery.Result {
 			return fails(http.StatusBadRequest, false)
 		})
@@ -221,6 +222,7 @@ func TestOutcome_WithoutAPlaceForDeadLetters(t *testing.T) {
 		if n := f.depth(bound); n != 1 || f.waiting() != 0 {
 			t.Errorf("%d outcomes, %d waiting; want 1 and 0", n, f.waiting())
 		}
+		results(t, reader, map[string]string{"stored": "1", "unrecorded": "1"})
 	})
 }
 

@@ -29,6 +29,7 @@ func (l *lane) postpone(it *item, s *subscription, m *queue.Message, transit eve
 		it.giveUp()
 	default:
 		l.w.d.options.Metrics.moved(s, moveReply)
+		l.w.d.options.Metrics.outcome(s, resultPostponed)
 	}
 }
 
@@ -42,6 +43,7 @@ func (l *lane) publishAgain(it *item, s *subscription) (done bool) {
 		return true
 	case err == nil:
 		l.ack(it)
+		l.w.d.options.Metrics.outcome(s, resultStored)
 		return true
 	}
 	it.failed++
@@ -51,6 +53,7 @@ func (l *lane) publishAgain(it *item, s *subscription) (done bool) {
 		return l.move(it, l.message(it, it.delivery.Message()), moveReply)
 	}
 	slog.WarnContext(it.ctx, "Gave up the reply or the outcome of a call", "trigger", s.key(), "event", it.event.ID(), "attempts", it.failed, "error", err)
+	l.w.d.options.Metrics.outcome(s, resultGivenUp)
 	failure := undelivered(http.StatusServiceUnavailable, fmt.Errorf("%w: %w", errReplyNotStored, err))
 	it.event = annotate(it.event, v1alpha1.AgentBrokerURL(s.broker), failure, it.failed, time.Now())
 	return l.offer(it, s)

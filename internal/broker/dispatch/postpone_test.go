@@ -8,11 +8,13 @@ import (
 	"testing"
 	"time"
 
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/delivery"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/metrics"
 )
 
 // full fills the queue that is bound to the events of the function.
@@ -85,9 +87,11 @@ func TestPostpone_ForTooLong(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fixture) {
 		bound := f.outcomes()
 		f.full(bound)
+		reader := f.measure()
 		f.publish(anEvent("1"))
 		f.apply(delivers)
 		time.Sleep(2 * time.Hour)
+		results(t, reader, map[string]string{"postponed": "1", "given_up": "1"})
 		dead := f.deadLetters()
 		if n := f.sender.count()["1"]; n != 1 || len(dead) != 1 || f.waiting() != 0 {
 			t.Fatalf("sent %d times, %d dead letters, %d waiting; want 1, 1 and 0", n, len(dead), f.waiting())
@@ -102,6 +106,17 @@ func TestPostpone_ForTooLong(t *testing.T) {
 			}
 		}
 	})
+}
+
+// results of outcomes that are counted.
+func results(t *testing.T, reader sdkmetric.Reader, want map[string]string) {
+	t.Helper()
+	got := collect(t, reader)
+	for _, result := range metrics.OutcomeLabel.Values {
+		if n := got["lambda.broker.outcomes "+result+" greeter team"]; n != want[result] {
+			t.Errorf("%q outcomes are %s, want %q", n, result, want[result])
+		}
+	}
 }
 
 // TestPostpone_OfCallsOnly: a reply of another event that cannot be stored is a failed

@@ -106,7 +106,12 @@ func (l *lane) publish(it *item, s *subscription, e *cloudevents.Event) *deliver
 	}
 	err = l.storeReply(it, s, e, event.EncodeTransit(m, transit))
 	switch {
-	case err == nil, errors.Is(err, errLost):
+	case errors.Is(err, errLost):
+		return nil
+	case err == nil:
+		if s.reports() {
+			l.w.d.options.Metrics.outcome(s, resultStored)
+		}
 		return nil
 	case s.reports():
 		l.postpone(it, s, m, transit, err)
