@@ -43,6 +43,8 @@ func (o Owner) Queue() string {
 // Functions tells of functions.
 type Functions interface {
 	Get(key types.NamespacedName) (*v1alpha1.LambdaFunction, error)
+	// Triggers are the function's own, as they are now.
+	Triggers(ctx context.Context, function *v1alpha1.LambdaFunction) ([]eventingv1.Trigger, error)
 }
 
 // Agents tells of agents.

@@ -31,8 +31,11 @@ const (
 )
 
 // Sender sends events over HTTP. Client must not follow redirects: NewSender makes sure
-// of that.
-type Sender struct{ Client *http.Client }
+// of that. Tokens are for Brokers that ask for one; nil sends none.
+type Sender struct {
+	Client *http.Client
+	Tokens Tokens
+}
 
 // NewSender returns a Sender with a copy of the client that takes a redirect for the
 // answer.
@@ -47,7 +50,7 @@ func NewSender(client *http.Client) Sender {
 func (s Sender) send(ctx context.Context, t target, e event.Event) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
-	response, err := s.post(ctx, t.url, t.gateway, &e)
+	response, err := s.submit(ctx, t.endpoint, t.gateway, &e)
 	if err != nil {
 		return 0, err
 	}
@@ -61,20 +64,20 @@ func (s Sender) send(ctx context.Context, t target, e event.Event) (int, error) 
 	}
 	response.Body = http.MaxBytesReader(nil, response.Body, maxAnswer)
 	message := cehttp.NewMessageFromHttpResponse(response)
-	if t.replies == "" || message.ReadEncoding() == binding.EncodingUnknown {
+	if t.replies.url == "" || message.ReadEncoding() == binding.EncodingUnknown {
 		return response.StatusCode, nil
 	}
 	reply, err := ceio.Read(ctx, message)
 	if err != nil {
 		return response.StatusCode, fmt.Errorf("the reply is not a valid CloudEvent: %w", err)
 	}
-	passed, err := s.post(ctx, t.replies, "", reply)
+	passed, err := s.submit(ctx, t.replies, "", reply)
 	if err != nil {
 		return response.StatusCode, fmt.Errorf("the reply could not be sent to the broker: %w", err)
 	}
 	defer passed.Body.Close()
 	if passed.StatusCode/100 != 2 {
-		return response.StatusCode, fmt.Errorf("the broker at %s did not accept the reply: %s", t.replies, status(passed))
+		return response.StatusCode, fmt.Errorf("the broker at %s did not accept the reply: %s", t.replies.url, status(passed))
 	}
 	return response.StatusCode, nil
 }
@@ -85,14 +88,31 @@ func status(r *http.Response) string {
 	return strings.TrimSpace(fmt.Sprintf("%d %s", r.StatusCode, http.StatusText(r.StatusCode)))
 }
 
-// post an event to a URL, over a gateway if one is given.
-func (s Sender) post(ctx context.Context, to, gateway string, e *event.Event) (*http.Response, error) {
+// submit an event to an endpoint, with a token if it asks for one.
+func (s Sender) submit(ctx context.Context, to endpoint, gateway string, e *event.Event) (*http.Response, error) {
+	response, err := s.post(ctx, to.url, gateway, "", e)
+	if err != nil || response.StatusCode != http.StatusUnauthorized || to.audience == "" || s.Tokens == nil {
+		return response, err
+	}
+	_ = response.Body.Close()
+	token, err := s.token(ctx, to)
+	if err != nil {
+		return nil, fmt.Errorf("%s requires a token: %w", receiverpath.Redact(to.url), err)
+	}
+	return s.post(ctx, to.url, gateway, token, e)
+}
+
+// post an event to a URL, over a gateway and with a token if they are given.
+func (s Sender) post(ctx context.Context, to, gateway, token string, e *event.Event) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, to, http.NoBody)
 	if err != nil {
 		return nil, err
 	}
 	if err := cehttp.WriteRequest(binding.WithForceBinary(ctx), binding.ToMessage(e), r); err != nil {
 		return nil, err
+	}
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
 	}
 	if gateway != "" {
 		r.Host, r.URL.Host = r.URL.Host, gateway

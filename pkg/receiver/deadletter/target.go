@@ -26,11 +26,11 @@ const knativeEventing = "knative-eventing"
 // target of a replay. The receiver makes its URLs from names alone: what is in the
 // status of an object may have been written by a user of its namespace.
 type target struct {
-	url string
+	endpoint
 	// gateway is the host to connect to in place of that of url; empty is that of url.
 	gateway string
-	// replies is where replies go; empty is nowhere.
-	replies string
+	// replies is where replies go; without a URL nowhere.
+	replies endpoint
 	timeout time.Duration
 	// tell reports whether people are told the text of an answer: that of the owner
 	// itself, and of no other.
@@ -58,7 +58,7 @@ func (s *Service) targets(ctx context.Context, o Owner) (func(*Letter) (target, 
 	if err != nil {
 		return nil, err
 	}
-	t, err := targetOf(o, f)
+	t, err := s.targetOf(o, f)
 	gateway := sync.OnceValues(func() (string, error) { return s.Serving.Gateway(ctx, o, f.UID) })
 	source, subject := events.Source("function", o.Namespace, o.Name), events.FunctionSubject(o.Namespace, o.Name)
 	return func(l *Letter) (target, error) {
@@ -84,17 +84,17 @@ func isOutcome(l *Letter, source, subject string) bool {
 
 // isReply reports whether a dead letter is what an owner replied to a call, which its Broker
 // did not store.
-func isReply(l *Letter, broker string) bool {
-	return broker != "" && place(l.text(events.OriginExtension)) == place(broker)
+func isReply(l *Letter, broker endpoint) bool {
+	return broker.url != "" && place(l.text(events.OriginExtension)) == place(broker.url)
 }
 
 // toBroker is where outcomes are redelivered: the Broker delivers them to their
 // destinations, which are addresses that users write.
-func toBroker(o Owner, broker string) (target, error) {
-	if broker == "" {
+func toBroker(o Owner, broker endpoint) (target, error) {
+	if broker.url == "" {
 		return target{}, notReady(o, "has no Broker; the outcomes of its calls stay in the queue")
 	}
-	return target{url: broker, timeout: defaultTimeout}, nil
+	return target{endpoint: broker, timeout: defaultTimeout}, nil
 }
 
 // serviceURL is the address of an owner's Knative Service inside the cluster.
@@ -124,27 +124,27 @@ func brokerURLs(broker types.NamespacedName) []string {
 	}
 }
 
-// repliesTo the Broker of a status, at that of its addresses which the status has; empty
-// if it has none.
-func repliesTo(o Owner, field string, b *v1alpha1.BrokerStatus) (string, error) {
+// repliesTo the Broker of a status, at that of its addresses which the status has; without
+// a URL if it has none. A token is that of one of the Triggers on it.
+func repliesTo(o Owner, field string, b *v1alpha1.BrokerStatus, triggers func(context.Context) ([]eventingv1.Trigger, error)) (endpoint, error) {
 	if b == nil || b.URL == nil {
-		return "", nil
+		return endpoint{}, nil
 	}
 	if len(validation.IsDNS1123Subdomain(b.Name)) > 0 {
-		return "", notReady(o, "cannot be sent its dead letters: %s.name is %q, which is no name of a Broker", field, b.Name)
+		return endpoint{}, notReady(o, "cannot be sent its dead letters: %s.name is %q, which is no name of a Broker", field, b.Name)
 	}
-	expected := brokerURLs(types.NamespacedName{Namespace: o.Namespace, Name: b.Name})
-	if err := expect(o, field+".url", b.URL, expected...); err != nil {
-		return "", err
+	broker := types.NamespacedName{Namespace: o.Namespace, Name: b.Name}
+	if err := expect(o, field+".url", b.URL, brokerURLs(broker)...); err != nil {
+		return endpoint{}, err
 	}
-	return strings.TrimSuffix(b.URL.String(), "/"), nil
+	return endpoint{strings.TrimSuffix(b.URL.String(), "/"), audienceOf(broker), accountOn(broker, triggers)}, nil
 }
 
 // targetOf is where a function's dead letters are sent, and its replies: to its broker,
 // as if that had sent the event. A function with a sink sends them there itself and
 // answers with none.
-func targetOf(o Owner, f *v1alpha1.LambdaFunction) (target, error) {
-	t := target{url: serviceURL(o), timeout: defaultTimeout, tell: true}
+func (s *Service) targetOf(o Owner, f *v1alpha1.LambdaFunction) (target, error) {
+	t := target{endpoint: endpoint{url: serviceURL(o)}, timeout: defaultTimeout, tell: true}
 	if f.Status.Address == nil || f.Status.Address.URL == nil {
 		return t, notReady(o, "has no address yet; its dead letters stay in the queue until it is Ready")
 	}
@@ -157,7 +157,8 @@ func targetOf(o Owner, f *v1alpha1.LambdaFunction) (target, error) {
 	t.timeout += coldStart
 	if len(f.Status.Brokers) > 0 {
 		var err error
-		if t.replies, err = repliesTo(o, "status.brokers[0]", &f.Status.Brokers[0]); err != nil {
+		own := func(ctx context.Context) ([]eventingv1.Trigger, error) { return s.Functions.Triggers(ctx, f) }
+		if t.replies, err = repliesTo(o, "status.brokers[0]", &f.Status.Brokers[0], own); err != nil {
 			return t, err
 		}
 	}
@@ -172,7 +173,8 @@ func (s *Service) targetsOfAgent(ctx context.Context, o Owner, a *v1alpha1.Lambd
 	if err != nil {
 		return nil, fmt.Errorf("listing the Triggers of agent %s: %w", o.Name, err)
 	}
-	replies, err := repliesTo(o, "status.broker", a.Status.Broker)
+	own := func(context.Context) ([]eventingv1.Trigger, error) { return slices.Clone(triggers), nil }
+	replies, err := repliesTo(o, "status.broker", a.Status.Broker, own)
 	if err != nil {
 		return nil, err
 	}
@@ -206,19 +208,20 @@ func (s *Service) subscriber(o Owner, t *eventingv1.Trigger) (targets []target) 
 		return nil
 	}
 	to := types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}
+	account := func(context.Context) (types.NamespacedName, error) { return accountOf(t), nil }
 	switch {
 	case ref.Kind == "Broker":
 		for _, url := range brokerURLs(to) {
-			targets = append(targets, target{url: url})
+			targets = append(targets, target{endpoint: endpoint{url, audienceOf(to), account}})
 		}
 	case ref.Kind == "Service" && to == o.NamespacedName:
-		targets = []target{{url: serviceURL(o), tell: true}}
+		targets = []target{{endpoint: endpoint{url: serviceURL(o)}, tell: true}}
 	case ref.Kind == "Service" && uri != nil && s.Keys != nil && to == s.Receiver():
 		at, code, ok := receiverpath.Parse(uri.Path)
 		if !ok || at.Purpose == receiverpath.DeadLetters || at.Namespace != o.Namespace || at.Name != o.Name || !at.Verify(s.Keys.Newest(), code) {
 			return nil
 		}
-		targets = []target{{url: apis.HTTP(network.GetServiceHostname(to.Name, to.Namespace)).String() + at.Path(s.Keys.Newest())}}
+		targets = []target{{endpoint: endpoint{url: apis.HTTP(network.GetServiceHostname(to.Name, to.Namespace)).String() + at.Path(s.Keys.Newest())}}}
 	}
 	return targets
 }

@@ -24,13 +24,29 @@ func (c agentCache) Get(key types.NamespacedName) (*v1alpha1.LambdaAgent, error)
 	return c.LambdaAgents(key.Namespace).Get(key.Name)
 }
 
-func (c agentCache) Triggers(ctx context.Context, agent *v1alpha1.LambdaAgent) (own []eventingv1.Trigger, err error) {
-	all, err := c.eventing.EventingV1().Triggers(agent.Namespace).List(ctx, metav1.ListOptions{LabelSelector: lambda.Selector})
+func (c agentCache) Triggers(ctx context.Context, agent *v1alpha1.LambdaAgent) ([]eventingv1.Trigger, error) {
+	return triggersOf(ctx, c.eventing, agent)
+}
+
+// functionCache has the functions of all namespaces. Their Triggers are asked for when a
+// Broker requires a token for what a replay sends it.
+type functionCache struct {
+	functions
+	eventing eventingclientset.Interface
+}
+
+func (c functionCache) Triggers(ctx context.Context, function *v1alpha1.LambdaFunction) ([]eventingv1.Trigger, error) {
+	return triggersOf(ctx, c.eventing, function)
+}
+
+// triggersOf an owner.
+func triggersOf(ctx context.Context, eventing eventingclientset.Interface, owner metav1.Object) (own []eventingv1.Trigger, err error) {
+	all, err := eventing.EventingV1().Triggers(owner.GetNamespace()).List(ctx, metav1.ListOptions{LabelSelector: lambda.Selector})
 	if err != nil {
 		return nil, err
 	}
 	for i := range all.Items {
-		if metav1.IsControlledBy(&all.Items[i], agent) {
+		if metav1.IsControlledBy(&all.Items[i], owner) {
 			own = append(own, all.Items[i])
 		}
 	}

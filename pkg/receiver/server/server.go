@@ -13,8 +13,10 @@ import (
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
+	"knative.dev/eventing/pkg/auth"
 	eventingclientset "knative.dev/eventing/pkg/client/clientset/versioned"
 	networkingclientset "knative.dev/networking/pkg/client/clientset/versioned"
+	kubeclient "knative.dev/pkg/client/injection/kube/client"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
@@ -91,7 +93,9 @@ func Run(ctx context.Context, cfg *rest.Config, o Options) error {
 		return err
 	}
 	client := egress.Client(egress.Deliveries, 0) // each call has a deadline of its own
-	letters := &deadletter.Service{Store: broker, Functions: functions, Agents: known, Sender: deadletter.NewSender(client), Keys: keys,
+	sender := deadletter.NewSender(client)
+	sender.Tokens = auth.NewOIDCTokenProvider(context.WithValue(ctx, kubeclient.Key{}, kube))
+	letters := &deadletter.Service{Store: broker, Functions: functionCache{functions, eventing}, Agents: known, Sender: sender, Keys: keys,
 		Serving: deadletter.NewServing(objects, ingresses), Receiver: settings.receiver}
 	reviewer := access.NewReviewer(kube)
 	audits := newAudits(client, settings.newestEvents, functions, known)

@@ -120,6 +120,13 @@ func (f Functions) Get(key types.NamespacedName) (*v1alpha1.LambdaFunction, erro
 	return nil, apierrs.NewNotFound(lambda.LambdaFunctionResource, key.Name)
 }
 
+// Triggers implements deadletter.Functions: one, on the Broker default.
+func (f Functions) Triggers(_ context.Context, function *v1alpha1.LambdaFunction) ([]eventingv1.Trigger, error) {
+	t := eventingv1.Trigger{}
+	t.Namespace, t.Name, t.Spec.Broker = function.Namespace, function.Name+"-trigger", "default"
+	return []eventingv1.Trigger{t}, nil
+}
+
 // Agents by their keys.
 type Agents map[types.NamespacedName]*v1alpha1.LambdaAgent
 
