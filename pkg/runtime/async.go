@@ -13,30 +13,11 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 )
 
-// respondAsync is the preference of RFC 7240 for an answer before the work is done.
-const respondAsync = "respond-async"
-
 // maxCallAnswer bounds what the event plane answers to a call, in bytes.
 const maxCallAnswer = 64 << 10
 
 // callHeaders of a request are passed on to the event plane, besides those of CloudEvents.
 var callHeaders = []string{"Authorization", "Content-Type", "Prefer", "Traceparent", "Tracestate"}
-
-// prefersAsync reports whether a request asks to be answered before it is handled.
-func prefersAsync(r *http.Request) bool {
-	if r.Method != http.MethodPost {
-		return false
-	}
-	for _, line := range r.Header["Prefer"] {
-		for preference := range strings.SplitSeq(line, ",") {
-			token, _, _ := strings.Cut(preference, ";")
-			if strings.EqualFold(strings.TrimSpace(token), respondAsync) {
-				return true
-			}
-		}
-	}
-	return false
-}
 
 // callLater passes a request on to the event plane, which delivers it to this function as
 // an event, and answers as that does: 202 once the call is stored.

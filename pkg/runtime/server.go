@@ -10,6 +10,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 )
 
 // healthPath answers 200 as soon as the handler is loaded. It never reaches the
@@ -54,7 +56,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	if s.calls != nil && prefersAsync(r) {
+	if s.calls != nil && r.Method == http.MethodPost && events.PrefersAsync(r.Header) {
 		s.callLater(w, r)
 		return
 	}

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"mime"
 	"net/http"
-	"strings"
 
 	"github.com/cloudevents/sdk-go/v2/binding"
 	cloudevents "github.com/cloudevents/sdk-go/v2/event"
@@ -93,25 +92,14 @@ func (h *Handler) readPlain(w http.ResponseWriter, r *http.Request, t target) (e
 // answer a call that was stored.
 func (c *callee) answer(w http.ResponseWriter, r *http.Request, id string) {
 	header := w.Header()
-	if prefersAsync(r.Header) {
-		header.Set("Preference-Applied", "respond-async")
+	if events.PrefersAsync(r.Header) {
+		header.Set("Preference-Applied", events.RespondAsync)
 	}
 	header.Set(CallIDHeader, id)
 	header.Set("Content-Type", "application/json")
 	header.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(http.StatusAccepted)
 	_ = json.NewEncoder(w).Encode(receiverv1.Call{ID: id}) // else the client went away
-}
-
-// prefersAsync reports whether a request has the preference respond-async of RFC 7240.
-func prefersAsync(header http.Header) bool {
-	for preference := range strings.SplitSeq(strings.Join(header.Values("Prefer"), ","), ",") {
-		token, _, _ := strings.Cut(preference, ";")
-		if strings.EqualFold(strings.TrimSpace(token), "respond-async") {
-			return true
-		}
-	}
-	return false
 }
 
 // IndexedCallees are those of the Triggers in a cache with the index calls.Index.

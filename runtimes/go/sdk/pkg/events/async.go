@@ -1,0 +1,1 @@
+../../../../../pkg/events/async.go
