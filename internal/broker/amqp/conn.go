@@ -85,7 +85,7 @@ func dial(ctx context.Context, o *Options, c Credentials, name string) (*conn, e
 
 // refusal marks the errors that another attempt does not cure.
 func refusal(err error) error {
-	if errors.Is(err, amqp.ErrCredentials) || errors.Is(err, amqp.ErrVhost) {
+	if errors.Is(err, amqp.ErrCredentials) || errors.Is(err, amqp.ErrVhost) || answered(err, amqp.AccessRefused) || answered(err, amqp.NotAllowed) {
 		return fmt.Errorf("%w: %w", queue.ErrRefused, err)
 	}
 	return err

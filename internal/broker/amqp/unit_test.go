@@ -128,3 +128,23 @@ func TestSilentServer(t *testing.T) {
 		t.Errorf("Close() took %s", took)
 	}
 }
+
+// TestRefusal: RabbitMQ answers 403 for credentials, and 530 for a virtual host.
+func TestRefusal(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		err  error
+		want bool
+	}{
+		{amqp.ErrCredentials, true},
+		{amqp.ErrVhost, true},
+		{&amqp.Error{Code: amqp.AccessRefused, Server: true}, true},
+		{&amqp.Error{Code: amqp.NotAllowed, Server: true}, true},
+		{&amqp.Error{Code: amqp.ConnectionForced, Server: true}, false},
+		{amqp.ErrClosed, false},
+	} {
+		if got := errors.Is(refusal(tt.err), queue.ErrRefused); got != tt.want {
+			t.Errorf("%v is a refusal: %t, want %t", tt.err, got, tt.want)
+		}
+	}
+}
