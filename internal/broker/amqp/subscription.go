@@ -2,6 +2,7 @@ package amqp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -61,7 +62,11 @@ func (c *consumption) subscribe(ctx context.Context) (*subscription, error) {
 	})
 	if err != nil {
 		ch.leave()
-		return nil, c.refused(err)
+		err = c.refused(err)
+		if errors.Is(err, errNoReplica) {
+			conn.kill(err) // another connection may lead to a node that has one
+		}
+		return nil, err
 	}
 	ctx, lost := context.WithCancelCause(c.ctx)
 	forget := context.AfterFunc(ch.ctx, func() { lost(context.Cause(ch.ctx)) })
@@ -94,6 +99,8 @@ func (c *consumption) refused(err error) error {
 	switch {
 	case answered(err, amqp.NotFound):
 		return fmt.Errorf("%w: %s", queue.ErrNoQueue, c.c.Queue)
+	case c.c.Replay > 0 && answered(err, amqp.PreconditionFailed) && strings.Contains(err.Error(), "replica"):
+		return unavailable(fmt.Errorf("%w: %s: %w", errNoReplica, c.c.Queue, err))
 	case answered(err, amqp.InternalError):
 		return unavailable(fmt.Errorf("%w: %s: %w", errCrash, c.c.Queue, err))
 	}

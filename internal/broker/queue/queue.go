@@ -91,7 +91,8 @@ type Consumer struct {
 	// first.
 	Priority int
 	// Replay is for streams: how old the first message is at most. A stream that is
-	// subscribed again is replayed again.
+	// subscribed again is replayed again. Consume streams on a connection of their own: it
+	// is given up if it leads to a node without a replica.
 	Replay  time.Duration
 	Handler Handler
 }

@@ -19,6 +19,9 @@ const closeTimeout = 10 * time.Second
 // Broker keeps dead letters in RabbitMQ. It connects when it is first used.
 type Broker struct {
 	engine *amqp.Engine
+	// streams are on a connection of their own, which is replaced if it leads to a node
+	// without a replica: replays that are under way go on.
+	streams *amqp.Engine
 
 	mu   sync.Mutex
 	held map[string]chan struct{} // locks of this process; closed when they are given back
@@ -28,19 +31,24 @@ type Broker struct {
 // amqp.ReadCredentials does.
 func New(dir string) *Broker {
 	return &Broker{
-		engine: amqp.New(amqp.Options{Credentials: dir, Name: "knative-lambda-receiver", Lazy: true, Logger: slog.Default()}),
-		held:   map[string]chan struct{}{},
+		engine:  newEngine(dir, "knative-lambda-receiver"),
+		streams: newEngine(dir, "knative-lambda-receiver streams"),
+		held:    map[string]chan struct{}{},
 	}
 }
 
+func newEngine(dir, name string) *amqp.Engine {
+	return amqp.New(amqp.Options{Credentials: dir, Name: name, Lazy: true, Logger: slog.Default()})
+}
+
 // Subscriber reads streams.
-func (b *Broker) Subscriber() queue.Subscriber { return b.engine }
+func (b *Broker) Subscriber() queue.Subscriber { return b.streams }
 
 // Close ends the connections.
 func (b *Broker) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	return b.engine.Close(ctx)
+	return errors.Join(b.engine.Close(ctx), b.streams.Close(ctx))
 }
 
 // failed translates an error of the engine into one of dead letters.
