@@ -53,7 +53,8 @@ type Reconciler struct {
 	after       func(types.NamespacedName, time.Duration) // enqueues
 }
 
-// configInterval is how often what the configuration of a Broker names is read again.
+// configInterval is how often what the configuration of a Broker names is read again. A
+// change of a Secret of the Broker's namespace comes by an event.
 const configInterval = 30 * time.Second
 
 var _ brokerreconciler.Interface = (*Reconciler)(nil)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,11 +19,13 @@ import (
 	topologyv1beta1 "knative.dev/eventing-rabbitmq/third_party/pkg/apis/rabbitmq.com/v1beta1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
+	pkgreconciler "knative.dev/pkg/reconciler"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/assignment"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/connection"
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
 	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/plane"
 	ltesting "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/testing"
 )
@@ -272,5 +275,26 @@ func TestConnect_NotAllowed(t *testing.T) {
 				t.Errorf("%d connections are registered", n)
 			}
 		})
+	}
+}
+
+// TestEnqueueConfigured: a Secret concerns the Brokers of its namespace that have a
+// configuration, and are of the class.
+func TestEnqueueConfigured(t *testing.T) {
+	t.Parallel()
+	named := func(namespace, name, class string, config *duckv1.KReference) *eventingv1.Broker {
+		b := &eventingv1.Broker{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Annotations: map[string]string{eventingv1.BrokerClassAnnotationKey: class}}}
+		b.Spec.Config = config
+		return b
+	}
+	secret := &duckv1.KReference{APIVersion: "v1", Kind: "Secret", Name: "rabbit"}
+	ls := ltesting.NewListers(ltesting.Objects(
+		named("team", "own", lambda.BrokerClass, secret), named("team", "default", lambda.BrokerClass, nil),
+		named("team", "foreign", "Kafka", secret), named("other", "own", lambda.BrokerClass, secret)))
+	var got []string
+	ours := pkgreconciler.AnnotationFilterFunc(eventingv1.BrokerClassAnnotationKey, lambda.BrokerClass, false)
+	enqueueConfigured(ls.Brokers(), ours, "team", func(obj any) { got = append(got, obj.(*eventingv1.Broker).Name) })
+	if !slices.Equal(got, []string{"own"}) {
+		t.Errorf("enqueued %v, want own", got)
 	}
 }

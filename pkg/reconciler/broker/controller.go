@@ -3,11 +3,13 @@ package broker
 import (
 	"context"
 
+	"k8s.io/apimachinery/pkg/labels"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/eventing/pkg/auth"
 	brokerinformer "knative.dev/eventing/pkg/client/injection/informers/eventing/v1/broker"
 	policyinformer "knative.dev/eventing/pkg/client/injection/informers/eventing/v1alpha1/eventpolicy"
 	brokerreconciler "knative.dev/eventing/pkg/client/injection/reconciler/eventing/v1/broker"
+	eventinglisters "knative.dev/eventing/pkg/client/listers/eventing/v1"
 	"knative.dev/pkg/configmap"
 	"knative.dev/pkg/controller"
 	"knative.dev/pkg/logging"
@@ -16,6 +18,7 @@ import (
 
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/broker/assignment"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/measure"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/plane"
@@ -51,7 +54,22 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		informer.AddEventHandler(controller.HandleAll(func(any) { resync() }))
 	}
 	shared.OnConfigured(resync)
+	shared.OnSecret(func(namespace string) { enqueueConfigured(brokers.Lister(), ours, namespace, impl.Enqueue) })
 	shared.Selector.Connections.Observe(func(string) { resync() })
 	shared.Start(ctx)
 	return impl
+}
+
+// enqueueConfigured enqueues the Brokers of a namespace whose configuration may lead to a
+// Secret there.
+func enqueueConfigured(brokers eventinglisters.BrokerLister, ours func(any) bool, namespace string, enqueue func(any)) {
+	all, err := brokers.Brokers(namespace).List(labels.Everything())
+	if err != nil {
+		return // a lister fails for no reason
+	}
+	for _, b := range all {
+		if assignment.Configured(b) && ours(b) {
+			enqueue(b)
+		}
+	}
 }

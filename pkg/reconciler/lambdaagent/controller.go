@@ -149,7 +149,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		}
 	})
 	events.Selector.Connections.Observe(func(string) { impl.FilteredGlobalResync(hasBroker, agents.Informer()) })
-	r.referred = watchReferred(ctx, metadata.NewForConfigOrDie(injection.GetConfig(ctx)), impl.Tracker)
+	r.referred = watchReferred(ctx, metadata.NewForConfigOrDie(injection.GetConfig(ctx)), impl.Tracker, events.SecretChanged)
 	return impl
 }
 
@@ -159,8 +159,8 @@ const patience = time.Minute
 
 // watchReferred fills the caches of what agents may refer to. Nothing of a Secret or a
 // ConfigMap but its metadata is asked for, and of that only who and which version it
-// is stays.
-func watchReferred(ctx context.Context, client metadata.Interface, tracked tracker.Interface) map[string]referred {
+// is stays. secretChanged is called with that of each Secret that changes.
+func watchReferred(ctx context.Context, client metadata.Interface, tracked tracker.Interface, secretChanged func(any)) map[string]referred {
 	factory := metadatainformer.NewSharedInformerFactory(client, controller.GetResyncPeriod(ctx))
 	found := map[string]referred{}
 	for kind, resource := range map[string]string{resources.KindSecret: "secrets", resources.KindConfigMap: "configmaps"} {
@@ -170,6 +170,9 @@ func watchReferred(ctx context.Context, client metadata.Interface, tracked track
 			logging.FromContext(ctx).Fatalw("A cache would keep what must not be kept", "error", err)
 		}
 		informer.AddEventHandler(controller.HandleAll(controller.EnsureTypeMeta(tracked.OnChanged, corev1.SchemeGroupVersion.WithKind(kind))))
+		if kind == resources.KindSecret {
+			informer.AddEventHandler(controller.HandleAll(secretChanged))
+		}
 		found[kind] = referred{metadatalister.New(informer.GetIndexer(), gvr), informer.HasSynced}
 	}
 	factory.Start(ctx.Done())

@@ -41,7 +41,8 @@ func TestWatchReferred(t *testing.T) {
 		}
 		<-heard // of itself
 	}
-	found := watchReferred(ctx, client, tracked)
+	secrets := make(chan any, 10)
+	found := watchReferred(ctx, client, tracked, func(obj any) { secrets <- obj })
 	hears := func(want ...string) {
 		t.Helper()
 		for range want {
@@ -65,4 +66,11 @@ func TestWatchReferred(t *testing.T) {
 		t.Fatal(err)
 	}
 	hears("one")
+	for range 2 { // it is there, and deleted
+		select {
+		case <-secrets:
+		case <-time.After(time.Minute):
+			t.Fatal("a change of the Secret is not passed on")
+		}
+	}
 }

@@ -17,8 +17,11 @@ import (
 
 const (
 	// collectInterval is how often connections are searched that nothing uses. Two rounds
-	// have to find one: its Broker may be too new for the cache.
+	// have to find one, confirmInterval apart: its Broker may be too new for the cache.
 	collectInterval = time.Minute
+	confirmInterval = 15 * time.Second
+	// settleInterval is between an object's deletion and a round, in which others follow.
+	settleInterval = 5 * time.Second
 	// collectKey in the operator's namespace decides which replica removes them.
 	collectKey = "connections"
 )
@@ -40,15 +43,52 @@ type collector struct {
 	filled, leads func() bool
 
 	unused map[string]bool // in the last round
+	wake   chan struct{}
+}
+
+// deleted is to be called when a Broker or a Trigger was: it may be the last
+// that used a connection.
+func (c *collector) deleted(any) {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
 }
 
 // run until the context ends.
 func (c *collector) run(ctx context.Context) {
-	every(ctx, collectInterval, func() {
+	timer := time.NewTimer(collectInterval)
+	defer timer.Stop()
+	due := time.Now().Add(collectInterval)
+	in := func(d time.Duration) {
+		due = time.Now().Add(d)
+		timer.Reset(d)
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.wake:
+			// A round that confirms another keeps its distance, and none is put off.
+			if len(c.unused) == 0 && time.Until(due) > settleInterval {
+				in(settleInterval)
+			}
+			continue
+		case <-timer.C:
+		}
 		if err := c.round(ctx); err != nil {
 			logging.FromContext(ctx).Warnw("Connections that nothing uses cannot be removed; trying again", "after", collectInterval, "error", err)
 		}
-	})
+		in(c.next())
+	}
+}
+
+// next round is soon if one found a connection that another has to confirm.
+func (c *collector) next() time.Duration {
+	if len(c.unused) > 0 {
+		return confirmInterval
+	}
+	return collectInterval
 }
 
 func (c *collector) round(ctx context.Context) error {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -251,4 +253,31 @@ func TestCollect(t *testing.T) {
 	rounds(1, all...) // it may be too new for the caches
 	rounds(1, "team.broker", "team.trigger", "team.tombstone")
 	rounds(3, "team.broker", "team.trigger", "team.tombstone")
+}
+
+// TestCollect_AfterADeletion: a connection is removed soon after the last object that uses
+// it was deleted, however many others are deleted meanwhile.
+func TestCollect_AfterADeletion(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ls := ltesting.NewListers(nil)
+		r := &fakeRegistry{names: []string{"team.unused"}}
+		yes := func() bool { return true }
+		c := &collector{
+			kube: kubefake.NewClientset(), namespace: "knative-testing", registry: r, brokers: ls.Brokers(), triggers: ls.Triggers(),
+			filled: yes, leads: yes, wake: make(chan struct{}, 1),
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		go c.run(ctx)
+		start := time.Now()
+		for len(r.names) > 0 && time.Since(start) < time.Hour {
+			c.deleted(nil)
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+		if took := time.Since(start); took > settleInterval+confirmInterval+time.Second {
+			t.Errorf("it took %s", took)
+		}
+		cancel()
+	})
 }

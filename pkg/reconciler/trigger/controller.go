@@ -96,7 +96,8 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		}
 	})
 	go waiter.Run(ctx)
-	go (&collector{
+	unused := &collector{
+		wake: make(chan struct{}, 1),
 		kube: kubeclient.Get(ctx), namespace: system.Namespace(), registry: shared.Selector.Registry, brokers: brokers.Lister(), triggers: triggers.Lister(),
 		filled: func() bool {
 			return eventinginformers.Filled(brokers.Informer()) && eventinginformers.Filled(triggers.Informer())
@@ -104,7 +105,11 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		leads: func() bool {
 			return guarded.IsLeaderFor(types.NamespacedName{Namespace: system.Namespace(), Name: collectKey})
 		},
-	}).run(ctx)
+	}
+	for _, informer := range []cache.SharedIndexInformer{brokers.Informer(), triggers.Informer()} {
+		informer.AddEventHandler(cache.ResourceEventHandlerFuncs{DeleteFunc: unused.deleted})
+	}
+	go unused.run(ctx)
 	go v.run(ctx)
 	go (&sweeper{
 		triggers: triggers.Lister(), client: eventingclient.Get(ctx), queues: queues,

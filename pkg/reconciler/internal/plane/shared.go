@@ -13,6 +13,7 @@ import (
 	"knative.dev/pkg/controller"
 	"knative.dev/pkg/injection"
 	"knative.dev/pkg/injection/clients/dynamicclient"
+	"knative.dev/pkg/kmeta"
 	"knative.dev/pkg/logging"
 	"knative.dev/pkg/system"
 
@@ -34,6 +35,7 @@ type Plane struct {
 	mu            sync.Mutex
 	configuration *Configuration
 	configured    []func()
+	secrets       []func(namespace string)
 	start         sync.Once
 }
 
@@ -124,6 +126,28 @@ func (p *Plane) OnConfigured(resync func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.configured = append(p.configured, resync)
+}
+
+// OnSecret calls changed with the namespace of each Secret that changes.
+func (p *Plane) OnSecret(changed func(namespace string)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.secrets = append(p.secrets, changed)
+}
+
+// SecretChanged is to be called with the metadata of a Secret, or what is left of it. The
+// agents' controller watches them, and watching them once is enough.
+func (p *Plane) SecretChanged(obj any) {
+	secret, err := kmeta.DeletionHandlingAccessor(obj)
+	if err != nil {
+		return // a handler gets nothing else
+	}
+	p.mu.Lock()
+	all := p.secrets[:len(p.secrets):len(p.secrets)]
+	p.mu.Unlock()
+	for _, changed := range all {
+		changed(secret.GetNamespace())
+	}
 }
 
 func (p *Plane) resync() {
