@@ -26,8 +26,9 @@ const proof = 200 * time.Millisecond
 // the queue.
 const afterCancel = 500 * time.Millisecond
 
-// maxCrash is the backoff at most after RabbitMQ crashed over a queue, or the node has no
-// replica of a stream: each attempt costs all scopes their connection.
+// maxCrash is the backoff at most after RabbitMQ crashed over a queue, the node has no
+// replica of a stream, or the server ignores the prefetch: each attempt costs all scopes
+// their connection.
 const maxCrash = time.Minute
 
 // errCrash: RabbitMQ closed the connection while this queue was about to be consumed.
@@ -35,6 +36,10 @@ var errCrash = errors.New("RabbitMQ failed when the queue was consumed")
 
 // errNoReplica: RabbitMQ reads a stream only on nodes that have a replica of it.
 var errNoReplica = errors.New("the node of RabbitMQ has no replica of the stream; connecting again, maybe to another node (an administrator adds a replica: rabbitmq-streams add_replica)")
+
+// errOverrun: a server ignores the prefetch. The library would keep all that it sends in
+// memory.
+var errOverrun = errors.New("the server delivers more messages than the prefetch allows")
 
 var errStopped = errors.New("the consumer was cancelled by this program")
 
@@ -120,7 +125,7 @@ func (b *backoff) after(err error) {
 		b.limit = maxMissing
 	case errors.Is(err, errCancelled):
 		b.last = max(b.last, afterCancel)
-	case errors.Is(err, errCrash), errors.Is(err, errNoReplica):
+	case errors.Is(err, errCrash), errors.Is(err, errNoReplica), errors.Is(err, errOverrun):
 		b.last, b.limit = max(b.last, afterCancel), maxCrash
 	}
 }

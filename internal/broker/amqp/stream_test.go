@@ -15,7 +15,7 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/queue"
 )
 
-// TestRefused_Stream: a stream without a replica on the node is told apart from a queue with
+// TestRefused_Stream: a stream without a replica on the node is distinguished from a queue with
 // other arguments.
 func TestRefused_Stream(t *testing.T) {
 	t.Parallel()

@@ -133,7 +133,11 @@ func (s *subscription) handle(d *amqp.Delivery) {
 		_ = s.channel.amqp.Nack(d.DeliveryTag, false, true)
 		return
 	}
-	s.count(1)
+	if s.count(1) > 2*s.owner.c.Prefetch { // acknowledgements that are under way count twice
+		s.channel.conn.kill(errOverrun)
+		s.count(-1)
+		return
+	}
 	out := &delivery{sub: s, tag: d.DeliveryTag, redelivered: d.Redelivered, sent: d.Timestamp, message: message(d)}
 	s.owner.hold(out)
 	s.owner.c.Handler(s.ctx, out)
@@ -182,15 +186,17 @@ func (s *subscription) isMoving() bool {
 	return s.moving
 }
 
-// count messages in hand.
-func (s *subscription) count(n int) {
+// count messages in hand, and return how many there are.
+func (s *subscription) count(n int) (inHand int) {
 	s.mu.Lock()
 	s.inHand += n
+	inHand = s.inHand
 	if s.moving && s.inHand == 0 {
 		go s.cancel()
 	}
 	s.mu.Unlock()
 	s.channel.count(0, n)
+	return inHand
 }
 
 // delivery is a message in hand.
