@@ -247,7 +247,7 @@ func TestBrokerWithItsOwnRabbitMQ(t *testing.T) {
 // expectClosed waits until the queues are deleted and the connection is closed.
 func (v *virtualHost) expectClosed(ctx context.Context, t *testing.T, namespace string) {
 	t.Helper()
-	err := wait.PollUntilContextTimeout(ctx, 2*time.Second, 5*time.Minute, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(ctx, 2*time.Second, 2*time.Minute, true, func(ctx context.Context) (bool, error) {
 		secret, err := clients.Kube.CoreV1().Secrets(operatorNamespace).Get(ctx, "knative-lambda-connections", metav1.GetOptions{})
 		if err != nil {
 			return false, err
