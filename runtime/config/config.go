@@ -1,0 +1,67 @@
+// Package config holds what the controller and the runtime of a function have to read
+// alike: the names of variables, and the types of those that are JSON.
+package config
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Variables of a function's container. docs/runtime-variables.md says what they mean.
+const (
+	EnvConcurrency  = "LAMBDA_CONCURRENCY"
+	EnvWorkers      = "LAMBDA_WORKERS"
+	EnvIsolation    = "LAMBDA_ISOLATION"
+	EnvInterface    = "LAMBDA_INTERFACE"
+	EnvHTTPEvent    = "LAMBDA_HTTP_EVENT"
+	EnvTimeout      = "LAMBDA_TIMEOUT"
+	EnvDrainTimeout = "LAMBDA_DRAIN_TIMEOUT"
+	EnvMaxBody      = "LAMBDA_MAX_BODY"
+	// EnvCORS is a CORS as JSON.
+	EnvCORS = "LAMBDA_HTTP_CORS"
+)
+
+// Values of EnvIsolation.
+const (
+	IsolationShared    = "shared"    // many calls at once in each worker process
+	IsolationExclusive = "exclusive" // one call at a time in each
+)
+
+// Values of EnvHTTPEvent: what a handler gets for a request that is no CloudEvent.
+const (
+	HTTPEventDecoded = "decoded" // the body, decoded by its content type
+	HTTPEventAWS     = "aws-v2"  // the request as payload 2.0 of AWS Lambda's function URLs
+)
+
+// Interfaces are the values of EnvInterface; the first is the default.
+func Interfaces() []string {
+	return []string{"auto", "handler", "asgi", "wsgi", "listener", "fetch"}
+}
+
+// Bounds of numbers.
+const (
+	MaxConcurrency = 1000
+	MaxWorkers     = 64
+	MinMaxBody     = 1 << 10
+	MaxMaxBody     = 1 << 30
+	DefaultMaxBody = 16 << 20
+)
+
+// FieldError is a field whose value is wrong.
+type FieldError struct {
+	Field    string // such as allowOrigins[1]
+	Value    any
+	Expected string // what would be right
+}
+
+func (e *FieldError) Error() string {
+	return fmt.Sprintf("%s: expected %s, got %q", e.Field, e.Expected, fmt.Sprint(e.Value))
+}
+
+// isToken reports whether the text is a token of RFC 9110, as methods and names of
+// headers are.
+func isToken(text string) bool {
+	return text != "" && !slices.ContainsFunc([]byte(text), func(c byte) bool {
+		return c <= ' ' || c >= 0x7f || slices.Contains([]byte(`"(),/:;<=>?@[\]{}`), c)
+	})
+}
