@@ -22,6 +22,10 @@ var callHeaders = []string{"Authorization", "Content-Type", "Prefer", "Tracepare
 // callLater passes a request on to the event plane, which delivers it to this function as
 // an event, and answers as that does: 202 once the call is stored.
 func (s *Server) callLater(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength > int64(s.cfg.MaxBody) {
+		s.refuseCall(w, r, &http.MaxBytesError{Limit: int64(s.cfg.MaxBody)})
+		return
+	}
 	response, err := s.calls.pass(w, r, s.cfg.MaxBody)
 	if err != nil {
 		s.refuseCall(w, r, err)

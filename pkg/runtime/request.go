@@ -73,17 +73,28 @@ func readRequest(w http.ResponseWriter, r *http.Request, maxBody int, traits Tra
 	}
 	if media == typeStructured || r.Header.Get("Ce-Specversion") != "" {
 		req.structured = media == typeStructured
-		bound(w, r, maxBody)
+		if p := bound(w, r, maxBody); p != nil {
+			return req, p
+		}
 		return req, req.readEvent(r)
 	}
 	return req, req.readBody(w, r, maxBody, traits.Streams)
 }
 
-// bound makes a body that is too long an error of its reader.
-func bound(w http.ResponseWriter, r *http.Request, maxBody int) {
-	if r.ContentLength < 0 || r.ContentLength > int64(maxBody) { // else it is no longer than it says
+// bound refuses a body that is too long: before it is read where it says so, else by an
+// error of its reader.
+func bound(w http.ResponseWriter, r *http.Request, maxBody int) *problem {
+	switch {
+	case r.ContentLength > int64(maxBody):
+		return tooLong(int64(maxBody))
+	case r.ContentLength < 0: // else it is no longer than it says
 		r.Body = http.MaxBytesReader(w, r.Body, int64(maxBody))
 	}
+	return nil
+}
+
+func tooLong(most int64) *problem {
+	return badRequest(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is longer than %d bytes", most))
 }
 
 // readBody reads the body of a plain request, or leaves it to the handler.
@@ -94,7 +105,9 @@ func (r *request) readBody(w http.ResponseWriter, in *http.Request, maxBody int,
 		r.Stream = r.stream
 		return nil
 	}
-	bound(w, in, maxBody)
+	if p := bound(w, in, maxBody); p != nil {
+		return p
+	}
 	r.buffer = bodies.Get().(*bytes.Buffer)
 	r.buffer.Reset()
 	if _, err := r.buffer.ReadFrom(in.Body); err != nil {
@@ -145,7 +158,7 @@ func (r *request) countHops() *problem {
 func bodyProblem(err error) *problem {
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
-		return badRequest(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is longer than %d bytes", tooLarge.Limit))
+		return tooLong(tooLarge.Limit)
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		err = errors.New("it is shorter than its Content-Length")

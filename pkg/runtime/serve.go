@@ -92,10 +92,10 @@ func Serve(ctx context.Context, cfg *Config, handler http.Handler, listener net.
 	// A ReadHeaderTimeout would set two deadlines a request, which is measured; the
 	// queue proxy in front has one. What comes past the queue proxy is bounded by
 	// connections.
-	server := &http.Server{Handler: handler, MaxHeaderBytes: maxHeaderBytes} //nolint:gosec // see above
+	server := &http.Server{Handler: handler, MaxHeaderBytes: maxHeaderBytes, ConnState: awaitResponse} //nolint:gosec // see above
 	served := make(chan error, 1)
 	go func() {
-		served <- server.Serve(patientListener{&addressLimit{Listener: listener, most: maxPerAddress}})
+		served <- server.Serve(finalListener{patientListener{&addressLimit{Listener: listener, most: maxPerAddress}}})
 	}()
 	select {
 	case err := <-served:

@@ -3,6 +3,7 @@
 package queueproxy
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -34,7 +35,8 @@ import (
 
 const (
 	concurrency = 4
-	timeout     = time.Second
+	timeout     = 3 * time.Second
+	maxBody     = 1 << 20
 )
 
 // TestMain lets this program be a worker, too.
@@ -71,8 +73,13 @@ func work() {
 		if err != nil {
 			return
 		}
-		if json.Unmarshal(header, &c) == nil && c.Kind == protocol.Open {
+		switch err := json.Unmarshal(header, &c); {
+		case err != nil:
+			return
+		case c.Kind == protocol.Open:
 			go serveSlot(connection(fd + c.Slot))
+		case c.Kind == protocol.Ping:
+			_ = protocol.Write(control, protocol.Control{Kind: protocol.Pong, ID: c.ID}, nil) // as for ready
 		}
 	}
 }
@@ -97,6 +104,8 @@ func answer(conn net.Conn, c *protocol.Call) error {
 	switch c.Path {
 	case "/wait":
 		time.Sleep(200 * time.Millisecond)
+	case "/permanent":
+		return protocol.Write(conn, protocol.Answer{Kind: protocol.Error, ID: c.ID, Type: "E", Message: "for good", Permanent: true}, nil)
 	case "/late":
 		time.Sleep(2 * timeout)
 	case "/stream", "/abort", "/endless":
@@ -119,19 +128,28 @@ func answer(conn net.Conn, c *protocol.Call) error {
 // serve starts a function behind a queue-proxy, and returns the URL of that.
 func serve(t *testing.T) string {
 	t.Helper()
-	cfg := &runtime.Config{MaxBody: 1 << 20, EventSource: "/f", Function: "f"}
+	cfg := &runtime.Config{MaxBody: maxBody, EventSource: "/f", Function: "f", DrainTimeout: 10 * time.Millisecond}
 	telemetry, err := runtime.StartTelemetry(t.Context(), cfg, func(string) string { return "" })
 	if err != nil {
 		t.Fatal(err)
 	}
 	pool := front.New(&runtime.PoolConfig{Handler: "h", TaskRoot: t.TempDir(), Command: []string{os.Args[0]}, Workers: 1, Concurrency: concurrency, Queue: concurrency,
-		Timeout: timeout, StartTimeout: time.Minute, MaxBody: 1 << 20}, telemetry, io.Discard, io.Discard)
-	function := httptest.NewServer(runtime.NewServer(cfg, pool, telemetry))
-	proxy := httptest.NewServer(proxyTo(t, function.URL))
+		Timeout: timeout, StartTimeout: time.Minute, MaxBody: maxBody}, telemetry, io.Discard, io.Discard)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- runtime.Serve(ctx, cfg, runtime.NewServer(cfg, pool, telemetry), listener) }()
+	proxy := httptest.NewServer(proxyTo(t, "http://"+listener.Addr().String()))
 	t.Cleanup(func() {
 		proxy.Close()
 		pool.Close()
-		function.Close()
+		cancel()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
 		telemetry.Shutdown()
 	})
 	return proxy.URL
@@ -182,7 +200,7 @@ func TestReplies(t *testing.T) {
 		{"/stream", 200, "first last", true},
 		{"/abort", 200, "first ", false},
 		{"/endless", 200, "first ", false}, // the queue-proxy's own timeout would end it as if it were whole
-		{"/late", 504, `{"type":"Timeout","message":"the handler took too long: more than 1s (spec.runtime.timeout)","permanent":false}`, true},
+		{"/late", 504, `{"type":"Timeout","message":"the handler took too long: more than 3s (spec.runtime.timeout)","permanent":false}`, true},
 	} {
 		t.Run(tt.path, func(t *testing.T) {
 			response := get(t, address+tt.path)
@@ -192,6 +210,37 @@ func TestReplies(t *testing.T) {
 				t.Errorf("answered %d %q, %v, want %d %q, whole: %t", response.StatusCode, body, err, tt.status, tt.body, tt.whole)
 			}
 		})
+	}
+}
+
+// TestExpectContinue: the queue-proxy takes the status of an interim response for that of
+// the final one.
+func TestExpectContinue(t *testing.T) {
+	address := serve(t)
+	client := &http.Client{Transport: &http.Transport{ExpectContinueTimeout: 10 * time.Millisecond}}
+	for _, tt := range []struct {
+		path   string
+		length int
+		status int
+		text   string
+	}{
+		{"/plain", 2000, 200, "done"},
+		{"/permanent", 2000, 422, "for good"},
+		{"/plain", maxBody + 1, 413, "the body is longer than 1048576 bytes"},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address+tt.path, strings.NewReader(strings.Repeat("x", tt.length)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Expect", "100-continue")
+		response, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		if body, err := io.ReadAll(response.Body); err != nil || response.StatusCode != tt.status || !strings.Contains(string(body), tt.text) {
+			t.Errorf("%s with %d bytes is answered %s %q, %v, want %d", tt.path, tt.length, response.Status, body, err, tt.status)
+		}
 	}
 }
 
