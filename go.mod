@@ -3,6 +3,7 @@ module github.com/brunovlucena/knative-lambda-operator
 go 1.25.0
 
 require (
+	github.com/andybalholm/brotli v1.2.0
 	github.com/cloudevents/sdk-go/v2 v2.16.1
 	github.com/distribution/reference v0.6.0
 	github.com/go-git/go-billy/v5 v5.9.0
@@ -11,6 +12,7 @@ require (
 	github.com/google/go-containerregistry/pkg/authn/kubernetes v0.0.0-20250115185438-c4dd792fa06c
 	github.com/google/jsonschema-go v0.4.3
 	github.com/kelseyhightower/envconfig v1.4.0
+	github.com/klauspost/compress v1.18.2
 	github.com/minio/minio-go/v7 v7.1.0
 	github.com/rabbitmq/amqp091-go v1.16.0
 	github.com/rickb777/date v1.13.0
@@ -122,7 +124,6 @@ require (
 	github.com/hashicorp/golang-lru v1.0.2 // indirect
 	github.com/josharian/intern v1.0.0 // indirect
 	github.com/json-iterator/go v1.1.12 // indirect
-	github.com/klauspost/compress v1.18.2 // indirect
 	github.com/mailru/easyjson v0.9.0 // indirect
 	github.com/mitchellh/go-homedir v1.1.0 // indirect
 	github.com/modern-go/concurrent v0.0.0-20180306012644-bacd9c7ef1dd // indirect

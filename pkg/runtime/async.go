@@ -22,11 +22,11 @@ var callHeaders = []string{"Authorization", "Content-Type", "Prefer", "Tracepare
 // callLater passes a request on to the event plane, which delivers it to this function as
 // an event, and answers as that does: 202 once the call is stored.
 func (s *Server) callLater(w http.ResponseWriter, r *http.Request) {
-	if r.ContentLength > int64(s.cfg.MaxBody) {
-		s.refuseCall(w, r, &http.MaxBytesError{Limit: int64(s.cfg.MaxBody)})
+	if p := decodeBounded(w, r, s.cfg.MaxBody); p != nil {
+		s.writeProblem(r.Context(), w, &request{}, p)
 		return
 	}
-	response, err := s.calls.pass(w, r, s.cfg.MaxBody)
+	response, err := s.calls.pass(r)
 	if err != nil {
 		s.refuseCall(w, r, err)
 		return
@@ -41,9 +41,9 @@ func (s *Server) callLater(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(w, io.LimitReader(response.Body, maxCallAnswer)) // else the client went away
 }
 
-// pass a request on, with a body of at most maxBody bytes.
-func (s *sink) pass(w http.ResponseWriter, r *http.Request, maxBody int) (*http.Response, error) {
-	out, err := http.NewRequestWithContext(r.Context(), http.MethodPost, s.url, http.MaxBytesReader(w, r.Body, int64(maxBody)))
+// pass a request on.
+func (s *sink) pass(r *http.Request) (*http.Response, error) {
+	out, err := http.NewRequestWithContext(r.Context(), http.MethodPost, s.url, r.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -64,10 +64,11 @@ func (s *sink) pass(w http.ResponseWriter, r *http.Request, maxBody int) (*http.
 // refuseCall answers that a call was not stored.
 func (s *Server) refuseCall(w http.ResponseWriter, r *http.Request, err error) {
 	var tooLarge *http.MaxBytesError
+	var encoding *encodingError
 	var failed *url.Error
 	p := &problem{status: http.StatusServiceUnavailable, data: events.Error{Type: "CallNotStored"}}
 	switch {
-	case errors.As(err, &tooLarge):
+	case errors.As(err, &tooLarge), errors.As(err, &encoding):
 		p = bodyProblem(err)
 	case errors.As(err, &failed): // its text has the whole URL
 		err = failed.Err

@@ -58,8 +58,8 @@ func readRequest(w http.ResponseWriter, r *http.Request, maxBody int, traits Tra
 	req := &request{Invocation: Invocation{Method: r.Method, Path: r.URL.RequestURI(), request: r}}
 	req.Traceparent, req.Tracestate = r.Header.Get("Traceparent"), r.Header.Get("Tracestate")
 	contentType := r.Header.Get("Content-Type")
-	if traits.Raw {
-		return req, req.readBody(w, r, maxBody, traits.Streams)
+	if traits.Raw { // as it was sent
+		return req, req.readBody(w, r, maxBody, traits)
 	}
 	media := contentType
 	if media != typeJSON { // the usual case
@@ -73,12 +73,12 @@ func readRequest(w http.ResponseWriter, r *http.Request, maxBody int, traits Tra
 	}
 	if media == typeStructured || r.Header.Get("Ce-Specversion") != "" {
 		req.structured = media == typeStructured
-		if p := bound(w, r, maxBody); p != nil {
+		if p := decodeBounded(w, r, maxBody); p != nil {
 			return req, p
 		}
 		return req, req.readEvent(r)
 	}
-	return req, req.readBody(w, r, maxBody, traits.Streams)
+	return req, req.readBody(w, r, maxBody, traits)
 }
 
 // bound refuses a body that is too long: before it is read where it says so, else by an
@@ -93,19 +93,39 @@ func bound(w http.ResponseWriter, r *http.Request, maxBody int) *problem {
 	return nil
 }
 
+// decodeBounded takes the encodings off a body that is bounded with them and without.
+func decodeBounded(w http.ResponseWriter, r *http.Request, maxBody int) *problem {
+	if p := bound(w, r, maxBody); p != nil {
+		return p
+	}
+	if p := decodeBody(r); p != nil {
+		return p
+	}
+	return bound(w, r, maxBody)
+}
+
 func tooLong(most int64) *problem {
 	return badRequest(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is longer than %d bytes", most))
 }
 
 // readBody reads the body of a plain request, or leaves it to the handler.
-func (r *request) readBody(w http.ResponseWriter, in *http.Request, maxBody int, stream bool) *problem {
+func (r *request) readBody(w http.ResponseWriter, in *http.Request, maxBody int, traits Traits) *problem {
 	r.ContentType = in.Header.Get("Content-Type")
-	if stream && in.ContentLength != 0 {
+	prepare := decodeBounded
+	switch {
+	case traits.Streams && in.ContentLength != 0:
+		if !traits.Raw {
+			if p := decodeBody(in); p != nil {
+				return p
+			}
+		}
 		r.stream = newBodyStream(w, in)
 		r.Stream = r.stream
 		return nil
+	case traits.Raw:
+		prepare = bound
 	}
-	if p := bound(w, in, maxBody); p != nil {
+	if p := prepare(w, in, maxBody); p != nil {
 		return p
 	}
 	r.buffer = bodies.Get().(*bytes.Buffer)
@@ -120,7 +140,8 @@ func (r *request) readBody(w http.ResponseWriter, in *http.Request, maxBody int,
 func (r *request) readEvent(in *http.Request) *problem {
 	e, err := ceio.Read(in.Context(), cehttp.NewMessageFromHttpRequest(in))
 	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
+	var encoding *encodingError
+	if errors.As(err, &tooLarge) || errors.As(err, &encoding) {
 		return bodyProblem(err)
 	} else if err != nil {
 		return badRequest(http.StatusBadRequest, "not a valid CloudEvent: "+strings.TrimSpace(err.Error()))
@@ -157,8 +178,12 @@ func (r *request) countHops() *problem {
 
 func bodyProblem(err error) *problem {
 	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
+	var encoding *encodingError
+	switch {
+	case errors.As(err, &tooLarge):
 		return tooLong(tooLarge.Limit)
+	case errors.As(err, &encoding):
+		return badRequest(http.StatusBadRequest, encoding.Error())
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		err = errors.New("it is shorter than its Content-Length")

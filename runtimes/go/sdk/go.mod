@@ -3,8 +3,10 @@ module github.com/brunovlucena/knative-lambda-operator
 go 1.25.0
 
 require (
+	github.com/andybalholm/brotli v1.2.0
 	github.com/cloudevents/sdk-go/v2 v2.16.1
 	github.com/google/uuid v1.6.0
+	github.com/klauspost/compress v1.18.2
 	github.com/prometheus/client_golang v1.23.2
 	go.opentelemetry.io/otel v1.43.0
 	go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc v1.39.0
