@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -78,9 +77,5 @@ func (s *Server) refuseCall(w http.ResponseWriter, r *http.Request, err error) {
 		p.data.Message = fmt.Sprintf("%s did not store the call; send it again later", s.calls.name)
 		w.Header().Set("Retry-After", "5")
 	}
-	data, err := json.Marshal(p.data)
-	if err != nil { // strings and a bool
-		panic(err)
-	}
-	writeBody(w, p.status, typeJSON, data)
+	writeBody(w, p.status, typeJSON, p.json())
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/brunovlucena/knative-lambda-operator/runtime/config"
 	"github.com/brunovlucena/knative-lambda-operator/runtime/protocol"
 )
 
@@ -37,6 +38,7 @@ type Config struct {
 	Exemplars bool
 	// LogTraceContext puts the trace and the span of an invocation on its log lines.
 	LogTraceContext bool
+	CORS            *config.CORS // nil: no pages of other origins
 }
 
 // PoolConfig says which handler worker processes load and how they are used.
@@ -103,6 +105,7 @@ func ConfigFromEnv(getenv func(string) string) (*Config, error) {
 
 		Exemplars:       e.boolean("LAMBDA_METRICS_EXEMPLARS", false),
 		LogTraceContext: e.boolean("LAMBDA_LOG_TRACE_CONTEXT", true),
+		CORS:            e.cors(),
 	}
 	if !e.boolean("LAMBDA_METRICS", true) {
 		cfg.MetricsPort = 0
@@ -217,6 +220,15 @@ func (e *env) oneOf(key string, choices ...string) string {
 		e.fail("%s: expected one of %s, got %q", key, strings.Join(choices, ", "), text)
 	}
 	return text
+}
+
+// cors reads a configuration of CORS that may be missing.
+func (e *env) cors() *config.CORS {
+	c, err := config.ParseCORS(e.get(config.EnvCORS))
+	if err != nil {
+		e.fail("%s: %w", config.EnvCORS, err)
+	}
+	return c
 }
 
 // url reads an absolute URL that may be missing.

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/brunovlucena/knative-lambda-operator/runtime/config"
 )
 
 func lookup(environment ...string) func(string) string {
@@ -25,8 +27,8 @@ func TestConfigFromEnv(t *testing.T) {
 		t.Errorf("%v (-want, +got):\n%s", err, diff)
 	}
 	got, err = ConfigFromEnv(lookup("PORT=9464", "LAMBDA_METRICS=false", "LAMBDA_DRAIN_TIMEOUT=1m", "LAMBDA_MAX_BODY=2048", "LAMBDA_FUNCTION_NAME=f",
-		"LAMBDA_FUNCTION_NAMESPACE=ns", "LAMBDA_EVENT_SOURCE=/s", "LAMBDA_ERROR_STACK=true", "LAMBDA_LOG_LEVEL=debug", "LAMBDA_LOG_FORMAT=text", "LAMBDA_LOG_TRACE_CONTEXT=false", "LAMBDA_METRICS_EXEMPLARS=true"))
-	want := Config{Port: 9464, DrainTimeout: time.Minute, MaxBody: 2048, Function: "f", Namespace: "ns", EventSource: "/s", ErrorStack: true, LogLevel: "debug", LogFormat: "text", Exemplars: true}
+		"LAMBDA_FUNCTION_NAMESPACE=ns", "LAMBDA_EVENT_SOURCE=/s", "LAMBDA_ERROR_STACK=true", "LAMBDA_LOG_LEVEL=debug", "LAMBDA_LOG_FORMAT=text", "LAMBDA_LOG_TRACE_CONTEXT=false", "LAMBDA_METRICS_EXEMPLARS=true", `LAMBDA_HTTP_CORS={"allowOrigins":["*"]}`))
+	want := Config{Port: 9464, DrainTimeout: time.Minute, MaxBody: 2048, Function: "f", Namespace: "ns", EventSource: "/s", ErrorStack: true, LogLevel: "debug", LogFormat: "text", Exemplars: true, CORS: &config.CORS{AllowOrigins: []string{"*"}}}
 	if diff := cmp.Diff(&want, got); err != nil || diff != "" {
 		t.Errorf("%v (-want, +got):\n%s", err, diff)
 	}
@@ -42,15 +44,16 @@ func TestMetricsCanBeOff(t *testing.T) {
 
 func TestConfigFromEnvRefuses(t *testing.T) {
 	for environment, want := range map[string]string{
-		"PORT=0":                    `PORT: expected a whole number from 1 to 65535, got "0"`,
-		"PORT=9464":                 `LAMBDA_METRICS_PORT: 9464 is PORT already; expected another port`,
-		"LAMBDA_METRICS_PORT=x":     `LAMBDA_METRICS_PORT: expected a whole number from 0 to 65535, got "x"`,
-		"LAMBDA_METRICS=maybe":      `LAMBDA_METRICS: expected true or false, got "maybe"`,
-		"LAMBDA_DRAIN_TIMEOUT=25":   `LAMBDA_DRAIN_TIMEOUT: expected a duration above zero such as 30s, got "25"`,
-		"LAMBDA_MAX_BODY=1":         `LAMBDA_MAX_BODY: expected a whole number from 1024 to 1073741824, got "1"`,
-		"LAMBDA_ERROR_STACK=always": `LAMBDA_ERROR_STACK: expected true or false, got "always"`,
-		"LAMBDA_LOG_LEVEL=warn":     `LAMBDA_LOG_LEVEL: expected one of info, debug, warning, error, got "warn"`,
-		"LAMBDA_LOG_FORMAT=xml":     `LAMBDA_LOG_FORMAT: expected one of json, text, got "xml"`,
+		"PORT=0":                                  `PORT: expected a whole number from 1 to 65535, got "0"`,
+		"PORT=9464":                               `LAMBDA_METRICS_PORT: 9464 is PORT already; expected another port`,
+		"LAMBDA_METRICS_PORT=x":                   `LAMBDA_METRICS_PORT: expected a whole number from 0 to 65535, got "x"`,
+		"LAMBDA_METRICS=maybe":                    `LAMBDA_METRICS: expected true or false, got "maybe"`,
+		"LAMBDA_DRAIN_TIMEOUT=25":                 `LAMBDA_DRAIN_TIMEOUT: expected a duration above zero such as 30s, got "25"`,
+		"LAMBDA_MAX_BODY=1":                       `LAMBDA_MAX_BODY: expected a whole number from 1024 to 1073741824, got "1"`,
+		"LAMBDA_ERROR_STACK=always":               `LAMBDA_ERROR_STACK: expected true or false, got "always"`,
+		"LAMBDA_LOG_LEVEL=warn":                   `LAMBDA_LOG_LEVEL: expected one of info, debug, warning, error, got "warn"`,
+		`LAMBDA_HTTP_CORS={"allowOrigins":["a"]}`: `LAMBDA_HTTP_CORS: allowOrigins[0]: expected an origin such as https://app.example.com or http://localhost:3000, "*.example.com" or "*", got "a"`,
+		"LAMBDA_LOG_FORMAT=xml":                   `LAMBDA_LOG_FORMAT: expected one of json, text, got "xml"`,
 	} {
 		if _, err := ConfigFromEnv(lookup(environment)); err == nil || err.Error() != want {
 			t.Errorf("%s: %v, expected %s", environment, err, want)

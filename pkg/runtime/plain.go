@@ -54,9 +54,9 @@ func isToken(text string) bool {
 }
 
 // copyHeader copies the headers that a handler may set.
-func copyHeader(to, from http.Header) {
+func (s *Server) copyHeader(to, from http.Header) {
 	for name, values := range from {
-		if !ownHeaders[name] {
+		if !ownHeaders[name] && (s.cfg.CORS == nil || !isCORS(name)) {
 			to[name] = append(to[name], values...)
 		}
 	}
@@ -92,7 +92,7 @@ func list(lines []byte) []byte {
 // writePlain answers a plain request.
 func (x *exchange) writePlain(result *Result) {
 	h := x.w.Header() // by keys in their canonical form, which Set would look for
-	copyHeader(h, result.Header)
+	x.server.copyHeader(h, result.Header)
 	h["Content-Type"] = nil // nothing is guessed
 	if result.ContentType != "" {
 		h["Content-Type"] = []string{result.ContentType}

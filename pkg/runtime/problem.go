@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 
@@ -16,6 +17,15 @@ type problem struct {
 	eventType string
 	data      events.Error
 	header    http.Header // of the reply, besides; may be nil
+}
+
+// json is the body that says it.
+func (p *problem) json() []byte {
+	data, err := json.Marshal(p.data)
+	if err != nil { // strings and a bool
+		panic(err)
+	}
+	return data
 }
 
 // badRequest is a fault of the request, which a retry would not mend.

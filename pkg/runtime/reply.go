@@ -75,15 +75,12 @@ func (s *Server) reply(ctx context.Context, w http.ResponseWriter, req *request,
 
 // writeProblem answers an event with an event, and a plain request with JSON.
 func (s *Server) writeProblem(ctx context.Context, w http.ResponseWriter, req *request, p *problem) {
-	data, err := json.Marshal(p.data)
-	if err != nil { // strings and a bool
-		panic(err)
-	}
+	data := p.json()
 	if p.outcome == outcomeBusy {
 		w.Header().Set("Retry-After", "1")
 	}
 	if req.event == nil {
-		copyHeader(w.Header(), p.header)
+		s.copyHeader(w.Header(), p.header)
 		writeBody(w, p.status, typeJSON, data)
 		return
 	}

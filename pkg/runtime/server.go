@@ -12,10 +12,11 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
+	"github.com/brunovlucena/knative-lambda-operator/runtime/config"
 )
 
-// healthPath answers 200 as soon as the handler is loaded. It never reaches the
-// handler.
+// healthPath answers 200 as soon as the handler is loaded, as config.ReadyPath does,
+// unless the handler is an application: those have a path of that name themselves.
 const healthPath = "/healthz"
 
 // Server answers requests and CloudEvents with what the handler returns.
@@ -50,10 +51,13 @@ func (s *Server) Close() { s.failures.close(closeTimeout) }
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == healthPath {
+	if r.URL.Path == config.ReadyPath || r.URL.Path == healthPath && !s.isApplication(r.Context()) {
 		if !s.invoker.Ready() {
 			http.Error(w, "the handler is not loaded", http.StatusServiceUnavailable)
 		}
+		return
+	}
+	if s.cfg.CORS != nil && s.crossOrigin(w, r) {
 		return
 	}
 	if s.calls != nil && r.Method == http.MethodPost && events.PrefersAsync(r.Header) {
@@ -65,6 +69,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.telemetry.coldStarted(r.Context())
 	}
 	traits, loadErr := s.traits(r.Context(), x.start)
+	if !traits.Raw && loadErr == nil && validateWebhook(w, r) {
+		return
+	}
 	var problem *problem
 	x.req, problem = readRequest(w, r, s.cfg.MaxBody, traits)
 	defer x.req.release()
@@ -93,6 +100,15 @@ func (s *Server) traits(ctx context.Context, arrived time.Time) (Traits, error) 
 		return i.Traits(ctx, arrived)
 	}
 	return Traits{}, nil
+}
+
+// isApplication reports whether the handler has been loaded and reads requests itself.
+func (s *Server) isApplication(ctx context.Context) bool {
+	if !s.invoker.Ready() {
+		return false
+	}
+	traits, err := s.traits(ctx, time.Now())
+	return err == nil && traits.Raw
 }
 
 // promptly is how soon after the handler is loaded the first invocation comes if it was

@@ -21,6 +21,9 @@ const (
 	EnvCORS = "LAMBDA_HTTP_CORS"
 )
 
+// ReadyPath of the runtime answers 200 while the function takes calls.
+const ReadyPath = "/.well-known/knative-lambda/ready"
+
 // Values of EnvIsolation.
 const (
 	IsolationShared    = "shared"    // many calls at once in each worker process

@@ -1,0 +1,1 @@
+../../../../../runtime/config/config.go
