@@ -32,7 +32,7 @@ while True:
 
 func asAWS(t *testing.T, script string) func(*settings) {
 	return func(s *settings) {
-		s.Command, s.Protocol = []string{python(t), "-c", awsProgram + script}, protocolAWS
+		s.Command, s.Protocol = []string{python(t), "-c", awsProgram + script}, ProtocolAWS
 	}
 }
 

@@ -4,18 +4,17 @@
 package runtime
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
-	goruntime "runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/brunovlucena/knative-lambda-operator/runtime/config"
-	"github.com/brunovlucena/knative-lambda-operator/runtime/protocol"
 )
 
 // Config of the front. Each field is an environment variable, see
@@ -39,6 +38,9 @@ type Config struct {
 	// LogTraceContext puts the trace and the span of an invocation on its log lines.
 	LogTraceContext bool
 	CORS            *config.CORS // nil: no pages of other origins
+	// HTTPEvent is what handlers get for a plain request: config.HTTPEventDecoded or
+	// config.HTTPEventAWS.
+	HTTPEvent string
 }
 
 // PoolConfig says which handler worker processes load and how they are used.
@@ -51,8 +53,8 @@ type PoolConfig struct {
 	Function     string // its name
 	Namespace    string
 	Workers      int
-	Concurrency  int           // calls that may be open at once, of protocol 2
-	Exclusive    bool          // a worker has one call at a time, in protocol 2, too
+	Concurrency  int           // calls that may be open at once
+	Exclusive    bool          // a worker has one call at a time
 	Queue        int           // requests that may wait for a worker
 	Timeout      time.Duration // of one invocation
 	StartTimeout time.Duration // for loading the handler
@@ -61,8 +63,9 @@ type PoolConfig struct {
 
 // Protocols that workers may speak.
 const (
-	protocolFrames = "frames"     // docs/worker-protocol.md
-	protocolAWS    = "aws-lambda" // the runtime API of AWS Lambda
+	protocolFrames = "frames" // docs/worker-protocol.md
+	// ProtocolAWS is the runtime API of AWS Lambda.
+	ProtocolAWS = "aws-lambda"
 	// ProtocolFrames2 is the one of docs/runtime-protocol.md.
 	ProtocolFrames2 = "frames-2"
 )
@@ -71,16 +74,20 @@ const (
 // many calls as there may be.
 const maxConnections = 2048
 
-// maxWorkers of protocol 2 where their number is not configured.
-const maxWorkers = 8
+// defaultConcurrency of workers with many calls at once.
+const defaultConcurrency = 100
 
-// Slots of one worker of protocol 2: as many as there may be calls, so that the first
-// worker can have all while others are started, unless that makes too many.
+// Slots of one worker: as many as there may be calls, so that the first worker can have
+// all while others are started, unless that makes too many. Programs for AWS Lambda have
+// their share, as some start a process for each.
 func (c *PoolConfig) Slots() int {
 	if c.Exclusive {
 		return 1
 	}
 	share := (c.Concurrency + c.Workers - 1) / c.Workers
+	if c.Protocol == ProtocolAWS {
+		return share
+	}
 	return min(c.Concurrency, max(share, maxConnections/c.Workers))
 }
 
@@ -91,7 +98,7 @@ func ConfigFromEnv(getenv func(string) string) (*Config, error) {
 	cfg := &Config{
 		Port:         e.number("PORT", 8080, 1, 65535),
 		MetricsPort:  e.number("LAMBDA_METRICS_PORT", 9464, 0, 65535),
-		DrainTimeout: e.duration("LAMBDA_DRAIN_TIMEOUT", 25*time.Second),
+		DrainTimeout: e.drainTimeout(),
 		MaxBody:      e.maxBody(),
 		Function:     e.text("LAMBDA_FUNCTION_NAME", "function"),
 		Namespace:    e.text("LAMBDA_FUNCTION_NAMESPACE", ""),
@@ -106,6 +113,7 @@ func ConfigFromEnv(getenv func(string) string) (*Config, error) {
 		Exemplars:       e.boolean("LAMBDA_METRICS_EXEMPLARS", false),
 		LogTraceContext: e.boolean("LAMBDA_LOG_TRACE_CONTEXT", true),
 		CORS:            e.cors(),
+		HTTPEvent:       e.oneOf(config.EnvHTTPEvent, httpEvents(getenv("LAMBDA_WORKER_PROTOCOL"))...),
 	}
 	if !e.boolean("LAMBDA_METRICS", true) {
 		cfg.MetricsPort = 0
@@ -123,11 +131,9 @@ func PoolConfigFromEnv(getenv func(string) string) (*PoolConfig, error) {
 	cfg := &PoolConfig{
 		Handler:      e.text("LAMBDA_HANDLER", ""),
 		TaskRoot:     e.text("LAMBDA_TASK_ROOT", "/lambda/function"),
-		Protocol:     e.oneOf("LAMBDA_WORKER_PROTOCOL", protocolFrames, ProtocolFrames2, protocolAWS),
+		Protocol:     e.oneOf("LAMBDA_WORKER_PROTOCOL", protocolFrames, ProtocolFrames2, ProtocolAWS),
 		Function:     e.text("LAMBDA_FUNCTION_NAME", "function"),
 		Namespace:    e.text("LAMBDA_FUNCTION_NAMESPACE", ""),
-		Workers:      e.number("LAMBDA_WORKERS", max(2, goruntime.GOMAXPROCS(0)), 1, 1000),
-		Queue:        e.number("LAMBDA_QUEUE", 1000, 0, 1_000_000),
 		Timeout:      e.timeout(),
 		StartTimeout: e.duration("LAMBDA_START_TIMEOUT", 2*time.Minute),
 		MaxBody:      e.maxBody(),
@@ -135,9 +141,8 @@ func PoolConfigFromEnv(getenv func(string) string) (*PoolConfig, error) {
 	if cfg.Handler == "" {
 		e.fail("LAMBDA_HANDLER: missing; expected a handler such as main.handler")
 	}
-	if cfg.Protocol == ProtocolFrames2 {
-		e.concurrency(cfg)
-	}
+	e.concurrency(cfg)
+	e.oneOf(config.EnvInterface, config.Interfaces()...) // which workers read themselves
 	command := getenv("LAMBDA_WORKER_COMMAND")
 	if err := json.Unmarshal([]byte(command), &cfg.Command); err != nil || len(cfg.Command) == 0 || cfg.Command[0] == "" {
 		e.fail(`LAMBDA_WORKER_COMMAND: expected a JSON array such as ["python3","/lambda/worker/worker.py"], got %q`, command)
@@ -145,16 +150,46 @@ func PoolConfigFromEnv(getenv func(string) string) (*PoolConfig, error) {
 	return cfg, e.err()
 }
 
-// concurrency reads what only workers with many calls at once have.
+// httpEvents are what handlers may get for a plain request, by the protocol of workers;
+// the first is the default.
+func httpEvents(protocol string) []string {
+	if protocol == ProtocolAWS {
+		return []string{config.HTTPEventAWS, config.HTTPEventDecoded}
+	}
+	return []string{config.HTTPEventDecoded, config.HTTPEventAWS}
+}
+
+// isolations that workers may have, by their protocol; the first is the default.
+func isolations(protocol string) []string {
+	switch protocol {
+	case ProtocolFrames2:
+		return []string{config.IsolationShared, config.IsolationExclusive}
+	case ProtocolAWS: // programs expect one call at a time
+		return []string{config.IsolationExclusive, config.IsolationShared}
+	}
+	return []string{config.IsolationExclusive}
+}
+
+// concurrency reads how many workers and calls there may be.
 func (e *env) concurrency(cfg *PoolConfig) {
-	cfg.Exclusive = e.oneOf("LAMBDA_ISOLATION", "shared", "exclusive") == "exclusive"
+	cfg.Exclusive = e.oneOf(config.EnvIsolation, isolations(cfg.Protocol)...) == config.IsolationExclusive
+	workers := e.optional(config.EnvWorkers, config.MaxWorkers)
 	if cfg.Exclusive {
+		concurrency := e.optional(config.EnvConcurrency, config.MaxWorkers)
+		if workers > 0 && concurrency > 0 && workers != concurrency {
+			e.fail("%s: expected %d, as %s has: with %s=%s each worker has one call, got \"%d\"",
+				config.EnvConcurrency, workers, config.EnvWorkers, config.EnvIsolation, config.IsolationExclusive, concurrency)
+		}
+		cfg.Workers = cmp.Or(workers, concurrency, computedWorkers())
 		cfg.Concurrency = cfg.Workers
 	} else {
-		cfg.Workers = e.number("LAMBDA_WORKERS", min(cfg.Workers, maxWorkers), 1, 64)
-		cfg.Concurrency = e.number("LAMBDA_CONCURRENCY", 100, 1, protocol.MaxSlots)
+		cfg.Concurrency = e.number(config.EnvConcurrency, defaultConcurrency, 1, config.MaxConcurrency)
+		cfg.Workers = cmp.Or(workers, min(computedWorkers(), cfg.Concurrency))
 	}
 	cfg.Queue = cfg.Concurrency
+	if cfg.Protocol == protocolFrames {
+		cfg.Queue = e.number("LAMBDA_QUEUE", 1000, 0, 1_000_000)
+	}
 }
 
 // TimeoutFromEnv is how long one invocation may take.
@@ -191,9 +226,29 @@ func (e *env) number(key string, fallback, least, most int) int {
 	return n
 }
 
-func (e *env) timeout() time.Duration { return e.duration("LAMBDA_TIMEOUT", 5*time.Minute) }
+// optional reads a number from 1 to most; it is 0 where there is none.
+func (e *env) optional(key string, most int) int {
+	if e.get(key) == "" {
+		return 0
+	}
+	return e.number(key, 0, 1, most)
+}
 
-func (e *env) maxBody() int { return e.number("LAMBDA_MAX_BODY", 16<<20, 1024, 1<<30) }
+// timeout is a little less than Knative's of 300 s, which ends a stream as if it were
+// whole.
+func (e *env) timeout() time.Duration { return e.duration(config.EnvTimeout, 295*time.Second) }
+
+// drainTimeout lets each call end that has begun.
+func (e *env) drainTimeout() time.Duration {
+	if e.get(config.EnvDrainTimeout) == "" {
+		return e.timeout()
+	}
+	return e.duration(config.EnvDrainTimeout, 0)
+}
+
+func (e *env) maxBody() int {
+	return e.number(config.EnvMaxBody, config.DefaultMaxBody, config.MinMaxBody, config.MaxMaxBody)
+}
 
 func (e *env) duration(key string, fallback time.Duration) time.Duration {
 	text := e.text(key, fallback.String())

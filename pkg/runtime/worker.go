@@ -64,7 +64,7 @@ func startWorker(ctx context.Context, cfg *PoolConfig, stdout, stderr io.Writer)
 	cmd.SysProcAttr = ProcessAttributes()
 	cmd.WaitDelay = time.Second // do not wait for heirs of stdout when it is a pipe
 	connect := connectFrames
-	if cfg.Protocol == protocolAWS {
+	if cfg.Protocol == ProtocolAWS {
 		connect = connectAWS
 	}
 	link, started, err := connect(cmd, cfg)
