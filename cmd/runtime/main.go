@@ -21,9 +21,9 @@ func main() {
 		if err != nil {
 			return nil, err
 		}
-		if cfg.Protocol == runtime.ProtocolFrames2 {
-			return front.New(cfg, telemetry, os.Stdout, os.Stderr), nil
+		if cfg.Protocol == runtime.ProtocolFrames {
+			return runtime.NewPool(cfg, telemetry, os.Stdout, os.Stderr), nil
 		}
-		return runtime.NewPool(cfg, telemetry, os.Stdout, os.Stderr), nil
+		return front.New(cfg, telemetry, os.Stdout, os.Stderr), nil
 	})
 }

@@ -8,7 +8,6 @@ import (
 )
 
 const (
-	typeJSON = "application/json"
 	typeText = "text/plain; charset=utf-8"
 )
 

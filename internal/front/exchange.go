@@ -67,8 +67,11 @@ func (p *Pool) Invoke(ctx context.Context, in *runtime.Invocation) (*runtime.Res
 // call sends the invocation and reads the answer, or its beginning.
 func (x *exchange) call(in *runtime.Invocation) (*runtime.Result, error) {
 	s := x.slot
-	if s.worker.http != nil {
+	switch {
+	case s.worker.http != nil:
 		return x.proxy(in)
+	case s.worker.api != nil:
+		return x.program(in)
 	}
 	s.id++
 	x.id = s.id

@@ -46,10 +46,11 @@ type function struct {
 // setup of a function.
 type setup struct {
 	runtime.PoolConfig
-	timing timing
-	ready  protocol.Control
-	reaps  bool
-	launch func(*Pool, []*os.File) (*process, error) // nil: doubles
+	timing    timing
+	ready     protocol.Control
+	reaps     bool
+	httpEvent string
+	launch    func(*Pool, []*os.File) (*process, error) // nil: doubles
 }
 
 // serve starts a function whose workers are doubles, and checks at its end that
@@ -63,7 +64,7 @@ func serve(t *testing.T, handle func(*call), change ...func(*setup)) *function {
 	}
 	leavesNothing(t)
 	f := &function{}
-	cfg := &runtime.Config{MaxBody: s.MaxBody, EventSource: "/f", Function: "f"}
+	cfg := &runtime.Config{MaxBody: s.MaxBody, EventSource: "/f", Function: "f", HTTPEvent: s.httpEvent}
 	telemetry, err := runtime.StartTelemetry(t.Context(), cfg, func(string) string { return "" })
 	if err != nil {
 		t.Fatal(err)

@@ -41,12 +41,17 @@ type process struct {
 
 // startProcess starts the worker's command, which inherits the connections.
 func startProcess(p *Pool, connections []*os.File) (*process, error) {
+	return startCommand(p, connections, protocol.EnvControl+"="+strconv.Itoa(controlFD), protocol.EnvSlots+"="+strconv.Itoa(len(connections)-1))
+}
+
+// startCommand starts the worker's command with more variables.
+func startCommand(p *Pool, connections []*os.File, environment ...string) (*process, error) {
 	cmd := exec.Command(p.cfg.Command[0], p.cfg.Command[1:]...)
 	cmd.Dir = p.cfg.TaskRoot
 	cmd.Stdout, cmd.Stderr = p.stdout, p.stderr
 	cmd.ExtraFiles = connections
-	cmd.Env = append(os.Environ(), "LAMBDA_HANDLER="+p.cfg.Handler, "LAMBDA_TASK_ROOT="+p.cfg.TaskRoot,
-		protocol.EnvControl+"="+strconv.Itoa(controlFD), protocol.EnvSlots+"="+strconv.Itoa(len(connections)-1))
+	cmd.Env = append(os.Environ(), "LAMBDA_HANDLER="+p.cfg.Handler, "LAMBDA_TASK_ROOT="+p.cfg.TaskRoot)
+	cmd.Env = append(cmd.Env, environment...)
 	cmd.SysProcAttr = runtime.ProcessAttributes()
 	cmd.WaitDelay = time.Second // do not wait for heirs of stdout when it is a pipe
 	mark := markVariable + "=" + rand.Text()

@@ -25,6 +25,7 @@ type worker struct {
 	outbox  chan protocol.Control // never full: see newWorker
 	slots   []*slot
 	http    *http.Transport // of one that serves HTTP itself; else nil
+	api     *programAPI     // of a program for AWS Lambda, which has no connections; else nil
 	retired chan struct{}   // closed when it is to be replaced
 	retire1 sync.Once
 	quiet   chan struct{} // closed when it refuses calls, and none is open within its timeout
@@ -55,6 +56,9 @@ type slot struct {
 
 // startWorker starts the command and waits until it has loaded the handler.
 func (p *Pool) startWorker() (*worker, error) {
+	if p.cfg.Protocol == runtime.ProtocolAWS {
+		return p.startProgram()
+	}
 	ours, theirs, err := connections(1 + p.cfg.Slots())
 	if err != nil {
 		return nil, err
@@ -67,7 +71,7 @@ func (p *Pool) startWorker() (*worker, error) {
 		closeAll(ours)
 		return nil, err
 	}
-	w := newWorker(p, process, ours)
+	w := newWorker(p, process, ours, len(ours)-1)
 	interrupt := context.AfterFunc(p.ctx, w.kill)
 	err = w.load()
 	interrupt()
@@ -83,12 +87,19 @@ func (p *Pool) startWorker() (*worker, error) {
 	return w, nil
 }
 
-func newWorker(p *Pool, process *process, conns []net.Conn) *worker {
-	w := &worker{process: process, pool: p, control: conns[0], retired: make(chan struct{}), quiet: make(chan struct{}),
+// newWorker has as many slots; conns are the control connection and theirs, or none.
+func newWorker(p *Pool, process *process, conns []net.Conn, slots int) *worker {
+	w := &worker{process: process, pool: p, retired: make(chan struct{}), quiet: make(chan struct{})}
+	for i := range slots {
+		w.slots = append(w.slots, &slot{worker: w, number: i + 1})
+	}
+	if len(conns) > 0 {
+		w.control = conns[0]
 		// One open and, for its one call, two cancels a slot, a ping and a drain.
-		outbox: make(chan protocol.Control, 4*len(conns))}
-	for i, conn := range conns[1:] {
-		w.slots = append(w.slots, &slot{worker: w, number: i + 1, conn: conn})
+		w.outbox = make(chan protocol.Control, 4*len(conns))
+		for i, s := range w.slots {
+			s.conn = conns[i+1]
+		}
 	}
 	for i := len(w.slots) - 1; i >= 0; i-- {
 		w.idle = append(w.idle, w.slots[i]) // the last is taken first
@@ -176,6 +187,10 @@ func (w *worker) bury() {
 
 // close ends all connections, which stops the worker.
 func (w *worker) close() {
+	if w.api != nil {
+		w.api.close()
+		return
+	}
 	if w.http != nil {
 		w.http.CloseIdleConnections()
 	}
@@ -218,6 +233,9 @@ func (w *worker) failBlocked() {
 }
 
 func (w *worker) send(c protocol.Control) {
+	if w.api != nil {
+		return // which has no place for it
+	}
 	select {
 	case w.outbox <- c:
 	default:
@@ -249,7 +267,7 @@ func (p *Pool) watch() {
 
 func (w *worker) check(now time.Time) {
 	switch {
-	case len(w.slots) == 1: // its one call is ended at its timeout
+	case len(w.slots) == 1 || w.api != nil: // its one call is ended at its timeout
 	case w.pinged.IsZero() && w.busy > 0:
 		w.ping++
 		w.pinged = now

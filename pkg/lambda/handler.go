@@ -90,6 +90,11 @@ func (i *Invoker) Invoke(ctx context.Context, in *runtime.Invocation) (*runtime.
 		arguments = append(arguments, value)
 	}
 	result, err := i.call(c, arguments)
+	if err == nil && in.Event == nil && result.ContentType == typeJSON {
+		if reply, failed := runtime.ProxyReply(result.Body, in.Payload); reply != nil || failed != nil {
+			return reply, failed
+		}
+	}
 	if err != nil && !time.Now().Before(deadline) {
 		return nil, runtime.TimedOut(i.timeout) // the error is that of the context, or comes of it
 	}

@@ -66,6 +66,24 @@ func TestShapesOfHandlers(t *testing.T) {
 
 func (o order) hello() string { return "hello " + o.Name }
 
+// TestProxyReplies: values of the shape of AWS Lambda are replies to plain requests only.
+func TestProxyReplies(t *testing.T) {
+	i := invoker(t, func() any {
+		return map[string]any{"statusCode": 201, "headers": map[string]string{"X-A": "1"}, "body": "made"}
+	})
+	plain, err := i.Invoke(t.Context(), &runtime.Invocation{})
+	if err != nil || plain.Status != 201 || plain.Header.Get("X-A") != "1" || string(plain.Body) != "made" {
+		t.Errorf("a plain request is answered %+v, %v", plain, err)
+	}
+	event, err := i.Invoke(t.Context(), &runtime.Invocation{Event: map[string]any{"id": "1"}})
+	if err != nil || event.Status != 0 || event.ContentType != "application/json" {
+		t.Errorf("an event is answered %+v, %v", event, err)
+	}
+	if _, err := invoker(t, func() any { return map[string]any{"statusCode": 201, "body": 1} }).Invoke(t.Context(), &runtime.Invocation{}); err == nil {
+		t.Error("a body that is no text is a reply")
+	}
+}
+
 func TestWrongShapes(t *testing.T) {
 	for _, handler := range []any{nil, 3, (func())(nil), func(int, int) {}, func(context.Context, int, int) {}, func(...int) {},
 		func() (int, int) { return 1, 2 }, func() (error, error) { return nil, nil }, func() (int, error, error) { return 1, nil, nil }} {

@@ -63,7 +63,7 @@ type PoolConfig struct {
 
 // Protocols that workers may speak.
 const (
-	protocolFrames = "frames" // docs/worker-protocol.md
+	ProtocolFrames = "frames" // docs/worker-protocol.md
 	// ProtocolAWS is the runtime API of AWS Lambda.
 	ProtocolAWS = "aws-lambda"
 	// ProtocolFrames2 is the one of docs/runtime-protocol.md.
@@ -131,7 +131,7 @@ func PoolConfigFromEnv(getenv func(string) string) (*PoolConfig, error) {
 	cfg := &PoolConfig{
 		Handler:      e.text("LAMBDA_HANDLER", ""),
 		TaskRoot:     e.text("LAMBDA_TASK_ROOT", "/lambda/function"),
-		Protocol:     e.oneOf("LAMBDA_WORKER_PROTOCOL", protocolFrames, ProtocolFrames2, ProtocolAWS),
+		Protocol:     e.oneOf("LAMBDA_WORKER_PROTOCOL", ProtocolFrames, ProtocolFrames2, ProtocolAWS),
 		Function:     e.text("LAMBDA_FUNCTION_NAME", "function"),
 		Namespace:    e.text("LAMBDA_FUNCTION_NAMESPACE", ""),
 		Timeout:      e.timeout(),
@@ -187,7 +187,7 @@ func (e *env) concurrency(cfg *PoolConfig) {
 		cfg.Workers = cmp.Or(workers, min(computedWorkers(), cfg.Concurrency))
 	}
 	cfg.Queue = cfg.Concurrency
-	if cfg.Protocol == protocolFrames {
+	if cfg.Protocol == ProtocolFrames {
 		cfg.Queue = e.number("LAMBDA_QUEUE", 1000, 0, 1_000_000)
 	}
 }

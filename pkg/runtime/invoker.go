@@ -44,6 +44,10 @@ type Invocation struct {
 	// Stream is the body of a plain request as it arrives, for handlers with Traits that
 	// say so; then there is no Body. It is valid until Invoke's result has been closed.
 	Stream io.Reader
+	// Payload says that Body is the plain request itself, as config.HTTPEventAWS has it, and
+	// that RequestID is in it.
+	Payload   bool
+	RequestID string
 	// Arrived is when the request did. Its timeout counts from then on.
 	Arrived time.Time
 

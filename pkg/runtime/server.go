@@ -76,6 +76,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.req, problem = readRequest(w, r, s.cfg.MaxBody, traits)
 	defer x.req.release()
 	x.req.Arrived = x.start
+	if problem == nil && s.cfg.HTTPEvent == config.HTTPEventAWS && !traits.Raw && x.req.event == nil && x.req.Stream == nil {
+		x.req.toPayload(r, s.cfg.Function)
+	}
 	var traceparent string
 	x.ctx, x.span, traceparent = s.telemetry.startSpan(r.Context(), x.start, x.req.Traceparent, x.req.Tracestate)
 	defer x.span.End()

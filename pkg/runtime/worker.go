@@ -34,7 +34,7 @@ type worker struct {
 	exit error         // how; to be read after gone
 }
 
-// link is how a worker is talked with: frames, or AWS Lambda's runtime API.
+// link is how a worker is talked with.
 type link interface {
 	// ready waits until the worker has loaded the handler.
 	ready(w *worker, cfg *PoolConfig) error
@@ -63,11 +63,7 @@ func startWorker(ctx context.Context, cfg *PoolConfig, stdout, stderr io.Writer)
 	cmd.Env = append(os.Environ(), "LAMBDA_HANDLER="+cfg.Handler, "LAMBDA_TASK_ROOT="+cfg.TaskRoot)
 	cmd.SysProcAttr = ProcessAttributes()
 	cmd.WaitDelay = time.Second // do not wait for heirs of stdout when it is a pipe
-	connect := connectFrames
-	if cfg.Protocol == ProtocolAWS {
-		connect = connectAWS
-	}
-	link, started, err := connect(cmd, cfg)
+	link, started, err := connectFrames(cmd, cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -119,7 +119,7 @@ func workers(handler string, program func(testing.TB) string, args ...string) fu
 		cfg := &runtime.PoolConfig{Handler: handler, TaskRoot: t.TempDir(), Command: append([]string{program(t)}, args...), Workers: 2, Queue: 100,
 			Timeout: s.timeout, StartTimeout: patience, MaxBody: s.MaxBody, Function: s.Function, Namespace: s.Namespace}
 		if len(args) == 0 {
-			cfg.Protocol = "aws-lambda"
+			cfg.Protocol, cfg.Concurrency, cfg.Exclusive = runtime.ProtocolAWS, cfg.Workers, true
 		} else {
 			var err, rootErr error
 			cfg.Command[len(args)], err = filepath.Abs(args[len(args)-1])
@@ -155,7 +155,7 @@ type pool interface {
 }
 
 func newPool(cfg *runtime.PoolConfig, telemetry *runtime.Telemetry, logs io.Writer) pool {
-	if cfg.Protocol == runtime.ProtocolFrames2 {
+	if cfg.Protocol == runtime.ProtocolFrames2 || cfg.Protocol == runtime.ProtocolAWS {
 		return front.New(cfg, telemetry, logs, logs)
 	}
 	return runtime.NewPool(cfg, telemetry, logs, logs)

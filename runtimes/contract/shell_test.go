@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/front"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/runtime"
 )
@@ -30,7 +31,7 @@ func shell(code string) *language {
 		if err := os.WriteFile(filepath.Join(root, "main.sh"), []byte(code), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		pool := runtime.NewPool(&runtime.PoolConfig{Handler: "main.sh", TaskRoot: root, Command: []string{"/bin/sh", shellWorker(t)}, Protocol: "aws-lambda", Workers: 2, Queue: 100,
+		pool := front.New(&runtime.PoolConfig{Handler: "main.sh", TaskRoot: root, Command: []string{"/bin/sh", shellWorker(t)}, Protocol: "aws-lambda", Workers: 2, Concurrency: 2, Exclusive: true, Queue: 100,
 			Timeout: s.timeout, StartTimeout: patience, MaxBody: s.MaxBody}, s.telemetry, logs, logs)
 		t.Cleanup(pool.Close)
 		return pool
@@ -105,7 +106,7 @@ func TestShellWithoutItsHandler(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool := runtime.NewPool(&runtime.PoolConfig{Handler: "main.sh", TaskRoot: t.TempDir(), Command: []string{"/bin/sh", shellWorker(t)}, Protocol: "aws-lambda", Workers: 1,
+	pool := front.New(&runtime.PoolConfig{Handler: "main.sh", TaskRoot: t.TempDir(), Command: []string{"/bin/sh", shellWorker(t)}, Protocol: "aws-lambda", Workers: 1, Concurrency: 1, Exclusive: true,
 		Timeout: patience, StartTimeout: patience, MaxBody: 1 << 20}, telemetry, io.Discard, io.Discard)
 	defer pool.Close()
 	select {

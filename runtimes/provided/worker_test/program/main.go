@@ -122,5 +122,8 @@ func main() {
 		fmt.Fprintln(os.Stderr, "cannot go on")
 		os.Exit(4)
 	}
+	if os.Getenv("TEST_HTTP") != "" {
+		lambda.Start(handleHTTP)
+	}
 	lambda.Start(handle)
 }

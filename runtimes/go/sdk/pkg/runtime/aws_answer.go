@@ -1,1 +1,0 @@
-../../../../../pkg/runtime/aws_answer.go

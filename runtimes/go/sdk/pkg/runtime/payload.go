@@ -1,0 +1,1 @@
+../../../../../pkg/runtime/payload.go

@@ -1,0 +1,1 @@
+../../../../../pkg/runtime/proxyreply.go
