@@ -17,7 +17,7 @@ var servers = map[string]string{
 	"internal/httpserver/httpserver.go": "is what the others use",
 	"pkg/runtime/serve.go":              "is in function images and measured: it bounds connections, and the queue proxy in front has the timeouts",
 	"pkg/runtime/telemetry.go":          "is in function images, which internal/httpserver is not: it sets the same timeouts and bounds connections",
-	"internal/front/programapi.go":                "listens on loopback, for the one program that the runtime has started",
+	"internal/front/programapi.go":      "listens on loopback, for the one program that the runtime has started",
 }
 
 // serving are names of net/http that start a server.

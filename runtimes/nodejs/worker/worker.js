@@ -4,6 +4,7 @@
 
 const net = require('node:net');
 
+const awslambda = require('./awslambda.js');
 const {calls, drain} = require('./call.js');
 const {MAX_MESSAGE, ProcessExit, cut, describe, logError, textOf} = require('./errors.js');
 const {Reader, write} = require('./frames.js');
@@ -135,6 +136,7 @@ class Worker {
 
 function main() {
   logging.configure();
+  awslambda.install();
   const worker = new Worker(Number(process.env.LAMBDA_WORKER_FD));
   delete process.env.LAMBDA_WORKER_FD; // children have no connections
   delete process.env.LAMBDA_WORKER_SLOTS;
