@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 	"knative.dev/serving/pkg/apis/serving"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/ceio"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	receiverv1 "github.com/brunovlucena/knative-lambda-operator/pkg/apis/receiver/v1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
@@ -144,7 +145,11 @@ func (i *invocation) request(ctx context.Context, url string) (*http.Request, er
 	if err != nil {
 		return nil, err
 	}
-	return r, cehttp.WriteRequest(binding.WithForceBinary(ctx), binding.ToMessage(&e), r)
+	if err := cehttp.WriteRequest(binding.WithForceBinary(ctx), binding.ToMessage(&e), r); err != nil {
+		return nil, err
+	}
+	ceio.Escape(r.Header)
+	return r, nil
 }
 
 func (i *invocation) body() ([]byte, error) {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -104,10 +103,21 @@ func writeEvent(ctx context.Context, w http.ResponseWriter, req *request, e *eve
 	mode := binding.WithForceBinary(context.Background())
 	if req.structured {
 		mode = binding.WithForceStructured(context.Background())
+	} else {
+		w = escapedWriter{w}
 	}
 	if err := cehttp.WriteResponseWriter(mode, binding.ToMessage(e), status, w); err != nil {
 		slog.WarnContext(ctx, "a reply could not be written", "error", err, "event_id", e.ID())
 	}
+}
+
+// escapedWriter encodes the attributes that the SDK writes.
+type escapedWriter struct{ http.ResponseWriter }
+
+// WriteHeader implements http.ResponseWriter.
+func (w escapedWriter) WriteHeader(status int) {
+	ceio.Escape(w.Header())
+	w.ResponseWriter.WriteHeader(status)
 }
 
 // answer is an event that answers the request with the data.
@@ -147,11 +157,6 @@ func (r *request) lineage() map[string]any {
 // filled in. Only the hops are not the handler's to say.
 func (s *Server) returned(req *request, result *Result) (*event.Event, error) {
 	all := map[string]any{"specversion": "1.0", "id": uuid.NewString(), "source": s.cfg.EventSource, "time": time.Now().UTC().Format(time.RFC3339Nano)}
-	for name := range result.Event {
-		if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
-			return nil, fmt.Errorf("attribute %q: expected a name of lower-case letters and digits", name)
-		}
-	}
 	lineage := req.lineage()
 	maps.Copy(all, lineage)
 	maps.Copy(all, result.Event)

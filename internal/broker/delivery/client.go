@@ -192,6 +192,7 @@ func (c *Client) request(ctx context.Context, r *Request) (*http.Request, error)
 	if err := cehttp.WriteRequest(encoding, binding.ToMessage(&e), request); err != nil {
 		return nil, fmt.Errorf("cannot write the event into a request: %w", err)
 	}
+	ceio.Escape(request.Header)
 	request.Header.Set(eventingapis.KnNamespaceHeader, r.Namespace)
 	if r.Hops > 0 {
 		request.Header.Set(HopsHeader, strconv.Itoa(int(r.Hops)))

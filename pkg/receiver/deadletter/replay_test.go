@@ -117,7 +117,7 @@ func TestReplay(t *testing.T) {
 func TestReplay_Outcome(t *testing.T) {
 	r := newRecipient(t, func(string) int { return http.StatusOK })
 	s, store := service(t, r.function(), 0, r.client())
-	for id, subject := range map[string]string{"outcome": "team/greeter", "of another": "team/other", "reply": ""} {
+	for id, subject := range map[string]string{"outcome": "team/greeter", "another": "team/other", "reply": ""} {
 		e := newEvent(id, map[string]any{"knativeerrorcode": 500})
 		e.SetType("io.knative.lambda.response.error")
 		e.SetSource("io.knative.lambda/function/team/greeter")
@@ -138,7 +138,7 @@ func TestReplay_Outcome(t *testing.T) {
 		t.Fatal(err)
 	}
 	slices.Sort(r.replies)
-	if len(r.got) != 1 || !strings.HasPrefix(r.got[0], "of another") || !slices.Equal(r.replies, []string{"outcome", "reply", "reply-of another"}) {
+	if len(r.got) != 1 || !strings.HasPrefix(r.got[0], "another") || !slices.Equal(r.replies, []string{"outcome", "reply", "reply-another"}) {
 		t.Errorf("the function got %v, its Broker %v", r.got, r.replies)
 	}
 }

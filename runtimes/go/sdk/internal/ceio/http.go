@@ -1,0 +1,1 @@
+../../../../../internal/ceio/http.go
