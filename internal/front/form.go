@@ -2,7 +2,6 @@ package front
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"mime"
@@ -16,7 +15,6 @@ import (
 )
 
 const (
-	typeForm      = "application/x-www-form-urlencoded"
 	typeMultipart = "multipart/form-data"
 	// maxForm bounds forms that are passed as fields, in bytes: a call's header holds them.
 	maxForm = 256 << 10
@@ -35,8 +33,8 @@ func readForm(c *protocol.Call, body []byte) error {
 		return nil //nolint:nilerr // it is for the handler to read, as any other type
 	}
 	switch media {
-	case typeForm:
-		if holdsJSON(body) {
+	case runtime.TypeForm:
+		if runtime.HoldsJSON(body) {
 			return nil
 		}
 		if len(body) > maxForm {
@@ -50,13 +48,6 @@ func readForm(c *protocol.Call, body []byte) error {
 		}
 	}
 	return nil
-}
-
-// holdsJSON reports whether a body is a JSON object or array: curl sends those as
-// forms by default.
-func holdsJSON(body []byte) bool {
-	trimmed := bytes.TrimLeft(body, " \t\r\n")
-	return len(trimmed) > 0 && (trimmed[0] == '{' || trimmed[0] == '[') && json.Valid(trimmed)
 }
 
 var errNoEnd = errors.New("it does not end with its boundary")

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/brunovlucena/knative-lambda-operator/pkg/runtime"
 	"github.com/brunovlucena/knative-lambda-operator/runtime/protocol"
 )
 
@@ -21,12 +22,12 @@ func TestForms(t *testing.T) {
 		parts                   string
 		err                     string
 	}{
-		{"fields", typeForm, "a=1&b=x+y%21&a=2&c", "[[a 1] [b x y!] [a 2] [c ]]", "[]", ""},
-		{"with a charset", typeForm + "; charset=utf-8", "a=%C3%A9", "[[a é]]", "[]", ""},
-		{"JSON, as curl sends it", typeForm, ` {"a": 1}`, "[]", "[]", ""},
-		{"no JSON", typeForm, `{"a": 1`, `[[{"a": 1 ]]`, "[]", ""},
-		{"nothing", typeForm, "", "[]", "[]", ""},
-		{"long", typeForm, strings.Repeat("x", maxForm+1), "[]", "[]", "InvalidRequest: the form is longer than 262144 bytes: send it as multipart/form-data"},
+		{"fields", runtime.TypeForm, "a=1&b=x+y%21&a=2&c", "[[a 1] [b x y!] [a 2] [c ]]", "[]", ""},
+		{"with a charset", runtime.TypeForm + "; charset=utf-8", "a=%C3%A9", "[[a é]]", "[]", ""},
+		{"JSON, as curl sends it", runtime.TypeForm, ` {"a": 1}`, "[]", "[]", ""},
+		{"no JSON", runtime.TypeForm, `{"a": 1`, `[[{"a": 1 ]]`, "[]", ""},
+		{"nothing", runtime.TypeForm, "", "[]", "[]", ""},
+		{"long", runtime.TypeForm, strings.Repeat("x", maxForm+1), "[]", "[]", "InvalidRequest: the form is longer than 262144 bytes: send it as multipart/form-data"},
 		{"another type", "text/plain", "a=1", "[]", "[]", ""},
 		{"no type", ";;", "a=1", "[]", "[]", ""},
 		{"parts", boundary, crlf.Replace("--b\nContent-Disposition: form-data; name=\"a\"\n\n1\n--b\nContent-Disposition: form-data; name=f; filename=\"C:\\\\d\\\\x.txt\"\nContent-Type: text/csv\n\nx\ny\n--b--\n"),
@@ -79,7 +80,7 @@ func TestFormCalls(t *testing.T) {
 	if got := f.post(t, "/", "broken", "Content-Type", "multipart/form-data; boundary=b"); got.status != http.StatusBadRequest || !strings.Contains(got.body, `"type":"InvalidRequest"`) {
 		t.Errorf("answered %+v, want 400", got)
 	}
-	if got := f.post(t, "/", strings.Repeat("x", maxForm+1), "Content-Type", typeForm); got.status != http.StatusRequestEntityTooLarge {
+	if got := f.post(t, "/", strings.Repeat("x", maxForm+1), "Content-Type", runtime.TypeForm); got.status != http.StatusRequestEntityTooLarge {
 		t.Errorf("answered %+v, want 413", got)
 	}
 }

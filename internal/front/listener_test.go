@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/brunovlucena/knative-lambda-operator/pkg/runtime"
 	"github.com/brunovlucena/knative-lambda-operator/runtime/protocol"
 )
 
@@ -94,7 +95,7 @@ func TestListenersOfOthers(t *testing.T) {
 
 func TestApplications(t *testing.T) {
 	f := serve(t, func(c *call) { c.result(c.RawQuery + " " + string(c.body)) }, func(s *setup) { s.ready.Interface = protocol.InterfaceASGI })
-	got := f.post(t, "/?b=%41&a", "a=1", "Content-Type", typeForm, "Ce-Specversion", "1.0", "Ce-Id", "1", "Ce-Source", "/s", "Ce-Type", "t")
+	got := f.post(t, "/?b=%41&a", "a=1", "Content-Type", runtime.TypeForm, "Ce-Specversion", "1.0", "Ce-Id", "1", "Ce-Source", "/s", "Ce-Type", "t")
 	if got.body != "b=%41&a a=1" || got.header.Get("Ce-Id") != "" {
 		t.Errorf("answered %+v, want the request as sent and the reply as given", got)
 	}

@@ -163,7 +163,9 @@ def loop():
         api.request("POST", "/2018-06-01/runtime/invocation/%s/response" % id, body)
         api.getresponse().read()
 for _ in range(int(os.environ["AWS_LAMBDA_MAX_CONCURRENCY"])): threading.Thread(target=loop).start()
-`, "", func(s *setup) { s.Exclusive, s.Concurrency, s.Timeout, s.timing.stop = false, 3, 3*time.Second, 100*time.Millisecond })
+`, "", func(s *setup) {
+		s.Exclusive, s.Concurrency, s.Timeout, s.timing.stop = false, 3, 3*time.Second, 100*time.Millisecond
+	})
 	var wg sync.WaitGroup
 	for i := range 3 {
 		wg.Go(func() {

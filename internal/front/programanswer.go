@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/ceio"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/runtime"
 	"github.com/brunovlucena/knative-lambda-operator/runtime/protocol"
 )
@@ -41,10 +42,17 @@ func programData(contentType string, body []byte) ([]byte, error) {
 	switch {
 	case len(body) == 0:
 		return []byte("null"), nil
-	case isJSON && !json.Valid(body):
-		var v any
-		return nil, fmt.Errorf("the body is not the JSON that its content type %s announces: %w", media, json.Unmarshal(body, &v))
-	case isJSON, media == "" && json.Valid(body):
+	case isJSON:
+		text, err := ceio.Text(body)
+		if err == nil && !json.Valid(text) {
+			var v any
+			err = json.Unmarshal(text, &v)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("the body is not the JSON that its content type %s announces: %w", media, err)
+		}
+		return text, nil
+	case media == "" && json.Valid(body), media == runtime.TypeForm && runtime.HoldsJSON(body):
 		return body, nil
 	case strings.HasPrefix(media, "text/"), media == "application/xml":
 		text, err := runtime.DecodeText(body, parameters["charset"])

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"mime"
+	"net/url"
 	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/ceio"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/runtime"
 )
 
@@ -69,8 +71,10 @@ func decode(t reflect.Type, in *runtime.Invocation) (reflect.Value, error) {
 		value.Elem().Set(reflect.ValueOf(text))
 	case media == typeJSON || strings.HasSuffix(media, "+json") || media == "" && t != anyType:
 		return value.Elem(), decodeJSON(media, in.Body, value)
-	case media == "" && json.Valid(in.Body):
+	case media == "" && json.Valid(in.Body), media == runtime.TypeForm && runtime.HoldsJSON(in.Body):
 		return value.Elem(), decodeJSON(media, in.Body, value)
+	case media == runtime.TypeForm && t == anyType:
+		value.Elem().Set(reflect.ValueOf(decodeForm(string(in.Body))))
 	case t == anyType:
 		value.Elem().Set(reflect.ValueOf(slices.Clone(in.Body)))
 	default:
@@ -79,8 +83,23 @@ func decode(t reflect.Type, in *runtime.Invocation) (reflect.Value, error) {
 	return value.Elem(), nil
 }
 
+// decodeForm makes a text of each name, and a list where one occurs several times.
+func decodeForm(body string) map[string]any {
+	values, _ := url.ParseQuery(body) // without the pairs that are malformed
+	fields := make(map[string]any, len(values))
+	for name, all := range values {
+		if fields[name] = all; len(all) == 1 {
+			fields[name] = all[0]
+		}
+	}
+	return fields
+}
+
 func decodeJSON(media string, body []byte, value reflect.Value) error {
-	err := json.Unmarshal(body, value.Interface())
+	body, err := ceio.Text(body)
+	if err == nil {
+		err = json.Unmarshal(body, value.Interface())
+	}
 	var mismatch *json.UnmarshalTypeError
 	switch {
 	case err == nil:

@@ -159,7 +159,8 @@ func typeName(err error) string {
 }
 
 func (i *Invoker) contextOf(in *runtime.Invocation, deadline time.Time) *Context {
-	c := &Context{Attributes: in.Event, Method: in.Method, Path: in.Path, Traceparent: in.Traceparent,
+	path, _, _ := strings.Cut(in.Path, "?")
+	c := &Context{Attributes: in.Event, Method: in.Method, Path: path, Traceparent: in.Traceparent,
 		FunctionName: i.name, FunctionNamespace: i.namespace, untraced: i.untraced, deadline: deadline, logger: i.logger, invocation: in}
 	if e := in.CloudEvent; e != nil {
 		c.ID, c.Type, c.Source, c.Subject, c.Time = e.ID(), e.Type(), e.Source(), e.Subject(), e.Time()

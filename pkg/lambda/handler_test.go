@@ -66,6 +66,34 @@ func TestShapesOfHandlers(t *testing.T) {
 
 func (o order) hello() string { return "hello " + o.Name }
 
+// TestDecoding: JSON is UTF-8, curl's default type may have it, and the path has no query.
+func TestDecoding(t *testing.T) {
+	for _, tt := range []struct {
+		contentType, body string
+		want              string
+		fails             bool
+	}{
+		{"application/json", "\xef\xbb\xbf{\"a\":1}", `{"a":1}`, false},
+		{"application/json", "\"\xff\"", "", true},
+		{"application/json", "NaN", "", true},
+		{runtime.TypeForm, `{"a":1}`, `{"a":1}`, false},
+		{runtime.TypeForm, `a=1&b=2&b=3`, `{"a":"1","b":["2","3"]}`, false},
+	} {
+		result, err := invoker(t, func(v any) any { return v }).Invoke(t.Context(), &runtime.Invocation{ContentType: tt.contentType, Body: []byte(tt.body)})
+		var raised *runtime.HandlerError
+		if tt.fails != errors.As(err, &raised) || tt.fails && !raised.BadInput || !tt.fails && string(result.Body) != tt.want {
+			t.Errorf("%s %q: %v, %v, want %s", tt.contentType, tt.body, result, err, tt.want)
+		}
+	}
+	result, err := invoker(t, func(ctx context.Context) string {
+		c := FromContext(ctx)
+		return c.Path + " " + c.Query().Get("x")
+	}).Invoke(t.Context(), &runtime.Invocation{Path: "/a%20b?x=%31"})
+	if err != nil || string(result.Body) != `"/a%20b 1"` {
+		t.Errorf("the path is %s, %v", result.Body, err)
+	}
+}
+
 // TestProxyReplies: values of the shape of AWS Lambda are replies to plain requests only.
 func TestProxyReplies(t *testing.T) {
 	i := invoker(t, func() any {

@@ -20,6 +20,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"net/url"
 	"strings"
 	"time"
 
@@ -67,7 +68,7 @@ type Context struct {
 	Time                      time.Time
 	// Attributes are all of the event's, extensions too.
 	Attributes map[string]any
-	// Method and Path, with the query, of the HTTP request.
+	// Method and Path of the HTTP request, as sent and without the query.
 	Method, Path string
 	// Traceparent is the W3C Trace Context of the invocation.
 	Traceparent string
@@ -96,6 +97,13 @@ func (c *Context) Logger() *slog.Logger { return c.logger.With(c.logAttributes()
 
 // Headers of the HTTP request; the names are in lower case.
 func (c *Context) Headers() map[string]string { return c.invocation.Headers() }
+
+// Query of the HTTP request.
+func (c *Context) Query() url.Values {
+	_, query, _ := strings.Cut(c.invocation.Path, "?")
+	values, _ := url.ParseQuery(query) // without the pairs that are malformed
+	return values
+}
 
 // Extensions are the CloudEvent's extension attributes.
 func (c *Context) Extensions() map[string]any {

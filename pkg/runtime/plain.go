@@ -97,16 +97,24 @@ func (x *exchange) writePlain(result *Result) {
 	if result.ContentType != "" {
 		h["Content-Type"] = []string{result.ContentType}
 	}
-	switch {
-	case result.Stream != nil:
-		x.stream(result)
-	case result.Status == 0 && result.ContentType == "" && len(result.Body) == 0:
-		x.w.WriteHeader(http.StatusNoContent)
-	default:
-		status := cmp.Or(result.Status, http.StatusOK)
-		if hasBody(status) {
-			h["Content-Length"] = []string{strconv.Itoa(len(result.Body))}
+	status, empty := result.Status, result.Stream == nil && len(result.Body) == 0
+	if status == 0 && result.ContentType == "" && empty {
+		status = http.StatusNoContent
+	}
+	status = cmp.Or(status, http.StatusOK)
+	switch head := x.req.Method == http.MethodHead; {
+	case !hasBody(status):
+		h["Content-Type"] = nil
+		x.w.WriteHeader(status)
+	case head && (empty || result.Stream != nil): // applications leave the body out, and know its length
+		if length, err := strconv.ParseUint(result.Header.Get("Content-Length"), 10, 63); err == nil {
+			h["Content-Length"] = []string{strconv.FormatUint(length, 10)}
 		}
+		x.w.WriteHeader(status)
+	case result.Stream != nil:
+		x.stream(result, status)
+	default:
+		h["Content-Length"] = []string{strconv.Itoa(len(result.Body))}
 		x.w.WriteHeader(status)
 		_, _ = x.w.Write(result.Body) // the client may have closed its connection
 	}
@@ -122,10 +130,10 @@ var pieces = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
 // stream passes a reply on as it arrives. One that fails after its head aborts the
 // connection: the client must not take it for whole.
-func (x *exchange) stream(result *Result) {
+func (x *exchange) stream(result *Result, status int) {
 	control := http.NewResponseController(x.w)
 	_ = control.SetWriteDeadline(result.Deadline) // for a client that does not read
-	x.w.WriteHeader(cmp.Or(result.Status, http.StatusOK))
+	x.w.WriteHeader(status)
 	err := control.Flush()
 	piece := pieces.Get().(*[32 << 10]byte)
 	defer pieces.Put(piece)

@@ -1,6 +1,8 @@
 package runtime
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -24,4 +26,14 @@ func DecodeText(body []byte, charset string) (string, error) {
 		return string(text), nil
 	}
 	return "", fmt.Errorf("the charset %s is unknown: expected utf-8 or iso-8859-1", charset)
+}
+
+// TypeForm is the content type of forms, and curl's for everything.
+const TypeForm = "application/x-www-form-urlencoded"
+
+// HoldsJSON reports whether the body of a form is a JSON object or array, which curl
+// sends as a form by default.
+func HoldsJSON(body []byte) bool {
+	trimmed := bytes.TrimLeft(body, " \t\r\n")
+	return len(trimmed) > 0 && (trimmed[0] == '{' || trimmed[0] == '[') && json.Valid(trimmed)
 }

@@ -4,6 +4,8 @@
 package contract
 
 import (
+	"cmp"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,11 +19,14 @@ import (
 
 // Vector is one thing that a handler may return.
 type Vector struct {
-	Name    string // its path is "/" and the name
-	Returns string // what the handler returns or raises, in words
-	Method  string // POST where it is empty
-	Plain   Reply  // to a plain request
-	Event   *Reply // to a CloudEvent in binary mode; nil: it is not sent one
+	Name    string            // its path is "/" and the name
+	Returns string            // what the handler returns or raises, in words
+	Method  string            // POST where it is empty
+	Path    string            // instead of the name's; may have a query
+	Header  map[string]string // of the request, besides that of JSON
+	Body    string            // {} where it is empty
+	Plain   Reply             // to a plain request
+	Event   *Reply            // to a CloudEvent in binary mode; nil: it is not sent one
 }
 
 // Reply is what a client sees.
@@ -35,6 +40,7 @@ type Reply struct {
 
 const (
 	typeJSON    = "application/json"
+	typeForm    = "application/x-www-form-urlencoded"
 	success     = "io.knative.lambda.response.success"
 	failure     = "io.knative.lambda.response.error"
 	unspecified = ""
@@ -80,8 +86,73 @@ func Vectors() []Vector {
 		invalid("bad-status", "a response of status 99"),
 		invalid("bad-header", "a response with the header X-A whose value has a line break"),
 		invalid("unserialisable", "an object that has no JSON"),
-		{Name: "head", Returns: `the object {"a": 1}`, Method: http.MethodHead, Plain: Reply{Status: 200, Header: typed(typeJSON)}},
+		{Name: "head", Returns: `the text "a text"`, Method: http.MethodHead, Plain: Reply{Status: 200, Header: with(typed(typeJSON), "Content-Length", "8")}},
+		{Name: "no-content", Returns: "a response of status 204 with the text x", Plain: Reply{Status: 204, Header: merge(absent("Content-Type"), absent("Content-Length"))}},
+		{Name: "not-modified", Returns: `a response of status 304 with the text x and the header ETag: "1"`, Plain: Reply{Status: 304, Header: with(absent("Content-Type"), "Etag", `"1"`)}},
 	}
+}
+
+// Requests are vectors of what handlers are called with. The handler of the path "/echo"
+// returns its event; that of "/context" an object with method and path of its context.
+func Requests() []Vector {
+	return []Vector{
+		echo("JSON", typeJSON, `{"a": [1, "é", null, true]}`, `{"a": [1, "é", null, true]}`),
+		echo("JSON with a byte order mark", typeJSON, "\xef\xbb\xbf{\"a\": 1}", `{"a": 1}`),
+		echo("JSON of another type", "application/ld+json; charset=utf-8", `[1]`, `[1]`),
+		refused("NaN", typeJSON, `{"a": NaN}`),
+		refused("Infinity", typeJSON, `[-Infinity]`),
+		refused("UTF-16", typeJSON, "\xff\xfe{\x00}\x00"),
+		refused("invalid UTF-8", typeJSON, "\"\xff\""),
+		refused("broken JSON", typeJSON, `{"a":`),
+		echo("text", "text/plain; charset=latin1", "\xe9", `"é"`),
+		echo("form", typeForm, "a=1&b=2&b=3&c=%C3%A9+x&d=", `{"a": "1", "b": ["2", "3"], "c": "é x", "d": ""}`),
+		echo("JSON that curl sends", typeForm, ` {"a": 1}`, `{"a": 1}`),
+		echo("list that curl sends", typeForm, `[1]`, `[1]`),
+		encoded("gzip", packed(`{"a": 1}`), Reply{Status: 200, Header: typed(typeJSON), Body: `{"a": 1}`, JSON: true}),
+		encoded("unknown encoding", "x", Reply{Status: 415, Header: with(typed(typeJSON), "Accept-Encoding", "gzip, deflate, br, zstd"), JSON: true,
+			Body: `{"type": "InvalidRequest", "message": "Content-Encoding: expected at most 3 of gzip, deflate, br, zstd, got \"unknown encoding\"", "permanent": true}`}),
+		encoded("br", "x", *invalidRequest()),
+		{Name: "context", Path: "/context?a=1&b=%20", Method: http.MethodPatch, Plain: Reply{Status: 200, Header: typed(typeJSON), Body: `{"method": "PATCH", "path": "/context"}`, JSON: true}},
+		{Name: "webhook", Path: "/echo", Method: http.MethodOptions, Header: map[string]string{"WebHook-Request-Origin": "sender.example"},
+			Plain: Reply{Status: 200, Header: map[string][]string{"Webhook-Allowed-Origin": {"sender.example"}, "Webhook-Allowed-Rate": {"*"}}}},
+	}
+}
+
+// echo is data that the handler gets.
+func echo(name, contentType, body, want string) Vector {
+	reply := Reply{Status: 200, Header: typed(typeJSON), Body: want, JSON: true}
+	v := Vector{Name: name, Path: "/echo", Header: map[string]string{"Content-Type": contentType}, Body: body, Plain: reply}
+	if contentType != typeForm { // which is bytes in an event
+		event := reply
+		event.Header = with(merge(reply.Header), "Ce-Type", success)
+		v.Event = &event
+	}
+	return v
+}
+
+// refused is data that the handler is not called with.
+func refused(name, contentType, body string) Vector {
+	return Vector{Name: name, Path: "/echo", Header: map[string]string{"Content-Type": contentType}, Body: body, Plain: *invalidRequest(), Event: invalidRequest()}
+}
+
+func invalidRequest() *Reply { return &Reply{Status: 400, Header: typed(typeJSON), Body: unspecified} }
+
+// encoded is a body with the Content-Encoding of that name.
+func encoded(encoding, body string, want Reply) Vector {
+	return Vector{Name: encoding, Path: "/echo", Header: map[string]string{"Content-Encoding": encoding}, Body: body, Plain: want}
+}
+
+// packed is text in gzip.
+func packed(text string) string {
+	var b strings.Builder
+	w := gzip.NewWriter(&b)
+	if _, err := io.WriteString(w, text); err != nil {
+		panic(err) // memory takes all
+	}
+	if err := w.Close(); err != nil {
+		panic(err)
+	}
+	return b.String()
 }
 
 // value is one that is sent as JSON.
@@ -141,7 +212,7 @@ func merge(headers ...map[string][]string) map[string][]string {
 // Run checks the function that is served at the URL. Vectors with the names in skip
 // are left out: each is a fault of the language that is known.
 func Run(t *testing.T, url string, skip ...string) {
-	for _, v := range Vectors() {
+	for _, v := range append(Vectors(), Requests()...) {
 		t.Run(v.Name, func(t *testing.T) {
 			for _, name := range skip {
 				if name == v.Name {
@@ -158,15 +229,15 @@ func Run(t *testing.T, url string, skip ...string) {
 
 func check(t *testing.T, url string, v Vector, want Reply, event bool) {
 	t.Helper()
-	method := v.Method
-	if method == "" {
-		method = http.MethodPost
-	}
-	r, err := http.NewRequestWithContext(t.Context(), method, url+"/"+v.Name, strings.NewReader("{}"))
+	path := cmp.Or(v.Path, "/"+v.Name)
+	r, err := http.NewRequestWithContext(t.Context(), cmp.Or(v.Method, http.MethodPost), url+path, strings.NewReader(cmp.Or(v.Body, "{}")))
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Header.Set("Content-Type", typeJSON)
+	for name, value := range v.Header {
+		r.Header.Set(name, value)
+	}
 	if event {
 		for name, value := range map[string]string{"Specversion": "1.0", "Id": "id-1", "Source": "/contract", "Type": "io.example.test"} {
 			r.Header.Set("Ce-"+name, value)
@@ -197,10 +268,11 @@ func check(t *testing.T, url string, v Vector, want Reply, event bool) {
 
 // compare says how a body differs.
 func (r Reply) compare(body string) string {
-	if r.Status == http.StatusInternalServerError && r.Body == unspecified {
+	kinds := map[int]string{http.StatusInternalServerError: "InvalidReply", http.StatusBadRequest: "InvalidRequest"}
+	if kind := kinds[r.Status]; kind != "" && r.Body == unspecified {
 		var invalid struct{ Type, Message string }
-		if err := json.Unmarshal([]byte(body), &invalid); err != nil || invalid.Type != "InvalidReply" || invalid.Message == "" {
-			return fmt.Sprintf("the body is %.500q, want an InvalidReply with a message", body)
+		if err := json.Unmarshal([]byte(body), &invalid); err != nil || invalid.Type != kind || invalid.Message == "" {
+			return fmt.Sprintf("the body is %.500q, want an %s with a message", body, kind)
 		}
 		return ""
 	}

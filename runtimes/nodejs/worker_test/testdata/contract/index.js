@@ -27,7 +27,7 @@ const vectors = {
   response: () => new Response({ok: true}, {status: 201, headers: {'X-A': ['1', '2']}, cookies: ['a=1', 'b=2; HttpOnly']}),
   redirect: () => new Response(undefined, {status: 302, headers: {Location: '/there'}}),
   conflict: () => new Response({why: 'there is one'}, {status: 409}),
-  busy: () => new Response('null', {status: 503, headers: {'Retry-After': 7}, contentType: 'application/json'}),
+  busy: () => new Response([], {status: 503, headers: {'Retry-After': 7}}),
   aws: () => ({statusCode: 418, headers: {'x-a': '1', 'content-type': 'text/plain'}, cookies: ['a=1'], body: 'dGVh', isBase64Encoded: true}),
   'not-aws': () => ({statusCode: 418, other: 1}),
   'stream-bytes': () => items(Buffer.from('a'), Buffer.from('b')),
@@ -40,7 +40,11 @@ const vectors = {
   'bad-status': () => new Response('', {status: 99}),
   'bad-header': () => new Response('', {headers: {'X-A': 'a\nb'}}),
   unserialisable: () => ({n: 1n}),
-  head: () => ({a: 1}),
+  head: () => 'a text',
+  'no-content': () => new Response('x', {status: 204}),
+  'not-modified': () => new Response('x', {status: 304, headers: {ETag: '"1"'}}),
+  echo: (event) => event,
+  context: (event, context) => ({method: context.method, path: context.path}),
 };
 
-exports.handler = (event, context) => vectors[context.path.slice(1)]();
+exports.handler = (event, context) => vectors[context.path.slice(1)](event, context);

@@ -55,16 +55,22 @@ def vectors(stream):
         "bad-status": lambda: Response(status=99),
         "bad-header": lambda: Response(headers={"X-A": "a\nb"}),
         "unserialisable": lambda: {"o": object()},
-        "head": lambda: {"a": 1},
+        "head": lambda: "a text",
+        "no-content": lambda: Response("x", 204),
+        "not-modified": lambda: Response("x", 304, {"ETag": '"1"'}),
     }
 
 
 SYNC, ASYNC = vectors(items), vectors(async_items)
 
 
+def called(event, context):
+    return {"echo": lambda: event, "context": lambda: {"method": context.method, "path": context.path}}
+
+
 def handler(event, context):
-    return SYNC[context.path[1:]]()
+    return {**SYNC, **called(event, context)}[context.path[1:]]()
 
 
 async def async_handler(event, context):
-    return ASYNC[context.path[1:]]()
+    return {**ASYNC, **called(event, context)}[context.path[1:]]()
