@@ -30,8 +30,13 @@ func (p *Pool) startProgram() (*worker, error) {
 	}
 	w := newWorker(p, process, nil, p.cfg.Slots())
 	w.api = a
-	a.exclusive = len(w.slots) == 1
-	a.broken = func(why string) { w.fail(why, nil) }
+	p.running.Go(func() {
+		select {
+		case why := <-a.broken:
+			w.fail(why, nil)
+		case <-w.gone:
+		}
+	})
 	interrupt := context.AfterFunc(p.ctx, w.kill)
 	err = a.load(w)
 	interrupt()

@@ -39,7 +39,7 @@ type programAPI struct {
 	function  string // as an ARN
 	maxBody   int64
 	exclusive bool // one call at a time
-	broken    func(why string)
+	broken    chan string // how the program broke the rules; has room for one
 	calls     chan *programCall
 	asked     chan struct{} // closed when the program asks for its first invocation
 	initial   chan string   // why the program could not start; has room for one
@@ -55,7 +55,7 @@ func listenAPI(cfg *runtime.PoolConfig) (*programAPI, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &programAPI{address: listener.Addr().String(), function: "arn:knative:lambda:" + cfg.Namespace + "::function:" + cfg.Function, maxBody: int64(cfg.MaxBody),
+	a := &programAPI{address: listener.Addr().String(), function: "arn:knative:lambda:" + cfg.Namespace + "::function:" + cfg.Function, maxBody: int64(cfg.MaxBody), exclusive: cfg.Slots() == 1, broken: make(chan string, 1),
 		calls: make(chan *programCall), asked: make(chan struct{}), initial: make(chan string, 1), open: map[string]*programCall{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+apiPrefix+"invocation/next", a.next)
@@ -77,7 +77,10 @@ func (a *programAPI) close() { _ = a.server.Close() } // its connections have no
 func (a *programAPI) next(w http.ResponseWriter, r *http.Request) {
 	a.once.Do(func() { close(a.asked) })
 	if a.exclusive && a.unanswered() {
-		a.broken("the program asked for an invocation before it had answered the last")
+		select {
+		case a.broken <- "the program asked for an invocation before it had answered the last":
+		default: // it is being ended
+		}
 		return
 	}
 	select {
