@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -66,7 +65,8 @@ func (a *programAPI) load(w *worker) error {
 		}
 		return &runtime.LoadError{Message: fmt.Sprintf("the program ended before it asked for an invocation: %s", w.death())}
 	case <-time.After(timeout):
-		return &runtime.LoadError{Message: fmt.Sprintf("the program did not ask for an invocation within %v, as programs for the runtime API of AWS Lambda do", timeout)}
+		return &runtime.LoadError{Message: fmt.Sprintf("the program did not ask for an invocation within %v, as programs for the runtime API of AWS Lambda do",
+			timeout)}
 	}
 }
 
@@ -85,8 +85,8 @@ type programAnswer struct {
 	result *runtime.Result
 	err    error
 	stream *io.PipeReader
-	fail   func(error) // ends stream
-	tail   func() error
+	fail   func(error)  // ends stream
+	tail   func() error // the error in the trailers, after the end of stream
 }
 
 // program calls a program for AWS Lambda.
@@ -114,21 +114,26 @@ func (x *exchange) program(in *runtime.Invocation) (*runtime.Result, error) {
 	case <-timer.C: // it does not ask for invocations
 		return nil, x.abandonProgram(c)
 	}
-	var answer programAnswer
 	select {
-	case answer = <-c.answer:
+	case answer := <-c.answer:
+		return x.answered(c, answer)
 	case <-w.gone:
-		select { // it may have answered and ended
-		case answer = <-c.answer:
-		default:
-			x.pool.lost(w)
-			return nil, w.died()
-		}
 	case <-x.ctx.Done():
 		return nil, x.abandonProgram(c)
 	case <-timer.C:
 		return nil, x.abandonProgram(c)
 	}
+	select { // it may have answered and ended
+	case answer := <-c.answer:
+		return x.answered(c, answer)
+	default:
+		x.pool.lost(w)
+		return nil, w.died()
+	}
+}
+
+// answered returns the answer of a program, or its beginning.
+func (x *exchange) answered(c *programCall, answer programAnswer) (*runtime.Result, error) {
 	if answer.stream != nil {
 		return x.programStream(c, answer)
 	}
@@ -166,65 +171,6 @@ func (x *exchange) awaitProgram(c *programCall) {
 			x.pool.expired(x)
 		}
 	}
-}
-
-// programEnvironment is what a program for AWS Lambda expects, beside the environment
-// of the container, which has the last word where the function's author may choose.
-func programEnvironment(cfg *runtime.PoolConfig, environ []string, address string) []string {
-	given := map[string]string{}
-	for _, e := range environ {
-		name, value, _ := strings.Cut(e, "=")
-		given[name] = value
-	}
-	or := func(values ...string) string {
-		for _, v := range values {
-			if v != "" {
-				return v
-			}
-		}
-		return ""
-	}
-	memory := int64(1024)
-	if limit := runtime.MemoryLimit("/sys/fs/cgroup"); limit > 0 {
-		memory = max(1, limit>>20)
-	}
-	format := map[string]string{"text": "Text"}[given["LAMBDA_LOG_FORMAT"]]
-	level := map[string]string{"debug": "DEBUG", "warning": "WARN", "error": "ERROR"}[given["LAMBDA_LOG_LEVEL"]]
-	set := map[string]string{
-		"AWS_LAMBDA_RUNTIME_API":          address,
-		"AWS_LAMBDA_FUNCTION_NAME":        cfg.Function,
-		"AWS_LAMBDA_FUNCTION_VERSION":     "$LATEST",
-		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": fmt.Sprint(memory),
-		"AWS_LAMBDA_LOG_GROUP_NAME":       "/aws/lambda/" + cfg.Function,
-		"AWS_LAMBDA_LOG_STREAM_NAME":      time.Now().UTC().Format("2006/01/02") + "/[$LATEST]" + or(given["HOSTNAME"], "local"),
-		"AWS_LAMBDA_LOG_FORMAT":           or(format, "JSON"),
-		"AWS_LAMBDA_LOG_LEVEL":            or(level, "INFO"),
-		"AWS_LAMBDA_INITIALIZATION_TYPE":  "on-demand",
-		"AWS_REGION":                      or(given["AWS_REGION"], given["AWS_DEFAULT_REGION"], "us-east-1"),
-		"AWS_DEFAULT_REGION":              or(given["AWS_DEFAULT_REGION"], given["AWS_REGION"], "us-east-1"),
-		"LAMBDA_RUNTIME_DIR":              "/lambda",
-		"_HANDLER":                        cfg.Handler,
-		"TZ":                              or(given["TZ"], ":UTC"),
-		"LANG":                            or(given["LANG"], "C.UTF-8"),
-		"NO_PROXY":                        direct(or(given["NO_PROXY"], given["no_proxy"])),
-		"no_proxy":                        direct(or(given["no_proxy"], given["NO_PROXY"])),
-	}
-	if slots := cfg.Slots(); slots > 1 { // clients behave in another way where it is set at all
-		set["AWS_LAMBDA_MAX_CONCURRENCY"] = fmt.Sprint(slots)
-	}
-	environment := make([]string, 0, len(set))
-	for name, value := range set {
-		environment = append(environment, name+"="+value)
-	}
-	return environment
-}
-
-// direct adds the address of the API to those that are reached without a proxy.
-func direct(hosts string) string {
-	if hosts == "" {
-		return apiHost
-	}
-	return hosts + "," + apiHost
 }
 
 // programResult is the body of a streamed answer, which counts as a call until it is

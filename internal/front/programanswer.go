@@ -140,7 +140,8 @@ func streamedHead(answer programAnswer) (*runtime.Result, *bufio.Reader, error) 
 		prelude.Write(piece)
 		switch {
 		case prelude.Len() > maxPrelude:
-			return nil, nil, &runtime.HandlerError{Type: "InvalidReply", Message: fmt.Sprintf("the streamed answer begins with status and headers of more than %d bytes", maxPrelude)}
+			return nil, nil, &runtime.HandlerError{Type: "InvalidReply",
+				Message: fmt.Sprintf("the streamed answer begins with status and headers of more than %d bytes", maxPrelude)}
 		case errors.Is(err, bufio.ErrBufferFull):
 		case errors.Is(err, io.EOF):
 			if failed := answer.tail(); failed != nil {
@@ -260,7 +261,8 @@ func raisedBy(kind string, body []byte) *runtime.HandlerError {
 		e.ErrorMessage = string(body)
 	}
 	e.ErrorType = protocol.Cut(cmp.Or(e.ErrorType, kind, "Error"), 256)
-	h := &runtime.HandlerError{Type: e.ErrorType, Message: protocol.Cut(e.ErrorMessage, protocol.MaxMessage), Permanent: e.Permanent || e.ErrorType == "PermanentError"}
+	h := &runtime.HandlerError{Type: e.ErrorType, Message: protocol.Cut(e.ErrorMessage, protocol.MaxMessage),
+		Permanent: e.Permanent || e.ErrorType == "PermanentError"}
 	if len(e.StackTrace) > 0 && string(e.StackTrace) != "null" {
 		h.Stack = protocol.Cut(string(e.StackTrace), protocol.MaxStack)
 	}

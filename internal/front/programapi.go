@@ -38,7 +38,7 @@ type programAPI struct {
 	address   string
 	function  string // as an ARN
 	maxBody   int64
-	exclusive bool // one call at a time
+	exclusive bool        // one call at a time
 	broken    chan string // how the program broke the rules; has room for one
 	calls     chan *programCall
 	asked     chan struct{} // closed when the program asks for its first invocation
@@ -55,7 +55,8 @@ func listenAPI(cfg *runtime.PoolConfig) (*programAPI, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &programAPI{address: listener.Addr().String(), function: "arn:knative:lambda:" + cfg.Namespace + "::function:" + cfg.Function, maxBody: int64(cfg.MaxBody), exclusive: cfg.Slots() == 1, broken: make(chan string, 1),
+	a := &programAPI{address: listener.Addr().String(), function: "arn:knative:lambda:" + cfg.Namespace + "::function:" + cfg.Function,
+		maxBody: int64(cfg.MaxBody), exclusive: cfg.Slots() == 1, broken: make(chan string, 1),
 		calls: make(chan *programCall), asked: make(chan struct{}), initial: make(chan string, 1), open: map[string]*programCall{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+apiPrefix+"invocation/next", a.next)

@@ -114,7 +114,8 @@ func decodeBody(r *http.Request) *problem {
 	names = slices.DeleteFunc(names, func(name string) bool { return name == "identity" })
 	for _, name := range names {
 		if decoders[name] == nil || len(names) > maxEncodings {
-			p := badRequest(http.StatusUnsupportedMediaType, fmt.Sprintf("Content-Encoding: expected at most %d of %s, got %.100q", maxEncodings, acceptEncoding, strings.Join(values, ", ")))
+			p := badRequest(http.StatusUnsupportedMediaType,
+				fmt.Sprintf("Content-Encoding: expected at most %d of %s, got %.100q", maxEncodings, acceptEncoding, strings.Join(values, ", ")))
 			p.header = http.Header{"Accept-Encoding": {acceptEncoding}}
 			return p
 		}

@@ -10,7 +10,8 @@ import (
 )
 
 // proxyKeys are those of the shape that AWS Lambda answers HTTP with.
-var proxyKeys = map[string]bool{"statusCode": true, "statusDescription": true, "headers": true, "multiValueHeaders": true, "cookies": true, "body": true, "isBase64Encoded": true}
+var proxyKeys = map[string]bool{"statusCode": true, "statusDescription": true, "headers": true, "multiValueHeaders": true, "cookies": true,
+	"body": true, "isBase64Encoded": true}
 
 // proxyReply is that shape.
 type proxyReply struct {
@@ -94,5 +95,6 @@ func addRaw(h http.Header, name string, value json.RawMessage) {
 }
 
 func wrongProxyReply(why string) error {
-	return &HandlerError{Type: "InvalidReply", Message: fmt.Sprintf("the handler returned a reply with statusCode that is not of the shape of AWS Lambda: %s", why)}
+	return &HandlerError{Type: "InvalidReply",
+		Message: fmt.Sprintf("the handler returned a reply with statusCode that is not of the shape of AWS Lambda: %s", why)}
 }
