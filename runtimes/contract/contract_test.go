@@ -172,12 +172,15 @@ func TestContext(t *testing.T) {
 		f := start(t, l)
 		const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 		got := f.request(t, http.MethodPost, "/some/path?a=b%20c", `{"do": "context"}`, "Content-Type", "application/json", "Ce-Specversion", "1.0", "Ce-Id", "id-1",
-			"Ce-Source", "/test", "Ce-Type", "io.example.test", "Ce-Subject", "subject-1", "Ce-Time", "2026-01-02T03:04:05Z", "Ce-Myext", "x", "X-Own", "header", "Traceparent", traceparent)
-		want := map[string]any{"id": "id-1", "type": "io.example.test", "source": "/test", "subject": "subject-1", "time": "2026-01-02T03:04:05Z",
+			"Ce-Source", "/test", "Ce-Type", "io.example.test", "Ce-Subject", "Caf%C3%A9%20100%25", "Ce-Time", "2026-01-02T03:04:05Z", "Ce-Myext", "x", "X-Own", "header", "Traceparent", traceparent)
+		want := map[string]any{"id": "id-1", "type": "io.example.test", "source": "/test", "subject": "Café 100%", "time": "2026-01-02T03:04:05Z",
 			"extensions": map[string]any{"myext": "x"}, "remaining": true, "header": "header", "method": "POST", "path": "/some/path",
 			"traceparent": traceparent, "trace": "0af7651916cd43dd8448eb211c80319c", "name": "f", "namespace": "ns"}
 		if diff := cmp.Diff(want, got.value()); diff != "" {
 			t.Errorf("(-want, +got):\n%s", diff)
+		}
+		if subject := got.header.Get("Ce-Subject"); subject != "Caf%C3%A9%20100%25" {
+			t.Errorf("the reply has the subject %s", subject)
 		}
 		if reply := got.header.Get("Ce-Traceparent"); reply != traceparent {
 			t.Errorf("the reply's traceparent is %q, expected %q", reply, traceparent)
