@@ -113,7 +113,7 @@ func ConfigFromEnv(getenv func(string) string) (*Config, error) {
 		Exemplars:       e.boolean("LAMBDA_METRICS_EXEMPLARS", false),
 		LogTraceContext: e.boolean("LAMBDA_LOG_TRACE_CONTEXT", true),
 		CORS:            e.cors(),
-		HTTPEvent:       e.oneOf(config.EnvHTTPEvent, httpEvents(getenv("LAMBDA_WORKER_PROTOCOL"))...),
+		HTTPEvent:       e.oneOf(config.EnvHTTPEvent, config.HTTPEventDecoded, config.HTTPEventAWS),
 	}
 	if !e.boolean("LAMBDA_METRICS", true) {
 		cfg.MetricsPort = 0
@@ -148,15 +148,6 @@ func PoolConfigFromEnv(getenv func(string) string) (*PoolConfig, error) {
 		e.fail(`LAMBDA_WORKER_COMMAND: expected a JSON array such as ["python3","/lambda/worker/worker.py"], got %q`, command)
 	}
 	return cfg, e.err()
-}
-
-// httpEvents are what handlers may get for a plain request, by the protocol of workers;
-// the first is the default.
-func httpEvents(protocol string) []string {
-	if protocol == ProtocolAWS {
-		return []string{config.HTTPEventAWS, config.HTTPEventDecoded}
-	}
-	return []string{config.HTTPEventDecoded, config.HTTPEventAWS}
 }
 
 // isolations that workers may have, by their protocol; the first is the default.

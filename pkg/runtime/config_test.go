@@ -86,9 +86,6 @@ func TestDefaults(t *testing.T) {
 	if err != nil || cfg.DrainTimeout != 7*time.Second {
 		t.Errorf("the drain lasts %v, %v, want 7s", cfg.DrainTimeout, err)
 	}
-	if cfg, err = ConfigFromEnv(lookup("LAMBDA_WORKER_PROTOCOL=aws-lambda")); err != nil || cfg.HTTPEvent != "aws-v2" {
-		t.Errorf("programs for AWS get %s, %v, want aws-v2", cfg.HTTPEvent, err)
-	}
 	for _, tt := range []struct {
 		environment          []string
 		workers, concurrency int
