@@ -31,6 +31,11 @@ type Defaults struct {
 	AgentResources corev1.ResourceRequirements
 	// AgentScaling of agents whose spec does not say it.
 	AgentScaling AgentScaling
+	// Visibility of functions and agents that name none.
+	Visibility string
+	// ExcludedLabelPrefixes and ExcludedAnnotationPrefixes are beginnings of keys that are
+	// not passed on from functions and agents to their Services and pods.
+	ExcludedLabelPrefixes, ExcludedAnnotationPrefixes []string
 	// ModelProbe is how the models of agents are looked at.
 	ModelProbe ModelProbe
 	// ModelProxyImage is the sidecar of agents that have a model.
@@ -38,6 +43,12 @@ type Defaults struct {
 	// ModelProxyResources of that sidecar.
 	ModelProxyResources corev1.ResourceRequirements
 }
+
+// Visibilities of Knative Services.
+const (
+	VisibilityExternal     = "external"
+	VisibilityClusterLocal = "cluster-local"
+)
 
 // AgentScaling is when replicas of an agent come and go. A conversation is one long
 // request after another with pauses in which a person thinks.
@@ -61,16 +72,29 @@ type ModelProbe struct {
 	Timeout time.Duration
 }
 
+const (
+	// servingTimeout is Knative Serving's max-revision-timeout-seconds, unless it is
+	// configured otherwise. Its revision-timeout-seconds is half of it.
+	servingTimeout = 10 * time.Minute
+	// timeoutGrace is how much later than the runtime Knative Serving gives up a call, so
+	// that the runtime's own answer still gets out.
+	timeoutGrace = 5 * time.Second
+)
+
 func defaultDefaults() *Defaults {
 	return &Defaults{
-		FunctionTimeout:    5 * time.Minute,
-		MaxFunctionTimeout: 9 * time.Minute,
+		FunctionTimeout:    servingTimeout/2 - timeoutGrace,
+		MaxFunctionTimeout: servingTimeout - timeoutGrace,
 		MaxBuildTimeout:    time.Hour,
 		AgentMinReplicas:   1,
 		AgentScaling: AgentScaling{
 			TargetConcurrency: 10, Window: 3 * time.Minute, ScaleDownDelay: 5 * time.Minute, ScaleToZeroRetention: 10 * time.Minute,
 		},
-		ModelProbe: ModelProbe{Interval: time.Minute, Timeout: 5 * time.Second},
+		Visibility: VisibilityExternal,
+		// Tools that find what they have applied by it would take children for their own.
+		ExcludedLabelPrefixes:      []string{"argocd.argoproj.io/", "helm.sh/", "helm.toolkit.fluxcd.io/", "kapp.k14s.io/", "kustomize.toolkit.fluxcd.io/"},
+		ExcludedAnnotationPrefixes: []string{"argocd.argoproj.io/", "helm.sh/", "kapp.k14s.io/", "kustomize.toolkit.fluxcd.io/", "meta.helm.sh/", "reconcile.fluxcd.io/"},
+		ModelProbe:                 ModelProbe{Interval: time.Minute, Timeout: 5 * time.Second},
 	}
 }
 
@@ -91,6 +115,9 @@ func NewDefaultsFromConfigMap(cm *corev1.ConfigMap) (*Defaults, error) {
 	p.seconds("agent-window", &d.AgentScaling.Window, 6*time.Second, time.Hour)
 	p.seconds("agent-scale-down-delay", &d.AgentScaling.ScaleDownDelay, time.Second, time.Hour)
 	p.seconds("agent-scale-to-zero-retention", &d.AgentScaling.ScaleToZeroRetention, time.Second, time.Hour)
+	p.text("default-visibility", &d.Visibility, oneOf(VisibilityExternal, VisibilityClusterLocal))
+	p.list("excluded-label-prefixes", &d.ExcludedLabelPrefixes, keyPrefix)
+	p.list("excluded-annotation-prefixes", &d.ExcludedAnnotationPrefixes, keyPrefix)
 	p.orNone("model-probe-interval", &d.ModelProbe.Interval, time.Second, 24*time.Hour)
 	p.duration("model-probe-timeout", &d.ModelProbe.Timeout, time.Second, time.Minute)
 	p.text("model-proxy-image", &d.ModelProxyImage, imageReference)

@@ -225,6 +225,16 @@ func objectName(text string) error {
 	return nil
 }
 
+var keyPrefixPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*/?[A-Za-z0-9._-]*$`)
+
+// keyPrefix is the beginning of the key of a label or an annotation.
+func keyPrefix(text string) error {
+	if !keyPrefixPattern.MatchString(text) {
+		return fmt.Errorf("expected the beginning of a key such as example.com/, got %q", text)
+	}
+	return nil
+}
+
 func oneOf(words ...string) func(string) error {
 	return func(text string) error {
 		if !slices.Contains(words, text) {

@@ -65,6 +65,11 @@ const (
 	ProtocolAWS = "aws-lambda"
 )
 
+// OneCallAtATime reports whether each worker of the language takes one call at a time.
+func (l *Language) OneCallAtATime() bool {
+	return len(l.Worker) > 0 && l.Protocol != ProtocolFrames2
+}
+
 var protocols = []string{ProtocolFrames, ProtocolFrames2, ProtocolAWS}
 
 // Version of a language.

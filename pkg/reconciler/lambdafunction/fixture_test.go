@@ -64,7 +64,7 @@ func testConfig() *config.Config {
 		},
 		Runtimes: &config.Runtimes{Languages: map[string]*config.Language{"python": {
 			Versions: map[string]config.Version{"3.11": {BaseImage: "python.test/python:3.11"}},
-			Handler:  "main.handler", File: "main.py", DependenciesFile: "requirements.txt", Template: "python", Worker: []string{"python3", "worker.py"},
+			Handler:  "main.handler", File: "main.py", DependenciesFile: "requirements.txt", Template: "python", Worker: []string{"python3", "worker.py"}, Protocol: config.ProtocolFrames2,
 		}}},
 		Defaults: &config.Defaults{FunctionTimeout: 5 * time.Minute, MaxFunctionTimeout: 10 * time.Minute, MaxBuildTimeout: time.Hour},
 		Eventing: &config.Eventing{
@@ -253,6 +253,9 @@ func function(options ...option) *v1alpha1.LambdaFunction {
 	f.Status.Summarize()
 	if len(f.Status.Conditions) > 0 {
 		f.Status.Scaling = f.Spec.Scaling.Status()
+		if f.Status.Concurrency == nil {
+			f.Status.Concurrency = f.Spec.ConcurrencyStatus(testConfig())
+		}
 		if r := f.Spec.Runtime; f.Status.Runtime == nil && f.Status.GetCondition(v1alpha1.FunctionConditionSourceResolved).GetReason() != v1alpha1.ReasonUnknownLanguage && testConfig().Runtimes.Languages[r.Language].Versions[string(r.Version)].BaseImage != "" {
 			f.Status.Runtime = &v1alpha1.RuntimeStatus{Language: r.Language, Version: string(r.Version), Handler: r.Handler, Timeout: r.Timeout}
 		}

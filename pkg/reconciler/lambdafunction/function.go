@@ -97,8 +97,10 @@ func (r *Reconciler) ReconcileKind(ctx context.Context, function *v1alpha1.Lambd
 	before := function.Status.DeepCopy()
 	function.Status.InitializeConditions()
 	p := &pass{LambdaFunction: function, cfg: config.FromContextOrDefaults(ctx), versionDefaulted: function.Spec.Runtime.Version == ""}
+	function.Status.Concurrency = function.Spec.ConcurrencyStatus(p.cfg)
 	function.Spec = function.EffectiveSpec(p.cfg)
 	function.Status.Scaling = function.Spec.Scaling.Status()
+	warnMemory(ctx, function, before.Concurrency)
 	err := phase.Run(ctx, p,
 		phase.Phase[*pass]{Name: "source", Run: r.reconcileSource},
 		phase.Phase[*pass]{Name: "build", Run: r.reconcileBuild},

@@ -233,6 +233,7 @@ func TestReconcileBuild(t *testing.T) {
 			f.Status.MarkSourceFailed(v1alpha1.ReasonUnknownLanguage, `config-runtimes: language "python" is not one of `)
 			f.Status.MarkBuildPending(v1alpha1.ReasonWaitingForSource, "The source is not resolved.")
 			noImage(f)
+			f.Status.Concurrency = f.Spec.ConcurrencyStatus(&config.Config{Defaults: testConfig().Defaults})
 		})),
 	}, {
 		Name: "says which versions of the language there are", Key: theKey, Ctx: in(absent),
@@ -395,6 +396,7 @@ func TestSpecAsWritten(t *testing.T) {
 		f.Spec = v1alpha1.LambdaFunctionSpec{Source: v1alpha1.FunctionSource{Inline: f.Spec.Source.Inline}, Runtime: v1alpha1.FunctionRuntime{Language: "python"}}
 		if f.Status.Runtime != nil {
 			f.Status.Runtime.VersionDefaulted = true
+			f.Status.Concurrency = f.Spec.ConcurrencyStatus(testConfig())
 		}
 		return f
 	}

@@ -142,8 +142,8 @@ func runtimesConfig(image func(name string) string, goProxy, goSums string) map[
 		return fmt.Sprintf(language, version, image(name+"-"+version), handler, file, more)
 	}
 	return map[string]string{
-		"python":   entry("python", "3.11", "main.handler", "main.py", "dependenciesFile: requirements.txt\ntemplate: python\nworker: [\"python3\", \"-u\", \"/lambda/worker/worker.py\"]\n"),
-		"nodejs":   entry("nodejs", "18", "index.handler", "index.js", "dependenciesFile: package.json\ntemplate: nodejs\nworker: [\"node\", \"/lambda/worker/worker.js\"]\n"),
+		"python":   entry("python", "3.11", "main.handler", "main.py", "dependenciesFile: requirements.txt\ntemplate: python\nworker: [\"python3\", \"-u\", \"/lambda/worker/worker.py\"]\nprotocol: frames-2\n"),
+		"nodejs":   entry("nodejs", "18", "index.handler", "index.js", "dependenciesFile: package.json\ntemplate: nodejs\nworker: [\"node\", \"/lambda/worker/worker.js\"]\nprotocol: frames-2\n"),
 		"provided": entry("provided", "2023", "bootstrap", "bootstrap", "template: provided\nworker: [\"/lambda/function/bootstrap\"]\nprotocol: aws-lambda\ncompiled: true\n"),
 		"go": fmt.Sprintf("versions:\n  %q: {baseImage: %q, runImage: %q}\nhandler: Handler\nfile: handler.go\ndependenciesFile: go.mod\ntemplate: go\ncompiled: true\ncompatible: true\nenv: {GOPROXY: %q, GOSUMDB: %q}\n",
 			goVersion(), image("go"), env.BaseImage, goProxy, goSums),

@@ -35,6 +35,9 @@ func (a *LambdaAgent) EffectiveSpec(cfg *config.Config) LambdaAgentSpec {
 
 // setEffectiveAgent keeps agents warm within the bound that the user wrote.
 func (s *ScalingSpec) setEffectiveAgent(d *config.Defaults) {
+	if s.Concurrency, _ = s.calls(); s.Concurrency != nil {
+		s.ContainerConcurrency = nil
+	}
 	if s.MinReplicas == nil {
 		s.MinReplicas = atLeast(d.AgentMinReplicas, 0)
 		if most := s.MaxReplicas; most != nil && *most > 0 {

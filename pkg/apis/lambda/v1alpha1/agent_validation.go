@@ -77,7 +77,8 @@ func (s *LambdaAgentSpec) Validate(ctx context.Context) *apis.FieldError {
 	errs = errs.Also(validateSchedules(s.Schedules, s.ActiveEventing() != nil))
 	errs = errs.Also(s.Permissions.validateTargets().ViaField("permissions"))
 	errs = errs.Also(s.Memory.validate().ViaField("memory"))
-	errs = errs.Also(s.Scaling.validate().ViaField("scaling"))
+	calls, _ := s.Scaling.calls()
+	errs = errs.Also(s.Scaling.validate().Also(s.Scaling.validateTarget(calls)).ViaField("scaling"))
 	errs = errs.Also(validateEnv(s.Env, s.EnvFrom, func(name string) bool {
 		return name == "PORT" || (strings.HasPrefix(name, "K_") && name != "K_SINK") || strings.HasPrefix(name, "LAMBDA_")
 	}))

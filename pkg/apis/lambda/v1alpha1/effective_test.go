@@ -18,23 +18,23 @@ func TestFunctionEffectiveSpec(t *testing.T) {
 	}{{
 		"without the cluster's configuration", builtIn,
 		`{source: {inline: {code: x}}, runtime: {language: python}}`,
-		`{source: {type: inline, inline: {code: x}}, runtime: {language: python, timeout: 5m0s}, build: {strategy: auto}, scaling: {minReplicas: 0}}`,
+		`{source: {type: inline, inline: {code: x}}, runtime: {language: python, timeout: 4m55s}, build: {strategy: auto}, scaling: {minReplicas: 0}}`,
 	}, {
 		"with it", configured(),
 		`{source: {inline: {code: x}}, runtime: {language: python}}`,
-		`{source: {type: inline, inline: {code: x}}, runtime: {language: python, version: "3.13", handler: main.handler, timeout: 1m0s}, build: {strategy: auto},
-		scaling: {minReplicas: 0, maxReplicas: 20}, resources: {requests: {memory: 64Mi}}}`,
+		`{source: {type: inline, inline: {code: x}}, runtime: {language: python, version: "3.13", handler: main.handler, timeout: 1m0s, isolation: shared, interface: auto, httpEvent: decoded}, build: {strategy: auto},
+		scaling: {minReplicas: 0, maxReplicas: 20, concurrency: 100}, resources: {requests: {memory: 64Mi}}}`,
 	}, {
 		"what is said stays", configured(),
 		`{source: {type: inline, inline: {code: x}}, runtime: {language: python, version: "3.9", handler: app.run, timeout: 2s}, build: {strategy: kaniko},
 		scaling: {minReplicas: 1, maxReplicas: 0}, resources: {limits: {cpu: "1"}}}`,
-		`{source: {type: inline, inline: {code: x}}, runtime: {language: python, version: "3.9", handler: app.run, timeout: 2s}, build: {strategy: kaniko},
-		scaling: {minReplicas: 1, maxReplicas: 0}, resources: {limits: {cpu: "1"}}}`,
+		`{source: {type: inline, inline: {code: x}}, runtime: {language: python, version: "3.9", handler: app.run, timeout: 2s, isolation: shared, interface: auto, httpEvent: decoded}, build: {strategy: kaniko},
+		scaling: {minReplicas: 1, maxReplicas: 0, concurrency: 100}, resources: {limits: {cpu: "1"}}}`,
 	}, {
 		"more replicas at least than the default allows", configured(),
 		`{source: {inline: {code: x}}, runtime: {language: python}, scaling: {minReplicas: 30}}`,
-		`{source: {type: inline, inline: {code: x}}, runtime: {language: python, version: "3.13", handler: main.handler, timeout: 1m0s}, build: {strategy: auto},
-		scaling: {minReplicas: 30, maxReplicas: 30}, resources: {requests: {memory: 64Mi}}}`,
+		`{source: {type: inline, inline: {code: x}}, runtime: {language: python, version: "3.13", handler: main.handler, timeout: 1m0s, isolation: shared, interface: auto, httpEvent: decoded}, build: {strategy: auto},
+		scaling: {minReplicas: 30, maxReplicas: 30, concurrency: 100}, resources: {requests: {memory: 64Mi}}}`,
 	}, {
 		"a language that there is not, for validation to tell", configured(),
 		`{source: {inline: {code: x}}, runtime: {language: cobol}, scaling: {maxReplicas: 1}, resources: {requests: {cpu: "1"}}}`,
@@ -46,7 +46,7 @@ func TestFunctionEffectiveSpec(t *testing.T) {
 	}, {
 		"an image by its digest", builtIn,
 		`{source: {image: {repository: r.test/own, digest: "sha256:1", port: 9000}}}`,
-		`{source: {type: image, image: {repository: r.test/own, digest: "sha256:1", port: 9000}}, runtime: {timeout: 5m0s}, scaling: {minReplicas: 0}}`,
+		`{source: {type: image, image: {repository: r.test/own, digest: "sha256:1", port: 9000}}, runtime: {timeout: 4m55s}, scaling: {minReplicas: 0}}`,
 	}, {
 		"two sources, for validation to tell", builtIn,
 		`{source: {inline: {code: x}, git: {url: u}}, runtime: {timeout: 1s}, build: {strategy: kaniko}, scaling: {minReplicas: 0}}`,

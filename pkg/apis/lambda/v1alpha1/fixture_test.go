@@ -56,11 +56,11 @@ func configured() context.Context {
 		Runtimes: &config.Runtimes{Languages: map[string]*config.Language{
 			"python": {
 				Versions: map[string]config.Version{"3.9": {}, "3.11": {}, "3.13": {}}, Handler: "main.handler",
-				File: "main.py", DependenciesFile: "requirements.txt",
+				File: "main.py", DependenciesFile: "requirements.txt", Worker: []string{"python3"}, Protocol: config.ProtocolFrames2,
 			},
 			"go":    {Versions: map[string]config.Version{"1.25": {}, "1.26": {}}, Handler: "Handler", File: "handler.go", DependenciesFile: "go.mod", Compatible: true},
-			"snake": {Versions: map[string]config.Version{"3.9": {}, "3.10": {}}, Handler: "main.handler", File: "main.py"},
-			"shell": {Versions: map[string]config.Version{"5": {}}, Handler: "handler", File: "main.sh"},
+			"snake": {Versions: map[string]config.Version{"3.9": {}, "3.10": {}}, Handler: "main.handler", File: "main.py", Worker: []string{"snake"}, Protocol: config.ProtocolAWS},
+			"shell": {Versions: map[string]config.Version{"5": {}}, Handler: "handler", File: "main.sh", Worker: []string{"sh"}},
 		}},
 		Defaults: &config.Defaults{
 			FunctionTimeout: time.Minute, MaxFunctionTimeout: 5 * time.Minute, MaxBuildTimeout: 30 * time.Minute,

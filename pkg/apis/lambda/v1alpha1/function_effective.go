@@ -34,6 +34,7 @@ func (f *LambdaFunction) EffectiveSpec(cfg *config.Config) LambdaFunctionSpec {
 		s.Scaling.MaxReplicas = atLeast(cfg.Defaults.FunctionMaxReplicas, *s.Scaling.MinReplicas)
 	}
 	setEffectiveResources(&s.Resources, cfg.Defaults.FunctionResources)
+	s.setEffectiveCalls(s.languageOf(cfg))
 	s.SecurityContext = Restricted(s.SecurityContext)
 	s.setEffectiveEventing(ctx)
 	for i := range s.Traffic {

@@ -76,6 +76,9 @@ const (
 	// ReasonNoModelProxy says that the configuration names no image of the model
 	// proxy.
 	ReasonNoModelProxy = "NoModelProxy"
+	// ReasonConcurrencyExceedsMemory is of an event: the memory limit has less than 16 MiB
+	// for each worker, which has one call at a time.
+	ReasonConcurrencyExceedsMemory = "ConcurrencyExceedsMemory"
 	// ReasonServiceNotReconciled says that Knative has not yet seen the newest
 	// Service.
 	ReasonServiceNotReconciled = "ServiceNotReconciled"

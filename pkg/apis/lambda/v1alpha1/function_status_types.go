@@ -31,6 +31,10 @@ type LambdaFunctionStatus struct {
 	// +optional
 	Scaling *ScalingStatus `json:"scaling,omitempty"`
 
+	// Concurrency is how many calls a pod takes at once, and why.
+	// +optional
+	Concurrency *ConcurrencyStatus `json:"concurrency,omitempty"`
+
 	// Build is the newest build, or the image that was found instead of one.
 	// +optional
 	Build *BuildStatus `json:"build,omitempty"`
@@ -139,6 +143,33 @@ type ScalingStatus struct {
 	// MaxReplicas are never exceeded; without it or with 0 there is no bound.
 	// +optional
 	MaxReplicas *int32 `json:"maxReplicas,omitempty"`
+}
+
+// ConcurrencyStatus is how many calls a pod takes at once, and why.
+type ConcurrencyStatus struct {
+	// PerPod is the number of calls that a pod has in hand at once, at most. Without it
+	// there is no bound.
+	// +optional
+	PerPod *int32 `json:"perPod,omitempty"`
+
+	// AutoscalerTarget is the number of calls per pod that the autoscaler aims at, where
+	// Knative Serving's target percentage is the default of 70. It is missing where the
+	// autoscaler watches another metric.
+	// +optional
+	AutoscalerTarget *Number `json:"autoscalerTarget,omitempty"`
+
+	// WorkersPerPod is the number of worker processes. It is missing where the pod decides,
+	// by its CPUs.
+	// +optional
+	WorkersPerPod *int32 `json:"workersPerPod,omitempty"`
+
+	// Isolation says whether calls share a worker.
+	// +optional
+	Isolation Isolation `json:"isolation,omitempty"`
+
+	// LimitedBy is the field that bounds perPod, or default.
+	// +optional
+	LimitedBy string `json:"limitedBy,omitempty"`
 }
 
 // BuildStatus is the newest build, or the image that was found instead of one.

@@ -25,6 +25,7 @@ import (
 // +kubebuilder:printcolumn:name="Language",type=string,JSONPath=`.status.runtime.language`
 // +kubebuilder:printcolumn:name="Version",type=string,priority=1,JSONPath=`.status.runtime.version`
 // +kubebuilder:printcolumn:name="Image",type=string,priority=1,JSONPath=`.status.build.image`
+// +kubebuilder:printcolumn:name="Concurrency",type=integer,priority=1,JSONPath=`.status.concurrency.perPod`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
@@ -57,6 +58,8 @@ var (
 // LambdaFunctionSpec says what to run and how it is called.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.source.image) || (has(self.runtime) && has(self.runtime.language) && size(self.runtime.language) > 0)",message="spec.runtime.language: missing; name the language of the source"
+// +kubebuilder:validation:XValidation:rule="!has(self.runtime) || !has(self.runtime.isolation) || self.runtime.isolation != 'exclusive' || !has(self.runtime.workers) || !has(self.scaling) || !has(self.scaling.concurrency) || self.runtime.workers == self.scaling.concurrency",message="spec.runtime.workers: with isolation exclusive, expected the number of scaling.concurrency, or only one of the two"
+// +kubebuilder:validation:XValidation:rule="!has(self.source.image) || (!has(self.http) || !has(self.http.cors) && !has(self.http.maxBodySize)) && (!has(self.runtime) || !has(self.runtime.workers) && !has(self.runtime.isolation) && !has(self.runtime.interface) && !has(self.runtime.httpEvent))",message="a ready-made image answers requests itself: remove http.cors, http.maxBodySize, runtime.workers, runtime.isolation, runtime.interface and runtime.httpEvent"
 // +kubebuilder:validation:XValidation:rule="!has(self.schedules) || size(self.schedules) == 0 || (has(self.eventing) && has(self.eventing.enabled) && self.eventing.enabled)",message="spec.schedules: expected eventing.enabled to be true: the events of schedules come through a Broker"
 type LambdaFunctionSpec struct {
 	// Source is where the code comes from.
@@ -65,6 +68,10 @@ type LambdaFunctionSpec struct {
 	// Runtime is the language that runs the code.
 	// +optional
 	Runtime FunctionRuntime `json:"runtime,omitempty,omitzero"`
+
+	// HTTP is how the function answers requests.
+	// +optional
+	HTTP *HTTPSpec `json:"http,omitempty"`
 
 	// Build says how the image is made.
 	// +optional
@@ -183,10 +190,37 @@ type FunctionRuntime struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z_][A-Za-z0-9_./-]*$')",message="expected a name such as main.handler"
 	Handler string `json:"handler,omitempty"`
 
-	// Timeout of one invocation; longer ones end with an error. Default:
-	// function-timeout of config-defaults, in status.runtime.
+	// Timeout of one call, from its arrival to the end of its answer, streams and waiting
+	// included; longer ones end with an error. Default: function-timeout of
+	// config-defaults, in status.runtime.
 	// +optional
 	Timeout *Duration `json:"timeout,omitempty"`
+
+	// Workers is the number of worker processes in a pod. Default: with isolation shared
+	// the CPU limit, else the node's CPUs, from 2 to 8; with exclusive scaling.concurrency,
+	// else the CPU limit rounded up, else 2.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=64
+	Workers *int32 `json:"workers,omitempty"`
+
+	// Isolation exclusive gives each worker one call at a time, in its main thread: for
+	// handlers that are not safe to run beside themselves. The pod then takes as many calls
+	// as it has workers. Default shared; exclusive for languages whose workers take one
+	// call at a time (protocol frames or aws-lambda in config-runtimes).
+	// +optional
+	Isolation Isolation `json:"isolation,omitempty"`
+
+	// Interface of the handler, where the worker does not recognise it by itself. Default
+	// auto.
+	// +optional
+	Interface Interface `json:"interface,omitempty"`
+
+	// HTTPEvent is what the handler gets of a plain request: decoded, the body by its
+	// content type, or aws-v2, the event of a function URL of AWS Lambda. Default decoded;
+	// aws-v2 for programs for AWS Lambda.
+	// +optional
+	HTTPEvent HTTPEvent `json:"httpEvent,omitempty"`
 }
 
 // LambdaFunctionList is a list of LambdaFunctions.

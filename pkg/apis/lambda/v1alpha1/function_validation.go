@@ -44,6 +44,8 @@ func (s *LambdaFunctionSpec) Validate(ctx context.Context) *apis.FieldError {
 		errs = errs.Also(s.Build.validateDestination(ctx, s.Runtime.Language).ViaField("build"))
 	}
 	errs = errs.Also(s.Scaling.validate().ViaField("scaling"))
+	errs = errs.Also(s.validateCalls(cfg))
+	errs = errs.Also(s.HTTP.validate(s.Source.Image != nil).ViaField("http"))
 	errs = errs.Also(s.validatePod())
 	errs = errs.Also(s.validateTriggers(ctx))
 	errs = errs.Also(s.Eventing.validate(ctx).ViaField("eventing"))

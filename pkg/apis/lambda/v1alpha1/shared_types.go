@@ -4,6 +4,8 @@ package v1alpha1
 // becomes the autoscaling annotations of Knative Serving.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.minReplicas) || !has(self.maxReplicas) || self.maxReplicas == 0 || self.minReplicas <= self.maxReplicas",message="scaling.minReplicas: must be no more than maxReplicas"
+// +kubebuilder:validation:XValidation:rule="!has(self.concurrency) || !has(self.containerConcurrency)",message="scaling: expected only one of concurrency, containerConcurrency: containerConcurrency is the older name"
+// +kubebuilder:validation:XValidation:rule="!has(self.concurrency) || !has(self.targetConcurrency) || self.targetConcurrency <= self.concurrency",message="scaling.targetConcurrency: must be no more than concurrency"
 type ScalingSpec struct {
 	// MinReplicas are always there; 0 lets it scale to zero.
 	// +optional
@@ -17,14 +19,25 @@ type ScalingSpec struct {
 	// +kubebuilder:validation:Maximum=10000
 	MaxReplicas *int32 `json:"maxReplicas,omitempty"`
 
+	// Concurrency is the number of requests that a replica has in hand at once, at most.
+	// More wait until a replica is free or another one is started. Default: 100 for
+	// functions; runtime.workers where each worker has one call at a time; none for agents
+	// and ready-made images. status.concurrency of a function shows what is in force.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	Concurrency *int32 `json:"concurrency,omitempty"`
+
 	// TargetConcurrency is the number of requests at once per replica that the
-	// autoscaler aims at.
+	// autoscaler scales by; no more than concurrency. Default: concurrency. The autoscaler
+	// aims at a part of it, 70 % unless Knative Serving is configured otherwise.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	TargetConcurrency *int32 `json:"targetConcurrency,omitempty"`
 
-	// ContainerConcurrency is the number of requests at once that a replica
-	// gets at most; 0 is no bound.
+	// ContainerConcurrency is the older name of concurrency. 0 is no bound.
+	//
+	// Deprecated: use concurrency.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000

@@ -156,9 +156,7 @@ func (s *ScalingSpec) validate() (errs *apis.FieldError) {
 	default:
 		errs = errs.Also(apis.ErrInvalidValue(s.Metric, "metric", "expected concurrency, rps, cpu or memory"))
 	}
-	if c := s.ContainerConcurrency; c != nil && (*c < 0 || *c > 1000) {
-		errs = errs.Also(apis.ErrOutOfBoundsValue(*c, 0, 1000, "containerConcurrency"))
-	}
+	errs = errs.Also(s.validateConcurrency())
 	if s.Window != nil {
 		errs = errs.Also(checkDuration(*s.Window, minWindow, maxWindow, "window"))
 		if s.Window.Value()%time.Second != 0 {

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"knative.dev/serving/pkg/apis/autoscaling"
+	servingconfig "knative.dev/serving/pkg/apis/config"
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
@@ -100,7 +101,8 @@ func Mutate(existing, desired *servingv1.Service) {
 	have, want := &existing.Spec.Template, &desired.Spec.Template
 	have.Labels = child.MergeMap(have.Labels, want.Labels)
 	for key := range have.Annotations {
-		if _, wanted := want.Annotations[key]; !wanted && strings.HasPrefix(key, autoscaling.GroupName+"/") {
+		ours := strings.HasPrefix(key, autoscaling.GroupName+"/") || key == servingconfig.AllowHTTPFullDuplexFeatureKey
+		if _, wanted := want.Annotations[key]; !wanted && ours {
 			delete(have.Annotations, key)
 		}
 	}
@@ -108,6 +110,7 @@ func Mutate(existing, desired *servingv1.Service) {
 	have.Spec.ContainerConcurrency = want.Spec.ContainerConcurrency
 	if want.Spec.TimeoutSeconds != nil { // else it is Knative Serving's default
 		have.Spec.TimeoutSeconds = want.Spec.TimeoutSeconds
+		have.Spec.ResponseStartTimeoutSeconds = want.Spec.ResponseStartTimeoutSeconds
 	}
 	have.Spec.ServiceAccountName = want.Spec.ServiceAccountName
 	have.Spec.AutomountServiceAccountToken = want.Spec.AutomountServiceAccountToken

@@ -20,6 +20,9 @@ func scaling(a *v1alpha1.LambdaAgent, d *config.Defaults) *v1alpha1.ScalingSpec 
 	}
 	if n := d.AgentScaling.TargetConcurrency; n > 0 && n <= math.MaxInt32 && s.Metric != "rps" && s.Target == nil && s.TargetConcurrency == nil {
 		s.TargetConcurrency = ptr.Int32(int32(n))
+		if c := s.Concurrency; c != nil {
+			*s.TargetConcurrency = min(*s.TargetConcurrency, *c)
+		}
 	}
 	unlessSaid(&s.Window, d.AgentScaling.Window)
 	unlessSaid(&s.ScaleDownDelay, d.AgentScaling.ScaleDownDelay)

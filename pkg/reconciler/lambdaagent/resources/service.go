@@ -53,16 +53,14 @@ func MakeService(a *v1alpha1.LambdaAgent, file string, cfg *config.Defaults) *se
 						SecurityContext: v1alpha1.Restricted(a.Spec.SecurityContext),
 					}},
 				},
-				ContainerConcurrency: ptr.Int64(0),
+				ContainerConcurrency: a.Spec.Scaling.ContainerLimit(),
 			},
 		}}},
 	}
 	revision := &service.Spec.Template.Spec
-	if c := a.Spec.Scaling.ContainerConcurrency; c != nil {
-		revision.ContainerConcurrency = ptr.Int64(*c)
-	}
 	if e := a.Spec.ActiveEventing(); e != nil && e.DeliveryTimeout != nil { // else Knative's own may be shorter
 		revision.TimeoutSeconds = ptr.Int64(kservice.Seconds(e.DeliveryTimeout.Value()))
+		revision.ResponseStartTimeoutSeconds = revision.TimeoutSeconds
 	}
 	if ServiceAccountName(a) == "" {
 		revision.AutomountServiceAccountToken = ptr.Bool(false)

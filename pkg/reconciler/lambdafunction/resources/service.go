@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"knative.dev/pkg/ptr"
+	servingconfig "knative.dev/serving/pkg/apis/config"
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
@@ -19,6 +20,10 @@ import (
 // timeoutGrace is how much later than the runtime Knative Serving gives up a
 // request, so that the runtime's own answer still gets out.
 const timeoutGrace = 5
+
+// readyPath is where the runtime says whether the handler is loaded. All other paths are
+// the function's.
+const readyPath = "/.well-known/knative-lambda/ready"
 
 // taskRoot is where function images have the code.
 const taskRoot = "/lambda/function"
@@ -43,7 +48,7 @@ func MakeService(f *v1alpha1.LambdaFunction, image string, language *config.Lang
 		pullSecrets = append(pullSecrets[:len(pullSecrets):len(pullSecrets)], source.ImagePullSecrets...)
 	} else if spec.Build.Dockerfile == "" { // what listens in the image of a user's own Dockerfile is the user's
 		// Not a TCP probe: the runtime listens before the handler is loaded.
-		container.ReadinessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/healthz"}}}
+		container.ReadinessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: readyPath}}}
 	}
 	service := &servingv1.Service{
 		ObjectMeta: objectMeta(f, names.Service(f)),
@@ -56,7 +61,7 @@ func MakeService(f *v1alpha1.LambdaFunction, image string, language *config.Lang
 					ImagePullSecrets:   pullSecrets,
 					Volumes:            spec.Volumes,
 				},
-				ContainerConcurrency: ptr.Int64(0),
+				ContainerConcurrency: spec.Scaling.ContainerLimit(),
 			},
 		}}},
 	}
@@ -64,11 +69,12 @@ func MakeService(f *v1alpha1.LambdaFunction, image string, language *config.Lang
 	if spec.ServiceAccountName == "" {
 		revision.AutomountServiceAccountToken = ptr.Bool(false)
 	}
-	if c := spec.Scaling.ContainerConcurrency; c != nil {
-		revision.ContainerConcurrency = ptr.Int64(*c)
-	}
 	if t := spec.Runtime.Timeout; t != nil {
 		revision.TimeoutSeconds = ptr.Int64(kservice.Seconds(t.Value()) + timeoutGrace)
+		revision.ResponseStartTimeoutSeconds = revision.TimeoutSeconds // else Knative Serving's default may be shorter
+	}
+	if spec.HTTP != nil && spec.HTTP.FullDuplex {
+		service.Spec.Template.Annotations[servingconfig.AllowHTTPFullDuplexFeatureKey] = string(servingconfig.Enabled)
 	}
 	return service.DeepCopy() // nothing of the function is shared
 }
@@ -86,9 +92,7 @@ func environment(f *v1alpha1.LambdaFunction, language *config.Language) []corev1
 			corev1.EnvVar{Name: "LAMBDA_TASK_ROOT", Value: taskRoot},
 		)
 		env = append(env, workerEnvironment(language)...)
-		if t := f.Spec.Runtime.Timeout; t != nil {
-			env = append(env, corev1.EnvVar{Name: "LAMBDA_TIMEOUT", Value: t.Value().String()})
-		}
+		env = append(env, callEnvironment(&f.Spec)...)
 		env = append(env, runtimeObservability(f.Spec.Observability)...)
 	}
 	env = append(env, kservice.Observability(f.Spec.Observability, f.Name)...)

@@ -19,7 +19,9 @@ func TestMakeService(t *testing.T) {
 	memory := corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("64Mi")}}
 	f := function(func(f *v1alpha1.LambdaFunction) {
 		f.Spec.Runtime.Timeout = v1alpha1.NewDuration(30500 * time.Millisecond)
-		f.Spec.Scaling = v1alpha1.ScalingSpec{MinReplicas: ptr.Int32(0), MaxReplicas: ptr.Int32(3), ContainerConcurrency: ptr.Int64(7)}
+		f.Spec.Scaling = v1alpha1.ScalingSpec{MinReplicas: ptr.Int32(0), MaxReplicas: ptr.Int32(3), Concurrency: ptr.Int32(7), TargetConcurrency: ptr.Int32(5)}
+		f.Spec.Runtime.Workers, f.Spec.Runtime.Isolation, f.Spec.Runtime.Interface, f.Spec.Runtime.HTTPEvent = ptr.Int32(3), v1alpha1.IsolationShared, "wsgi", v1alpha1.HTTPEventAWS
+		f.Spec.HTTP = &v1alpha1.HTTPSpec{MaxBodySize: "1Mi", FullDuplex: true, CORS: &v1alpha1.CORSSpec{AllowOrigins: []string{"*"}, MaxAge: v1alpha1.NewDuration(time.Minute)}}
 		f.Spec.Resources = memory
 		f.Spec.Env = []corev1.EnvVar{{Name: "MINE", Value: "1"}}
 		f.Spec.EnvFrom = []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "s"}}}}
@@ -34,9 +36,10 @@ func TestMakeService(t *testing.T) {
 	})
 	child := meta("greeter")
 	want := &servingv1.Service{ObjectMeta: child, Spec: servingv1.ServiceSpec{RouteSpec: servingv1.RouteSpec{Traffic: []servingv1.TrafficTarget{{LatestRevision: ptr.Bool(true), Percent: ptr.Int64(100)}}}, ConfigurationSpec: servingv1.ConfigurationSpec{Template: servingv1.RevisionTemplateSpec{
-		ObjectMeta: metav1.ObjectMeta{Labels: child.Labels, Annotations: map[string]string{"autoscaling.knative.dev/min-scale": "0", "autoscaling.knative.dev/max-scale": "3"}},
+		ObjectMeta: metav1.ObjectMeta{Labels: child.Labels, Annotations: map[string]string{"autoscaling.knative.dev/min-scale": "0", "autoscaling.knative.dev/max-scale": "3",
+			"autoscaling.knative.dev/metric": "concurrency", "autoscaling.knative.dev/target": "5", "features.knative.dev/http-full-duplex": "Enabled"}},
 		Spec: servingv1.RevisionSpec{
-			TimeoutSeconds: ptr.Int64(31 + 5), ContainerConcurrency: ptr.Int64(7),
+			TimeoutSeconds: ptr.Int64(31 + 5), ResponseStartTimeoutSeconds: ptr.Int64(31 + 5), ContainerConcurrency: ptr.Int64(7),
 			PodSpec: corev1.PodSpec{
 				AutomountServiceAccountToken: ptr.Bool(false),
 				ImagePullSecrets:             f.Spec.ImagePullSecrets,
@@ -44,14 +47,16 @@ func TestMakeService(t *testing.T) {
 				Containers: []corev1.Container{{
 					Image: "r.test/x@sha256:1", Resources: memory, EnvFrom: f.Spec.EnvFrom, VolumeMounts: f.Spec.VolumeMounts,
 					Ports:          []corev1.ContainerPort{{ContainerPort: 8080}},
-					ReadinessProbe: &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/healthz"}}},
+					ReadinessProbe: &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/.well-known/knative-lambda/ready"}}},
 					SecurityContext: &corev1.SecurityContext{RunAsNonRoot: ptr.Bool(true), AllowPrivilegeEscalation: ptr.Bool(false),
 						Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}, SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}},
 					Env: []corev1.EnvVar{
 						{Name: "LAMBDA_FUNCTION_NAME", Value: "greeter"}, {Name: "LAMBDA_FUNCTION_NAMESPACE", Value: "team"},
 						{Name: "LAMBDA_EVENT_SOURCE", Value: "io.knative.lambda/function/team/greeter"},
 						{Name: "LAMBDA_HANDLER", Value: "main.handler"}, {Name: "LAMBDA_TASK_ROOT", Value: "/lambda/function"},
-						{Name: "LAMBDA_WORKER_COMMAND", Value: `["python3","worker.py"]`}, {Name: "LAMBDA_TIMEOUT", Value: "30.5s"},
+						{Name: "LAMBDA_WORKER_COMMAND", Value: `["python3","worker.py"]`}, {Name: "LAMBDA_CONCURRENCY", Value: "7"}, {Name: "LAMBDA_WORKERS", Value: "3"}, {Name: "LAMBDA_ISOLATION", Value: "shared"},
+						{Name: "LAMBDA_INTERFACE", Value: "wsgi"}, {Name: "LAMBDA_HTTP_EVENT", Value: "aws-v2"}, {Name: "LAMBDA_TIMEOUT", Value: "30.5s"}, {Name: "LAMBDA_DRAIN_TIMEOUT", Value: "30.5s"},
+						{Name: "LAMBDA_HTTP_CORS", Value: `{"allowOrigins":["*"],"maxAge":60}`}, {Name: "LAMBDA_MAX_BODY", Value: "1048576"},
 						{Name: "LAMBDA_LOG_LEVEL", Value: "debug"}, {Name: "LAMBDA_LOG_FORMAT", Value: "text"}, {Name: "LAMBDA_LOG_TRACE_CONTEXT", Value: "false"}, {Name: "LAMBDA_METRICS_PORT", Value: "0"}, {Name: "LAMBDA_METRICS_EXEMPLARS", Value: "true"},
 						{Name: "OTEL_SERVICE_NAME", Value: "greeter"}, {Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Value: "http://otel:4317"},
 						{Name: "OTEL_EXPORTER_OTLP_PROTOCOL", Value: "http/protobuf"},

@@ -15,8 +15,9 @@ func TestServingTakesTheService(t *testing.T) {
 	const python = "source: {inline: {code: x}}\nruntime: {language: python}\n"
 	for name, spec := range map[string]string{
 		"the least":     python,
-		"all bounds":    python + "scaling: {minReplicas: 1, maxReplicas: 10000, targetConcurrency: 1, containerConcurrency: 1000, window: 6s, scaleToZeroGracePeriod: 1h, initialScale: 1}",
+		"all bounds":    python + "scaling: {minReplicas: 1, maxReplicas: 10000, targetConcurrency: 1, concurrency: 1000, window: 6s, scaleToZeroGracePeriod: 1h, initialScale: 1}",
 		"the longest":   "source: {inline: {code: x}}\nruntime: {language: python, timeout: 9m}",
+		"all of HTTP":   python + "http: {maxBodySize: 1Gi, fullDuplex: true, cors: {allowOrigins: ['*']}}",
 		"all of a pod":  python + "env: [{name: a.b-c, value: ''}]\nenvFrom: [{configMapRef: {name: c}, prefix: P_}]\nserviceAccountName: robot\nimagePullSecrets: [{name: s}]\nresources: {limits: {cpu: 1, memory: 1Gi}}",
 		"all volumes":   python + "volumes: [{name: a, configMap: {name: c}}, {name: b, secret: {secretName: s}}, {name: c, projected: {sources: [{secret: {name: s}}]}}]\nvolumeMounts: [{name: a, mountPath: /a}, {name: b, mountPath: /b, readOnly: true}, {name: c, mountPath: /c}]",
 		"all it tells":  python + "observability: {tracing: {enabled: true, samplingRate: 0.5, endpoint: 'http://otel'}, metrics: {enabled: false}, logging: {level: debug, format: text}}",
