@@ -23,7 +23,7 @@ var (
 		Values: []string{"success", "requeue", "permanent", "error"}}
 	ChangeLabel    = &Label{Name: "change", Meaning: "whether the object was new or its spec had changed", Values: []string{"created", "updated"}}
 	ConditionLabel = &Label{Name: "condition", Meaning: "type of the condition",
-		Values: []string{"Ready", "SourceResolved", "BuildSucceeded", "ServiceReady", "EventingReady", "BrokerReady", "RoutingReady", "ModelAvailable", "PermissionsVerified"}}
+		Values: []string{"Ready", "SourceResolved", "BuildSucceeded", "ServiceReady", "DomainsReady", "EventingReady", "BrokerReady", "RoutingReady", "ModelAvailable", "PermissionsVerified"}}
 	StatusLabel   = &Label{Name: "status", Meaning: "status of the condition", Values: []string{"True", "False", "Unknown"}}
 	StrategyLabel = &Label{Name: "strategy", Meaning: "how the image is made: in a pod, or in the controller as a layer", Values: []string{"kaniko", "layer"}}
 	LanguageLabel = &Label{Name: "language", Meaning: "language of the function, as `config-runtimes` names it", Most: 32}

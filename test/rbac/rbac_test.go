@@ -66,6 +66,8 @@ var spared = map[right]string{
 	{"controller", "get", "roles", "rbac.authorization.k8s.io"}:                              "likewise",
 	{"controller", "get", "rolebindings", "rbac.authorization.k8s.io"}:                       "likewise",
 	{"controller", "get", "services", "serving.knative.dev"}:                                 "likewise",
+	{"controller", "get", "domainmappings", "serving.knative.dev"}:                           "likewise",
+	{"controller", "update", "domainmappings", "serving.knative.dev"}:                        "a domain whose certificate changes",
 	{"controller", "get", "jobs", "batch"}:                                                   "likewise",
 	{"controller", "get", "pingsources", "sources.knative.dev"}:                              "likewise",
 	{"controller", "get", "pods", ""}:                                                        "likewise, of a build's pod",

@@ -97,7 +97,7 @@ func TestBuildNetworkPolicy(t *testing.T) {
 	if !matches(t, policy.Spec.PodSelector, job.Spec.Template.Labels) {
 		t.Errorf("it does not hold build pods, which have the labels %v", job.Spec.Template.Labels)
 	}
-	service := functionresources.MakeService(f, "r.test/team/x", &config.Language{})
+	service := functionresources.MakeService(f, "r.test/team/x", &config.Language{}, &config.Defaults{})
 	if matches(t, policy.Spec.PodSelector, service.Spec.Template.Labels) {
 		t.Error("it holds the function's own pods")
 	}

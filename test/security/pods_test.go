@@ -170,7 +170,7 @@ func TestFunctionPods(t *testing.T) {
 		if f.Name != "stored-before" { // by a version that knew no security context
 			f.Spec = f.EffectiveSpec(config.FromContextOrDefaults(shipped(t)))
 		}
-		restricted(t, "function "+f.Name, served(t, functionresources.MakeService(f, "r.test/team/x@sha256:"+strings.Repeat("1", 64), &config.Language{})))
+		restricted(t, "function "+f.Name, served(t, functionresources.MakeService(f, "r.test/team/x@sha256:"+strings.Repeat("1", 64), &config.Language{}, &config.Defaults{})))
 	}
 }
 
@@ -280,7 +280,7 @@ func TestTokens(t *testing.T) {
 		f.Spec.ServiceAccountName = account
 		a := &v1alpha1.LambdaAgent{}
 		a.Spec.ServiceAccountName = account
-		for kind, service := range map[string]*servingv1.Service{"function": functionresources.MakeService(f, "x", nil), "agent": agentresources.MakeService(a, "file", defaults)} {
+		for kind, service := range map[string]*servingv1.Service{"function": functionresources.MakeService(f, "x", nil, defaults), "agent": agentresources.MakeService(a, "file", defaults)} {
 			spec := service.Spec.Template.Spec
 			if without := spec.AutomountServiceAccountToken != nil && !*spec.AutomountServiceAccountToken; without != want || spec.ServiceAccountName != account {
 				t.Errorf("%s with the ServiceAccount %q: %q, without a token: %t, want %t", kind, account, spec.ServiceAccountName, without, want)

@@ -68,6 +68,12 @@ const (
 	// revision.
 	ReferencesAnnotationKey = GroupName + "/references"
 
+	// PropagatedLabelsAnnotationKey and PropagatedAnnotationsAnnotationKey are on Knative
+	// Services: the keys that are passed on from the function or agent, separated by
+	// commas. One that is no longer there is taken off the Service.
+	PropagatedLabelsAnnotationKey      = GroupName + "/propagated-labels"
+	PropagatedAnnotationsAnnotationKey = GroupName + "/propagated-annotations"
+
 	// ToldAnnotationKey holds what the lifecycle sink was last told of an object.
 	ToldAnnotationKey = GroupName + "/told"
 

@@ -29,12 +29,15 @@ import (
 	agentreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdaagent"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/child"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/domains"
 	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/kservice"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/modelprobe"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/phase"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/references"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sinks"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent/resources"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent/resources/names"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent/routing"
 )
 
@@ -55,6 +58,8 @@ type Reconciler struct {
 	kinds *shared.Kinds
 	// queues of dead letters.
 	queues shared.Queues
+	// mappings of domains.
+	mappings domains.Mappings
 	// inspect the queue of a Trigger, and drains of those that are to be deleted.
 	inspect inspector
 	drains  drains
@@ -65,7 +70,7 @@ type Reconciler struct {
 	enqueueAfter func(obj any, after time.Duration)
 
 	// referred is what agents may refer to, by kind.
-	referred map[string]referred
+	referred references.Objects
 	tracker  tracker.Interface
 	resolver sinks.Resolver
 	models   modelprobe.Checker
@@ -90,6 +95,7 @@ func (r *Reconciler) ReconcileKind(ctx context.Context, agent *v1alpha1.LambdaAg
 		phase.Phase[*v1alpha1.LambdaAgent]{Name: "model", Run: r.reconcileModel},
 		phase.Phase[*v1alpha1.LambdaAgent]{Name: "permissions", Run: r.reconcilePermissions},
 		phase.Phase[*v1alpha1.LambdaAgent]{Name: "service", Run: r.reconcileService},
+		phase.Phase[*v1alpha1.LambdaAgent]{Name: "domains", Run: r.reconcileDomains},
 		phase.Phase[*v1alpha1.LambdaAgent]{Name: "serviceaccount", Run: r.retireServiceAccount},
 		phase.Phase[*v1alpha1.LambdaAgent]{Name: "eventing", Run: r.reconcileEventing},
 	)
@@ -148,12 +154,21 @@ func (r *Reconciler) reconcileService(ctx context.Context, a *v1alpha1.LambdaAge
 	return err
 }
 
+// reconcileDomains gives the agent names of its own.
+func (r *Reconciler) reconcileDomains(ctx context.Context, a *v1alpha1.LambdaAgent) pkgreconciler.Event {
+	target := domains.Target{Service: names.Service(a), Labels: resources.Labels(a), Addressed: a.Status.Address != nil}
+	return r.mappings.Reconcile(ctx, a, target, &a.Spec.Exposure, &a.Status)
+}
+
 // failed says why there is no Knative Service: where only a person can help, it
 // is not tried again.
 func (r *Reconciler) failed(a *v1alpha1.LambdaAgent, err error) pkgreconciler.Event {
 	switch {
 	case child.IsNotOwned(err):
 		a.Status.MarkServiceFailed(v1alpha1.ReasonServiceNotOwned, err.Error())
+	case kservice.DisabledFeatures(err) != "":
+		a.Status.MarkServiceFailed(v1alpha1.ReasonFeatureDisabled, kservice.DisabledFeatures(err))
+		return controller.NewRequeueAfter(kservice.FeatureInterval)
 	case child.IsRejected(err):
 		a.Status.MarkServiceFailed(v1alpha1.ReasonServiceRejected, err.Error())
 	case apierrs.IsForbidden(err): // a quota, for example: it may be free later

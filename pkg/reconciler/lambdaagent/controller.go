@@ -3,13 +3,8 @@ package lambdaagent
 import (
 	"context"
 	"net/netip"
-	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/metadata/metadatainformer"
-	"k8s.io/client-go/metadata/metadatalister"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
 	kubeclient "knative.dev/pkg/client/injection/kube/client"
@@ -20,13 +15,12 @@ import (
 	rolebindinginformer "knative.dev/pkg/client/injection/kube/informers/rbac/v1/rolebinding/filtered"
 	"knative.dev/pkg/configmap"
 	"knative.dev/pkg/controller"
-	"knative.dev/pkg/injection"
 	"knative.dev/pkg/kmeta"
 	"knative.dev/pkg/logging"
 	"knative.dev/pkg/system"
-	"knative.dev/pkg/tracker"
 	servingclient "knative.dev/serving/pkg/client/injection/client"
 	serviceinformer "knative.dev/serving/pkg/client/injection/informers/serving/v1/service/filtered"
+	domainmappinginformer "knative.dev/serving/pkg/client/injection/informers/serving/v1beta1/domainmapping/filtered"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/broker/deadletters"
 	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
@@ -38,12 +32,13 @@ import (
 	agentinformer "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/informers/lambda/v1alpha1/lambdaagent"
 	agentreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdaagent"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/cachetransform"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/domains"
 	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/measure"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/modelprobe"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/plane"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/references"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sinks"
-	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent/resources"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent/routing"
 )
 
@@ -58,6 +53,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	services := serviceinformer.Get(ctx, lambda.Selector)
 	configMaps := configmapinformer.Get(ctx, lambda.Selector)
 	pods := podinformer.Get(ctx, lambda.Selector)
+	mappings := domainmappinginformer.Get(ctx, lambda.Selector)
 	serviceAccounts := serviceaccountinformer.Get(ctx, lambda.Selector)
 	roles, bindings := roleinformer.Get(ctx, lambda.Selector), rolebindinginformer.Get(ctx, lambda.Selector)
 	for _, informer := range []cache.SharedIndexInformer{agents.Informer(), serviceAccounts.Informer(), roles.Informer(), bindings.Informer()} {
@@ -78,6 +74,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		bindings:        bindings.Lister(),
 		kinds:           shared.Get(ctx),
 		queues:          events.DeadLetters,
+		mappings:        domains.Mappings{Client: servingclient.Get(ctx), Lister: mappings.Lister()},
 		inspect:         inspectOn(events.Selector.Connections),
 		index:           routing.NewIndex(),
 		clock:           clock.RealClock{},
@@ -127,6 +124,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	}
 	services.Informer().AddEventHandler(owned)
 	configMaps.Informer().AddEventHandler(owned)
+	mappings.Informer().AddEventHandler(owned)
 	serviceAccounts.Informer().AddEventHandler(owned)
 	roles.Informer().AddEventHandler(owned)
 	bindings.Informer().AddEventHandler(owned)
@@ -149,41 +147,10 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		}
 	})
 	events.Selector.Connections.Observe(func(string) { impl.FilteredGlobalResync(hasBroker, agents.Informer()) })
-	r.referred = watchReferred(ctx, metadata.NewForConfigOrDie(injection.GetConfig(ctx)), impl.Tracker, events.SecretChanged)
+	watcher := references.Get(ctx)
+	r.referred = watcher.Watch(ctx, impl.Tracker)
+	watcher.Observe(ctx, references.KindSecret, events.SecretChanged)
 	return impl
-}
-
-// patience with the first list of what agents may refer to: whoever may not list Secrets
-// runs agents all the same.
-const patience = time.Minute
-
-// watchReferred fills the caches of what agents may refer to. Nothing of a Secret or a
-// ConfigMap but its metadata is asked for, and of that only who and which version it
-// is stays. secretChanged is called with that of each Secret that changes.
-func watchReferred(ctx context.Context, client metadata.Interface, tracked tracker.Interface, secretChanged func(any)) map[string]referred {
-	factory := metadatainformer.NewSharedInformerFactory(client, controller.GetResyncPeriod(ctx))
-	found := map[string]referred{}
-	for kind, resource := range map[string]string{resources.KindSecret: "secrets", resources.KindConfigMap: "configmaps"} {
-		gvr := corev1.SchemeGroupVersion.WithResource(resource)
-		informer := factory.ForResource(gvr).Informer()
-		if err := informer.SetTransform(cachetransform.Strip); err != nil {
-			logging.FromContext(ctx).Fatalw("A cache would keep what must not be kept", "error", err)
-		}
-		informer.AddEventHandler(controller.HandleAll(controller.EnsureTypeMeta(tracked.OnChanged, corev1.SchemeGroupVersion.WithKind(kind))))
-		if kind == resources.KindSecret {
-			informer.AddEventHandler(controller.HandleAll(secretChanged))
-		}
-		found[kind] = referred{metadatalister.New(informer.GetIndexer(), gvr), informer.HasSynced}
-	}
-	factory.Start(ctx.Done())
-	bounded, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	for resource, synced := range factory.WaitForCacheSync(bounded.Done()) {
-		if !synced {
-			logging.FromContext(ctx).Warnf("%s cannot be listed: agents do not hear of their changes", resource.Resource)
-		}
-	}
-	return found
 }
 
 // probeModels starts what asks whether models answer.

@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/metadata/fake"
 	"knative.dev/pkg/tracker"
 
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/references"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent/resources"
 )
 
@@ -41,8 +42,10 @@ func TestWatchReferred(t *testing.T) {
 		}
 		<-heard // of itself
 	}
+	watcher := references.NewWatcher(client)
+	found := watcher.Watch(ctx, tracked)
 	secrets := make(chan any, 10)
-	found := watchReferred(ctx, client, tracked, func(obj any) { secrets <- obj })
+	watcher.Observe(ctx, references.KindSecret, func(obj any) { secrets <- obj })
 	hears := func(want ...string) {
 		t.Helper()
 		for range want {

@@ -27,8 +27,10 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	lambdaclient "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/client"
 	agentreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdaagent"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/domains"
 	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/modelprobe"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/references"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent/resources"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdaagent/routing"
 	ltesting "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/testing"
@@ -126,7 +128,7 @@ func reconcilerOf(ctx context.Context, ls *ltesting.Listers) *Reconciler {
 	}
 	r := &Reconciler{
 		kube: kubeclient.Get(ctx), serving: servingclient.Get(ctx),
-		services: ls.Services(), configMaps: ls.ConfigMaps(), pods: ls.Pods(),
+		services: ls.Services(), configMaps: ls.ConfigMaps(), pods: ls.Pods(), mappings: domains.Mappings{Client: servingclient.Get(ctx), Lister: ls.DomainMappings()},
 		lambda: lambdaclient.Get(ctx), serviceAccounts: ls.ServiceAccounts(), roles: ls.Roles(), bindings: ls.RoleBindings(),
 		tracker: &rtesting.FakeTracker{}, referred: referredOf(ctx), models: modelsOf(ctx), Keys: keyring.Static(testKeys()),
 		kinds: shared.New(knative, sources, rabbit), index: routing.NewIndex(), indexed: func() bool { return !s.unindexed },
@@ -151,8 +153,8 @@ func (s configStore) ToContext(ctx context.Context) context.Context {
 
 func emptyQueue(context.Context, *eventingv1.Trigger) (queue.State, error) { return queue.State{}, nil }
 
-func referredOf(ctx context.Context) map[string]referred {
-	all := map[string]referred{}
+func referredOf(ctx context.Context) references.Objects {
+	all := references.Objects{}
 	for kind, plural := range map[string]string{resources.KindSecret: "secrets", resources.KindConfigMap: "configmaps"} {
 		indexer := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
 		for _, o := range rowOf(ctx).referred[kind] {
@@ -160,7 +162,7 @@ func referredOf(ctx context.Context) map[string]referred {
 				panic(err)
 			}
 		}
-		all[kind] = referred{metadatalister.New(indexer, corev1.SchemeGroupVersion.WithResource(plural)), func() bool { return !rowOf(ctx).blind }}
+		all[kind] = references.Referred{Lister: metadatalister.New(indexer, corev1.SchemeGroupVersion.WithResource(plural)), Synced: func() bool { return !rowOf(ctx).blind }}
 	}
 	return all
 }

@@ -32,6 +32,13 @@ permissions: {allowedTargetNamespaces: [team], eventControls: {allowEventDisable
 env: [{name: A, value: b}]
 envFrom: [{prefix: P, secretRef: {name: s}}]
 serviceAccountName: robot
+volumes: [{name: v, secret: {secretName: s, items: [{key: a, path: b}]}}]
+volumeMounts: [{name: v, mountPath: /v, subPath: s}]
+initContainers: [{name: setup, image: r.test/setup, command: [/run], args: [-v], env: [{name: A, value: b}], volumeMounts: [{name: v, mountPath: /v}]}]
+nodeSelector: {disk: ssd}
+tolerations: [{key: a, operator: Equal, value: b}]
+priorityClassName: high
+domains: [{name: a.test, tlsSecretName: cert}]
 securityContext: {seccompProfile: {type: Localhost, localhostProfile: mine}}
 observability: {tracing: {enabled: true, endpoint: 'http://otel.test', samplingRate: "0.5"}, logging: {level: info, format: json}}
 `,
@@ -50,14 +57,20 @@ const (
 // places where an agent's text may end up.
 var places = ltesting.Places{
 	Known: map[string]string{
-		`configmaps\.data\.agent\.json`:                                       "JSON, which the agent and the model proxy decode",
-		container + `(command|args)\[\]`:                                      "the command of the agent's own image",
-		container + `env\[\]\.(value|valueFrom\..*)`:                          "the environment of the agent's own program, and of the proxy",
-		container + `envFrom\[\]\..*`:                                         "likewise",
-		container + `imagePullPolicy`:                                         "a word, which Kubernetes checks",
-		container + `resources\..*`:                                           "names of resources, which Kubernetes checks",
-		container + `securityContext\.capabilities\.drop\[\]`:                 "names of capabilities, which are dropped",
-		container + `securityContext\.seccompProfile\.localhostProfile`:       "a path that Kubernetes checks",
+		`configmaps\.data\.agent\.json`:                                 "JSON, which the agent and the model proxy decode",
+		container + `(command|args)\[\]`:                                "the command of the agent's own image",
+		container + `env\[\]\.(value|valueFrom\..*)`:                    "the environment of the agent's own program, and of the proxy",
+		container + `envFrom\[\]\..*`:                                   "likewise",
+		container + `imagePullPolicy`:                                   "a word, which Kubernetes checks",
+		container + `resources\..*`:                                     "names of resources, which Kubernetes checks",
+		container + `securityContext\.capabilities\.drop\[\]`:           "names of capabilities, which are dropped",
+		container + `securityContext\.seccompProfile\.localhostProfile`: "a path that Kubernetes checks",
+		podSpec + `initContainers\[\]\..*`:                              "the program of a container before the agent's own",
+		podSpec + `(affinity|tolerations\[\]|topologySpreadConstraints\[\]|nodeSelector)(\..*|\{\})`: "where Kubernetes runs the pod",
+		podSpec + `volumes\[\]\.secret\..*`:                                   "the name of a Secret, and paths in the agent's own container",
+		podSpec + `volumes\[\]\.(configMap|projected)\..*`:                    "likewise",
+		container + `volumeMounts\[\]\..*`:                                    "paths in the agent's own container",
+		container + `(readiness|liveness|startup)Probe\..*`:                   "what the kubelet asks the agent's own container",
 		podSpec + `imagePullSecrets\[\]\.name`:                                "the name of a Secret, which Kubernetes looks up",
 		`pingsources\.spec\.sink\.uri`:                                        "a query, whose values are encoded",
 		`pingsources\.spec\.(data|contentType)`:                               "the data of an event, and what it is",
@@ -69,7 +82,7 @@ var places = ltesting.Places{
 		`pingsources\.metadata\.(name|labels\.lambda\.knative\.io/schedule)`,
 		`rabbitmqbrokerconfigs\.spec\.rabbitmqClusterReference\.(name|namespace)`,
 		`triggers\.spec\.filter\.attributes\.type`, `triggers\.spec\.subscriber\..*`,
-		`rolebindings\.subjects\[\]\.name`, podSpec + `serviceAccountName`, container + `image`, container + `env\[\]\.name`,
+		`rolebindings\.subjects\[\]\.name`, podSpec + `(serviceAccountName|priorityClassName|runtimeClassName)`, podSpec + `volumes\[\]\.persistentVolumeClaim\.claimName`, container + `image`, container + `env\[\]\.name`,
 	},
 }
 

@@ -24,6 +24,7 @@ import (
 	"knative.dev/pkg/system"
 	servingclient "knative.dev/serving/pkg/client/injection/client"
 	serviceinformer "knative.dev/serving/pkg/client/injection/informers/serving/v1/service/filtered"
+	domainmappinginformer "knative.dev/serving/pkg/client/injection/informers/serving/v1beta1/domainmapping/filtered"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
 	"github.com/brunovlucena/knative-lambda-operator/internal/keyring"
@@ -36,9 +37,11 @@ import (
 	functionreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdafunction"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/layer"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/cachetransform"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/domains"
 	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/measure"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/plane"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/references"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sinks"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sourcewatch"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/registry"
@@ -57,8 +60,9 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	jobs := jobinformer.Get(ctx, lambda.Selector)
 	pods := podinformer.Get(ctx, lambda.Selector)
 	configMaps := configmapinformer.Get(ctx, lambda.Selector)
+	mappings := domainmappinginformer.Get(ctx, lambda.Selector)
 	refusals := refusalInformer(kubeclient.Get(ctx))
-	for _, informer := range []cache.SharedIndexInformer{functions.Informer(), services.Informer(), jobs.Informer(), pods.Informer(), configMaps.Informer(), refusals.Informer()} {
+	for _, informer := range []cache.SharedIndexInformer{functions.Informer(), services.Informer(), jobs.Informer(), pods.Informer(), configMaps.Informer(), mappings.Informer(), refusals.Informer()} {
 		if err := informer.SetTransform(cachetransform.Strip); err != nil {
 			logging.FromContext(ctx).Warnw("A cache keeps what nobody reads", "error", err)
 		}
@@ -74,6 +78,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		configMaps: configMaps.Lister(),
 		kinds:      shared.Get(ctx),
 		queues:     events.DeadLetters,
+		mappings:   domains.Mappings{Client: servingclient.Get(ctx), Lister: mappings.Lister()},
 		refusals:   refusals.Lister(),
 		clock:      clock.RealClock{},
 	}
@@ -143,6 +148,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 	}
 	services.Informer().AddEventHandler(owned)
 	configMaps.Informer().AddEventHandler(owned)
+	mappings.Informer().AddEventHandler(owned)
 	jobs.Informer().AddEventHandler(controller.HandleAll(func(obj any) { r.jobChanged(obj, resolver) }))
 	jobs.Informer().AddEventHandler(owned)
 	jobs.Informer().AddEventHandler(controller.HandleAll(controller.EnsureTypeMeta(impl.Tracker.OnChanged, batchv1.SchemeGroupVersion.WithKind("Job"))))
@@ -160,6 +166,7 @@ func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl 
 		Owned:   owned,
 		Found:   func() { impl.FilteredGlobalResync(concerns(config.EventingConfigName), functions.Informer()) },
 	})
+	r.referred = references.Get(ctx).Watch(ctx, impl.Tracker)
 	watchDeadLetters(ctx, events, impl, functions.Informer())
 	return impl
 }

@@ -14,6 +14,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/client-go/metadata/metadatalister"
+	"k8s.io/client-go/tools/cache"
 	clocktesting "k8s.io/utils/clock/testing"
 	rabbitclient "knative.dev/eventing-rabbitmq/pkg/client/injection/client"
 	eventingclient "knative.dev/eventing/pkg/client/injection/client"
@@ -34,7 +36,9 @@ import (
 	lambdaclient "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/client"
 	functionreconciler "github.com/brunovlucena/knative-lambda-operator/pkg/client/injection/reconciler/lambda/v1alpha1/lambdafunction"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/layer"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/domains"
 	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/references"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sourcewatch"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
 	ltesting "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/testing"
@@ -154,6 +158,30 @@ type rowSettings struct {
 	// Whether the cluster has what is optional.
 	noEventing, noSources, noRabbitMQ bool
 	queues                            *ltesting.DeadLetters
+	// secrets and configMaps that are there.
+	secrets, configMaps []*metav1.PartialObjectMetadata
+}
+
+// objects that functions may refer to.
+func (s *rowSettings) objects() references.Objects {
+	all := references.Objects{}
+	for kind, of := range map[string][]*metav1.PartialObjectMetadata{references.KindSecret: s.secrets, references.KindConfigMap: s.configMaps} {
+		indexer := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
+		for _, o := range of {
+			if err := indexer.Add(o); err != nil {
+				panic(err)
+			}
+		}
+		all[kind] = references.Referred{Lister: metadatalister.New(indexer, corev1.SchemeGroupVersion.WithResource(kind)), Synced: func() bool { return true }}
+	}
+	return all
+}
+
+// there is a Secret in that version.
+func there(name, version string) func(*rowSettings) {
+	return func(s *rowSettings) {
+		s.secrets = append(s.secrets, &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: types.UID("uid-" + name), ResourceVersion: version}})
+	}
 }
 
 // made is what the maker of layers says to whoever asks.
@@ -200,7 +228,7 @@ func newReconciler(ctx context.Context, ls *ltesting.Listers) controller.Reconci
 	}
 	r := &Reconciler{
 		kube: kubeclient.Get(ctx), serving: servingclient.Get(ctx),
-		services: ls.Services(), jobs: ls.Jobs(), pods: ls.Pods(), configMaps: ls.ConfigMaps(), refusals: ls.Events(),
+		services: ls.Services(), jobs: ls.Jobs(), pods: ls.Pods(), configMaps: ls.ConfigMaps(), refusals: ls.Events(), referred: s.objects(), mappings: domains.Mappings{Client: servingclient.Get(ctx), Lister: ls.DomainMappings()},
 		registry: s.registry, sources: s.sources, layers: s.layers, tracker: &rtesting.FakeTracker{}, clock: clocktesting.NewFakePassiveClock(s.now),
 	}
 	knative := &shared.Knative{Client: eventingclient.Get(ctx), Brokers: ls.Brokers(), Triggers: ls.Triggers()}
@@ -252,7 +280,7 @@ func function(options ...option) *v1alpha1.LambdaFunction {
 	}
 	f.Status.Summarize()
 	if len(f.Status.Conditions) > 0 {
-		f.Status.Scaling = f.Spec.Scaling.Status()
+		f.Status.Scaling, f.Status.Visibility = f.Spec.Scaling.Status(), f.Spec.Visibility
 		if f.Status.Concurrency == nil {
 			f.Status.Concurrency = f.Spec.ConcurrencyStatus(testConfig())
 		}
@@ -396,7 +424,7 @@ func pod(j *batchv1.Job, phase corev1.PodPhase, kaniko *corev1.ContainerStateTer
 
 // service of the function's image, with Knative Serving's status.
 func service(f *v1alpha1.LambdaFunction, change ...func(*servingv1.Service)) *servingv1.Service {
-	s := resources.MakeService(f, imageOf(f), testConfig().Runtimes.Languages["python"])
+	s := resources.MakeService(f, imageOf(f), testConfig().Runtimes.Languages["python"], testConfig().Defaults)
 	resources.AddSinks(s, f, resources.Sinks{Calls: resources.CallsURL(f, lambda.BrokerClass)}, testConfig().Eventing)
 	for _, c := range change {
 		c(s)

@@ -25,8 +25,10 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/layer"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/child"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/domains"
 	shared "github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/eventing"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/phase"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/references"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sinks"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/sourcewatch"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/registry"
@@ -48,6 +50,10 @@ type Reconciler struct {
 	kinds *shared.Kinds
 	// queues of dead letters.
 	queues shared.Queues
+	// referred is what functions may refer to.
+	referred references.Objects
+	// mappings of domains.
+	mappings domains.Mappings
 
 	resolver sinks.Resolver
 	sources  sourcewatch.Checker
@@ -100,12 +106,14 @@ func (r *Reconciler) ReconcileKind(ctx context.Context, function *v1alpha1.Lambd
 	function.Status.Concurrency = function.Spec.ConcurrencyStatus(p.cfg)
 	function.Spec = function.EffectiveSpec(p.cfg)
 	function.Status.Scaling = function.Spec.Scaling.Status()
+	function.Status.Visibility = function.Spec.Visibility
 	warnMemory(ctx, function, before.Concurrency)
 	err := phase.Run(ctx, p,
 		phase.Phase[*pass]{Name: "source", Run: r.reconcileSource},
 		phase.Phase[*pass]{Name: "build", Run: r.reconcileBuild},
 		phase.Phase[*pass]{Name: "sink", Run: r.reconcileSink},
 		phase.Phase[*pass]{Name: "service", Run: r.reconcileService},
+		phase.Phase[*pass]{Name: "domains", Run: r.reconcileDomains},
 		phase.Phase[*pass]{Name: "eventing", Run: r.reconcileEventing},
 	)
 	if errors.Is(err, child.ErrNamespaceTerminating) {

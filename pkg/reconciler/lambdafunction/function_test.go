@@ -420,7 +420,7 @@ func TestSpecAsWritten(t *testing.T) {
 
 // readyMade is the Service of a function whose source is an image.
 func readyMade(f *v1alpha1.LambdaFunction) *servingv1.Service {
-	return resources.MakeService(f, f.Spec.Source.Image.Reference(), nil)
+	return resources.MakeService(f, f.Spec.Source.Image.Reference(), nil, testConfig().Defaults)
 }
 
 // TestFailedWrites: each write that the API server does not take is told, and

@@ -53,6 +53,11 @@ imagePullSecrets: [{name: pull}]
 securityContext: {seccompProfile: {type: Localhost, localhostProfile: mine}}
 volumes: [{name: v, secret: {secretName: s, items: [{key: a, path: b}]}}]
 volumeMounts: [{name: v, mountPath: /v, subPath: s}]
+initContainers: [{name: setup, image: r.test/setup, command: [/run], args: [-v], env: [{name: A, value: b}], volumeMounts: [{name: v, mountPath: /v}]}]
+nodeSelector: {disk: ssd}
+tolerations: [{key: a, operator: Equal, value: b}]
+priorityClassName: high
+domains: [{name: a.test, tlsSecretName: cert}]
 triggers: [{broker: default, filter: {attributes: {type: a.b}}, filters: [{exact: {subject: x}}], delivery: {backoffPolicy: linear, backoffDelay: PT1S, timeout: PT2S, deadLetterSink: {uri: 'http://dead.test'}}}]
 eventing: {enabled: true, broker: own, rabbitmq: {clusterName: rabbit, namespace: rabbits, queueType: quorum}, dlq: {backoffPolicy: linear, overflowPolicy: drop-head, messageTTL: 1h, retryBackoffDelay: 1s}, sink: {uri: 'http://sink.test'}}
 schedules: [{name: a, cron: '@daily', timeZone: UTC, type: a.b, data: x, contentType: text/plain}]
@@ -68,24 +73,27 @@ const (
 // places where a function's text may end up.
 var places = ltesting.Places{
 	Known: map[string]string{
-		`configmaps\.data\.plan\.json`:                                  "JSON, which the builder decodes",
-		`jobs\.spec\.template\.spec\.containers\[\]\.args\[\]`:          "one argument of Kaniko each",
-		`jobs\.spec\.template\.spec\.containers\[\]\.resources\..*`:     "names of resources, which Kubernetes checks",
-		container + `(command|args)\[\]`:                                "the command of the function's own image",
-		container + `env\[\]\.(value|valueFrom\..*)`:                    "the environment of the function's own program",
-		container + `envFrom\[\]\..*`:                                   "likewise",
-		container + `imagePullPolicy`:                                   "a word, which Kubernetes checks",
-		container + `resources\..*`:                                     "names of resources, which Kubernetes checks",
-		container + `securityContext\.capabilities\.drop\[\]`:           "names of capabilities, which are dropped",
-		container + `securityContext\.seccompProfile\.localhostProfile`: "a path that Kubernetes checks",
-		container + `volumeMounts\[\]\..*`:                              "paths in the function's own container",
-		podSpec + `imagePullSecrets\[\]\.name`:                          "the name of a Secret, which Kubernetes looks up",
-		podSpec + `volumes\[\]\.secret\..*`:                             "likewise, and paths in the function's own container",
-		`pingsources\.spec\.sink\.uri`:                                  "a query, whose values are encoded",
-		`pingsources\.spec\.(data|contentType)`:                         "the data of an event, and what it is",
-		`triggers\.spec\.(filter\.attributes|filters).*`:                "what events are compared with",
-		`triggers\.spec\.subscriber\.uri`:                               "where outcomes of calls go",
-		`triggers\.spec\.delivery\.deadLetterSink\..*`:                  "where the broker sends what fails",
+		`configmaps\.data\.plan\.json`:                                                               "JSON, which the builder decodes",
+		`jobs\.spec\.template\.spec\.containers\[\]\.args\[\]`:                                       "one argument of Kaniko each",
+		`jobs\.spec\.template\.spec\.containers\[\]\.resources\..*`:                                  "names of resources, which Kubernetes checks",
+		container + `(command|args)\[\]`:                                                             "the command of the function's own image",
+		container + `env\[\]\.(value|valueFrom\..*)`:                                                 "the environment of the function's own program",
+		container + `envFrom\[\]\..*`:                                                                "likewise",
+		container + `imagePullPolicy`:                                                                "a word, which Kubernetes checks",
+		container + `resources\..*`:                                                                  "names of resources, which Kubernetes checks",
+		container + `securityContext\.capabilities\.drop\[\]`:                                        "names of capabilities, which are dropped",
+		container + `securityContext\.seccompProfile\.localhostProfile`:                              "a path that Kubernetes checks",
+		container + `volumeMounts\[\]\..*`:                                                           "paths in the function's own container",
+		podSpec + `initContainers\[\]\..*`:                                                           "the program of a container before the function's own",
+		podSpec + `(affinity|tolerations\[\]|topologySpreadConstraints\[\]|nodeSelector)(\..*|\{\})`: "where Kubernetes runs the pod",
+		container + `(readiness|liveness|startup)Probe\..*`:                                          "what the kubelet asks the function's own container",
+		podSpec + `imagePullSecrets\[\]\.name`:                                                       "the name of a Secret, which Kubernetes looks up",
+		podSpec + `volumes\[\]\.secret\..*`:                                                          "likewise, and paths in the function's own container",
+		`pingsources\.spec\.sink\.uri`:                                                               "a query, whose values are encoded",
+		`pingsources\.spec\.(data|contentType)`:                                                      "the data of an event, and what it is",
+		`triggers\.spec\.(filter\.attributes|filters).*`:                                             "what events are compared with",
+		`triggers\.spec\.subscriber\.uri`:                                                            "where outcomes of calls go",
+		`triggers\.spec\.delivery\.deadLetterSink\..*`:                                               "where the broker sends what fails",
 	},
 	Names: []string{
 		`pingsources\.metadata\.(name|labels\.lambda\.knative\.io/schedule)`, `pingsources\.spec\.sink\.ref\.name`,
@@ -94,7 +102,7 @@ var places = ltesting.Places{
 		`triggers\.spec\.broker`,
 		`jobs\.metadata\.annotations\.lambda\.knative\.io/image`, `jobs\.spec\.template\.spec\.volumes\[\]\.secret\.secretName`,
 		`(services|triggers|pingsources)\.metadata\.labels\.lambda\.knative\.io/language`, `services\.spec\.template\.metadata\.labels\.lambda\.knative\.io/language`,
-		`services\.spec\.traffic\[\]\.tag`, podSpec + `serviceAccountName`,
+		`services\.spec\.traffic\[\]\.tag`, podSpec + `(serviceAccountName|priorityClassName|runtimeClassName)`,
 		container + `image`, container + `env\[\]\.name`,
 	},
 }

@@ -12,9 +12,12 @@ import (
 	apierrs "k8s.io/apimachinery/pkg/api/errors"
 	"knative.dev/pkg/controller"
 
+	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/child"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/domains"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/kservice"
+	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/references"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources/names"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/registry"
@@ -29,17 +32,23 @@ func (r *Reconciler) reconcileService(ctx context.Context, p *pass) pkgreconcile
 	set := child.Set[*servingv1.Service]{
 		Kind: "Service", Lister: r.services.Services(p.Namespace), Client: r.serving.ServingV1().Services(p.Namespace),
 	}
-	desired := resources.MakeService(p.LambdaFunction, p.image, p.language)
+	desired := resources.MakeService(p.LambdaFunction, p.image, p.language, p.cfg.Defaults)
 	calls, err := r.callsURL(p)
 	if err != nil {
 		return err
 	}
 	resources.AddSinks(desired, p.LambdaFunction, resources.Sinks{Replies: p.sink, Calls: calls}, p.cfg.Eventing)
+	if err := r.noteReferences(p, desired); err != nil {
+		return err
+	}
 	service, err := set.Ensure(ctx, p.LambdaFunction, desired, kservice.Mutate)
 	switch {
 	case child.IsNotOwned(err):
 		p.Status.MarkServiceFailed(v1alpha1.ReasonServiceNotOwned, err.Error())
 		return controller.NewPermanentError(err)
+	case kservice.DisabledFeatures(err) != "":
+		p.Status.MarkServiceFailed(v1alpha1.ReasonFeatureDisabled, kservice.DisabledFeatures(err))
+		return controller.NewRequeueAfter(kservice.FeatureInterval)
 	case child.IsRejected(err):
 		p.Status.MarkServiceFailed(v1alpha1.ReasonServiceRejected, err.Error())
 		return controller.NewPermanentError(err)
@@ -58,6 +67,25 @@ func (r *Reconciler) reconcileService(ctx context.Context, p *pass) pkgreconcile
 		p.Status.MarkServiceFailed(reason, message)
 	}
 	return err
+}
+
+// noteReferences has a changed Secret or ConfigMap roll a new revision. Of one that is not
+// there, Kubernetes says so.
+func (r *Reconciler) noteReferences(p *pass, service *servingv1.Service) error {
+	if !p.Spec.Restarts() {
+		return nil
+	}
+	versions, _, err := r.referred.Note(p.LambdaFunction, r.tracker, references.Of(&service.Spec.Template.Spec.PodSpec, nil))
+	if versions != "" {
+		service.Spec.Template.Annotations[lambda.ReferencesAnnotationKey] = versions
+	}
+	return err
+}
+
+// reconcileDomains gives the function names of its own.
+func (r *Reconciler) reconcileDomains(ctx context.Context, p *pass) pkgreconciler.Event {
+	target := domains.Target{Service: names.Service(p), Labels: resources.Labels(p.LambdaFunction), Addressed: p.Status.Address != nil}
+	return r.mappings.Reconcile(ctx, p.LambdaFunction, target, &p.Spec.Exposure, &p.Status)
 }
 
 // imageLost reports whether the registry has deleted the image that was built: asked

@@ -25,8 +25,10 @@ import (
 	sourceslisters "knative.dev/eventing/pkg/client/listers/sources/v1"
 	rtesting "knative.dev/pkg/reconciler/testing"
 	servingv1 "knative.dev/serving/pkg/apis/serving/v1"
+	servingv1beta1 "knative.dev/serving/pkg/apis/serving/v1beta1"
 	fakeservingclientset "knative.dev/serving/pkg/client/clientset/versioned/fake"
 	servinglisters "knative.dev/serving/pkg/client/listers/serving/v1"
+	domainlisters "knative.dev/serving/pkg/client/listers/serving/v1beta1"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	fakelambdaclientset "github.com/brunovlucena/knative-lambda-operator/pkg/client/clientset/versioned/fake"
@@ -110,6 +112,11 @@ func (l *Listers) LambdaAgents() lambdalisters.LambdaAgentLister {
 // Services lists Knative Services.
 func (l *Listers) Services() servinglisters.ServiceLister {
 	return servinglisters.NewServiceLister(l.sorter.IndexerForObjectType(&servingv1.Service{}))
+}
+
+// DomainMappings lists DomainMappings.
+func (l *Listers) DomainMappings() domainlisters.DomainMappingLister {
+	return domainlisters.NewDomainMappingLister(l.sorter.IndexerForObjectType(&servingv1beta1.DomainMapping{}))
 }
 
 // Jobs lists Jobs.

@@ -29,6 +29,7 @@ func (a *LambdaAgent) EffectiveSpec(cfg *config.Config) LambdaAgentSpec {
 	}
 	setEffectiveResources(&s.Resources, cfg.Defaults.AgentResources)
 	s.SecurityContext = Restricted(s.SecurityContext)
+	s.Visibility = s.effectiveVisibility(a.ObjectMeta, cfg.Defaults)
 	s.Memory.setEffective()
 	return *s
 }
@@ -82,7 +83,7 @@ func (s *ScalingSpec) Status() *ScalingStatus {
 // PropagateSpec shows what of an effective spec the user may have left out.
 func (s *LambdaAgentStatus) PropagateSpec(effective *LambdaAgentSpec) {
 	s.Image, s.Scaling = effective.Image.Reference(), effective.Scaling.Status()
-	s.EventSource, s.Approval = "", nil
+	s.EventSource, s.Approval, s.Visibility = "", nil, effective.Visibility
 	if e := effective.ActiveEventing(); e != nil {
 		s.EventSource = e.EventSource
 	}

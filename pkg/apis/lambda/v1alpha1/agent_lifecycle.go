@@ -60,7 +60,7 @@ func (s *LambdaAgentStatus) InitializeConditions() {
 // Summarize makes Ready say what the first condition says, in the order of the
 // phases, that is not True.
 func (s *LambdaAgentStatus) Summarize() {
-	summarize(agentConditions.Manage(s), AgentConditionServiceReady, AgentConditionBrokerReady, AgentConditionRoutingReady)
+	summarize(agentConditions.Manage(s), AgentConditionServiceReady, ConditionDomainsReady, AgentConditionBrokerReady, AgentConditionRoutingReady)
 }
 
 // MarkServiceWaiting says what the Knative Service waits for.

@@ -18,6 +18,14 @@ type LambdaAgentStatus struct {
 	// +optional
 	Address *duckv1.Addressable `json:"address,omitempty"`
 
+	// Visibility that is in force.
+	// +optional
+	Visibility Visibility `json:"visibility,omitempty"`
+
+	// Domains of spec.domains.
+	// +optional
+	Domains []DomainStatus `json:"domains,omitempty"`
+
 	// Image that runs, with its tag or digest.
 	// +optional
 	Image string `json:"image,omitempty"`

@@ -59,6 +59,7 @@ var (
 // +kubebuilder:validation:XValidation:rule="!has(self.operationMode) || self.operationMode != 'supervised' || (has(self.eventing) && has(self.eventing.enabled) && self.eventing.enabled)",message="spec.eventing.enabled: an agent asks for approval through its broker: expected true"
 // +kubebuilder:validation:XValidation:rule="!has(self.permissions) || !has(self.permissions.eventControls) || !has(self.permissions.eventControls.allowEventDisable) || !self.permissions.eventControls.allowEventDisable || (has(self.eventing) && has(self.eventing.enabled) && self.eventing.enabled)",message="spec.eventing.enabled: controls come through the agent's broker: expected true"
 // +kubebuilder:validation:XValidation:rule="!has(self.ai) || !has(self.ai.budget) || !has(self.scaling) || !has(self.scaling.maxReplicas) || self.scaling.maxReplicas > 0 && self.ai.budget.tokens >= self.scaling.maxReplicas",message="ai.budget: is shared out among scaling.maxReplicas, which must be above 0 and no more than the tokens"
+// +kubebuilder:validation:XValidation:rule="!has(self.domains) || size(self.domains) == 0 || !has(self.visibility) || self.visibility != 'cluster-local'",message="spec.domains: would publish the agent: remove them, or set visibility: external"
 // +kubebuilder:validation:XValidation:rule="!has(self.schedules) || size(self.schedules) == 0 || (has(self.eventing) && has(self.eventing.enabled) && self.eventing.enabled)",message="spec.schedules: expected eventing.enabled to be true: the events of schedules come through a Broker"
 type LambdaAgentSpec struct {
 	// Image of the agent.
@@ -136,6 +137,12 @@ type LambdaAgentSpec struct {
 	// +kubebuilder:validation:XValidation:rule="!has(self.runAsNonRoot) || !self.runAsNonRoot || !has(self.runAsUser) || self.runAsUser != 0",message="runAsUser: 0 is root, and runAsNonRoot is true"
 	// +kubebuilder:validation:XValidation:rule="(!has(self.runAsUser) || self.runAsUser >= 0 && self.runAsUser <= 2147483647) && (!has(self.runAsGroup) || self.runAsGroup >= 0 && self.runAsGroup <= 2147483647)",message="runAsUser and runAsGroup: expected 0 to 2147483647"
 	SecurityContext *corev1.SecurityContext `json:"securityContext,omitempty"`
+
+	// PodSettings are those that functions have, too.
+	PodSettings `json:",inline"`
+
+	// Exposure is who can call the agent, and by which names.
+	Exposure `json:",inline"`
 
 	// Observability says what the agent reports about itself.
 	// +optional

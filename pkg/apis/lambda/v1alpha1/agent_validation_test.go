@@ -16,6 +16,11 @@ const (
 
 // invalidAgents, each with all that is said about it.
 var invalidAgents = []struct{ name, spec, want string }{
+	{"volume of the platform's name", anImage + "\nvolumes: [{name: lambda-agent, emptyDir: {}}]", "invalid value: lambda-agent: spec.volumes[0].name\nthe platform has a volume of this name: choose another one"},
+	{"mount over the configuration", anImage + "\nvolumes: [{name: v, emptyDir: {}}]\nvolumeMounts: [{name: v, mountPath: /etc/lambda-agent/x}]", "invalid value: /etc/lambda-agent/x: spec.volumeMounts[0].mountPath\nthe platform has files there: choose another path"},
+	{"folder of the node", anImage + "\nvolumes: [{name: v, hostPath: {path: /}}]", "expected exactly one of: spec.volumes[0].configMap, spec.volumes[0].emptyDir, spec.volumes[0].persistentVolumeClaim, spec.volumes[0].projected, spec.volumes[0].secret"},
+	{"domains of a private agent", anImage + "\nvisibility: cluster-local\ndomains: [{name: a.test}]", "domains publish what is cluster-local: remove them, or set visibility: external: spec.domains"},
+	{"target above concurrency", anImage + "\nscaling: {concurrency: 2, targetConcurrency: 3}", "invalid value: 3: spec.scaling.targetConcurrency\nmust be no more than a pod takes at once (2): set scaling.concurrency to at least this number"},
 	{"no image", `ai: {provider: none}`, "missing field(s): spec.image.repository"},
 	{"image with a bad tag", `image: {repository: r.test/own, tag: 'v 1'}`, "invalid value: v 1: spec.image.tag\nexpected a tag of letters, digits, '.', '_' and '-'"},
 	{"image's port is Knative's own", `image: {repository: r.test/own, port: 8012}`, "invalid value: 8012: spec.image.port\nKnative Serving listens there itself: choose another port"},

@@ -66,7 +66,7 @@ func TestSpecIsStoredAsWritten(t *testing.T) {
 	written := func(text string) string {
 		return strings.NewReplacer(`"samplingRate":"1"`, `"samplingRate":1`, `"temperature":"0.7"`, `"temperature":0.7`, `"topP":"1"`, `"topP":1`,
 			`"version":3.11`, `"version":"3.11"`, `"temperature":"2"`, `"temperature":2`,
-			`,"value":""`, "", `"memory":{"enabled":false}`, `"memory":{}`, `"projected":{}`, `"projected":{"sources":null}`).Replace(text)
+			`,"value":""`, "", `"memory":{"enabled":false}`, `"memory":{}`, `"projected":{}`, `"projected":{"sources":null}`, `"grpc":{"port":8080}`, `"grpc":{"port":8080,"service":null}`).Replace(text)
 	}
 	for _, tt := range []struct {
 		kind  object

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
 )
@@ -61,6 +62,7 @@ func TestFunctionEffectiveSpec(t *testing.T) {
 			if want.Spec.SecurityContext == nil {
 				want.Spec.SecurityContext = Restricted(nil)
 			}
+			want.Spec.Visibility = VisibilityExternal
 			given := functionOf(t, tt.spec)
 			got := given.DeepCopy()
 			got.Spec = given.EffectiveSpec(config.FromContextOrDefaults(tt.ctx))
@@ -127,6 +129,7 @@ func TestAgentEffectiveSpec(t *testing.T) {
 			if want.Spec.SecurityContext == nil {
 				want.Spec.SecurityContext = Restricted(nil)
 			}
+			want.Spec.Visibility = VisibilityExternal
 			given := agentOf(t, tt.spec)
 			got := given.DeepCopy()
 			got.Spec = given.EffectiveSpec(config.FromContextOrDefaults(tt.ctx))
@@ -176,6 +179,34 @@ func TestRestricted(t *testing.T) {
 		}
 		if diff := cmp.Diff(before, a); diff != "" {
 			t.Errorf("%s was changed (-was, +is): %s", given, diff)
+		}
+	}
+}
+
+// TestVisibility: the field, else Knative's own label on the object, else the cluster's
+// default.
+func TestVisibility(t *testing.T) {
+	for _, tt := range []struct {
+		spec, label, cluster string
+		want                 Visibility
+	}{
+		{"", "", "", VisibilityExternal},
+		{"", "", "cluster-local", VisibilityClusterLocal},
+		{"", "cluster-local", "external", VisibilityClusterLocal},
+		{"", "other", "external", VisibilityExternal},
+		{"external", "cluster-local", "cluster-local", VisibilityExternal},
+		{"cluster-local", "", "external", VisibilityClusterLocal},
+	} {
+		cfg := *config.FromContext(configured())
+		defaults := *cfg.Defaults
+		cfg.Defaults, defaults.Visibility = &defaults, tt.cluster
+		f, a := functionOf(t, python), agentOf(t, anImage)
+		for _, o := range []*metav1.ObjectMeta{&f.ObjectMeta, &a.ObjectMeta} {
+			o.Labels = map[string]string{"networking.knative.dev/visibility": tt.label}
+		}
+		f.Spec.Visibility, a.Spec.Visibility = Visibility(tt.spec), Visibility(tt.spec)
+		if got, other := f.EffectiveSpec(&cfg).Visibility, a.EffectiveSpec(&cfg).Visibility; got != tt.want || other != tt.want {
+			t.Errorf("%+v: function %s, agent %s", tt, got, other)
 		}
 	}
 }

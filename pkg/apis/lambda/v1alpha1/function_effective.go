@@ -36,6 +36,7 @@ func (f *LambdaFunction) EffectiveSpec(cfg *config.Config) LambdaFunctionSpec {
 	setEffectiveResources(&s.Resources, cfg.Defaults.FunctionResources)
 	s.setEffectiveCalls(s.languageOf(cfg))
 	s.SecurityContext = Restricted(s.SecurityContext)
+	s.Visibility = s.effectiveVisibility(f.ObjectMeta, cfg.Defaults)
 	s.setEffectiveEventing(ctx)
 	for i := range s.Traffic {
 		s.Traffic[i].SetDefaults(ctx) // as Knative Serving does, so that both agree

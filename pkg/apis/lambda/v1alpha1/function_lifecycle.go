@@ -115,7 +115,7 @@ func (s *LambdaFunctionStatus) InitializeConditions() {
 // Summarize makes Ready say what the first condition says, in the order of the
 // phases, that is not True.
 func (s *LambdaFunctionStatus) Summarize() {
-	summarize(functionConditions.Manage(s), FunctionConditionSourceResolved, FunctionConditionBuildSucceeded, FunctionConditionServiceReady, FunctionConditionEventingReady)
+	summarize(functionConditions.Manage(s), FunctionConditionSourceResolved, FunctionConditionBuildSucceeded, FunctionConditionServiceReady, ConditionDomainsReady, FunctionConditionEventingReady)
 }
 
 // MarkSourceResolved says that the source is known by its digest.

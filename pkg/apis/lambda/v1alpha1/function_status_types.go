@@ -19,6 +19,14 @@ type LambdaFunctionStatus struct {
 	// +optional
 	Address *duckv1.Addressable `json:"address,omitempty"`
 
+	// Visibility that is in force.
+	// +optional
+	Visibility Visibility `json:"visibility,omitempty"`
+
+	// Domains of spec.domains.
+	// +optional
+	Domains []DomainStatus `json:"domains,omitempty"`
+
 	// Source is what the source resolved to.
 	// +optional
 	Source *SourceStatus `json:"source,omitempty"`

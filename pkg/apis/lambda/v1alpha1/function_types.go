@@ -60,6 +60,7 @@ var (
 // +kubebuilder:validation:XValidation:rule="has(self.source.image) || (has(self.runtime) && has(self.runtime.language) && size(self.runtime.language) > 0)",message="spec.runtime.language: missing; name the language of the source"
 // +kubebuilder:validation:XValidation:rule="!has(self.runtime) || !has(self.runtime.isolation) || self.runtime.isolation != 'exclusive' || !has(self.runtime.workers) || !has(self.scaling) || !has(self.scaling.concurrency) || self.runtime.workers == self.scaling.concurrency",message="spec.runtime.workers: with isolation exclusive, expected the number of scaling.concurrency, or only one of the two"
 // +kubebuilder:validation:XValidation:rule="!has(self.source.image) || (!has(self.http) || !has(self.http.cors) && !has(self.http.maxBodySize)) && (!has(self.runtime) || !has(self.runtime.workers) && !has(self.runtime.isolation) && !has(self.runtime.interface) && !has(self.runtime.httpEvent))",message="a ready-made image answers requests itself: remove http.cors, http.maxBodySize, runtime.workers, runtime.isolation, runtime.interface and runtime.httpEvent"
+// +kubebuilder:validation:XValidation:rule="!has(self.domains) || size(self.domains) == 0 || !has(self.visibility) || self.visibility != 'cluster-local'",message="spec.domains: would publish the function: remove them, or set visibility: external"
 // +kubebuilder:validation:XValidation:rule="!has(self.schedules) || size(self.schedules) == 0 || (has(self.eventing) && has(self.eventing.enabled) && self.eventing.enabled)",message="spec.schedules: expected eventing.enabled to be true: the events of schedules come through a Broker"
 type LambdaFunctionSpec struct {
 	// Source is where the code comes from.
@@ -68,6 +69,9 @@ type LambdaFunctionSpec struct {
 	// Runtime is the language that runs the code.
 	// +optional
 	Runtime FunctionRuntime `json:"runtime,omitempty,omitzero"`
+
+	// Exposure is who can call the function, and by which names.
+	Exposure `json:",inline"`
 
 	// HTTP is how the function answers requests.
 	// +optional
@@ -157,15 +161,8 @@ type FunctionPod struct {
 	// +kubebuilder:validation:MaxItems=16
 	ImagePullSecrets []corev1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
 
-	// Volumes of ConfigMaps, Secrets and projections of them.
-	// +optional
-	// +kubebuilder:validation:MaxItems=64
-	Volumes []corev1.Volume `json:"volumes,omitempty"`
-
-	// VolumeMounts say where the volumes appear.
-	// +optional
-	// +kubebuilder:validation:MaxItems=64
-	VolumeMounts []corev1.VolumeMount `json:"volumeMounts,omitempty"`
+	// PodSettings are those that agents have, too.
+	PodSettings `json:",inline"`
 }
 
 // FunctionRuntime is the language that runs the code.

@@ -16,9 +16,9 @@ func summarize(manager apis.ConditionManager, inOrder ...apis.ConditionType) {
 			case c == nil || c.Status != status:
 				continue
 			case c.IsFalse():
-				manager.MarkFalse(t, c.Reason, "%s", c.Message)
+				manager.MarkFalse(apis.ConditionReady, c.Reason, "%s", c.Message)
 			default:
-				manager.MarkUnknown(t, c.Reason, "%s", c.Message)
+				manager.MarkUnknown(apis.ConditionReady, c.Reason, "%s", c.Message)
 			}
 			return
 		}

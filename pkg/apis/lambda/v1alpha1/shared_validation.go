@@ -266,50 +266,33 @@ func (p *FunctionPod) validatePod() *apis.FieldError {
 	if p.ServiceAccountName != "" {
 		errs = errs.Also(checkObjectName(p.ServiceAccountName, "serviceAccountName"))
 	}
-	names := map[string]bool{}
-	for i, v := range p.Volumes {
-		if names[v.Name] {
-			errs = errs.Also(apis.ErrGeneric(fmt.Sprintf("%q is there twice", v.Name), "name").ViaFieldIndex("volumes", i))
-		}
-		names[v.Name] = true
-		if !supportedVolume(v.VolumeSource) {
-			errs = errs.Also(apis.ErrGeneric("expected exactly one of", "configMap", "secret", "projected").ViaFieldIndex("volumes", i))
-		}
-		errs = errs.Also(p.validateProjection(v.Projected).ViaFieldIndex("volumes", i))
-		errs = errs.Also(validateFiles(&v.VolumeSource).ViaFieldIndex("volumes", i))
-	}
-	for i, m := range p.VolumeMounts {
-		errs = errs.Also(validateMount(&m).ViaFieldIndex("volumeMounts", i))
-		if !names[m.Name] {
-			errs = errs.Also(apis.ErrInvalidValue(m.Name, "name", "expected the name of one of volumes").ViaFieldIndex("volumeMounts", i))
-		}
-	}
-	return errs
+	return errs.Also(p.PodSettings.validate(p.ServiceAccountName))
 }
 
 // validateProjection: who gets a token or a certificate of the cluster says whose.
-func (p *FunctionPod) validateProjection(v *corev1.ProjectedVolumeSource) (errs *apis.FieldError) {
-	if v == nil || p.ServiceAccountName != "" {
+func validateProjection(v *corev1.ProjectedVolumeSource, serviceAccount string) (errs *apis.FieldError) {
+	if v == nil || serviceAccount != "" {
 		return nil
 	}
 	for i, s := range v.Sources {
 		for field, set := range map[string]bool{"serviceAccountToken": s.ServiceAccountToken != nil, "podCertificate": s.PodCertificate != nil} {
 			if set {
-				errs = errs.Also((&apis.FieldError{Message: "must not set the field(s)", Paths: []string{field}, Details: "a function has a token only of the ServiceAccount that serviceAccountName names"}).ViaFieldIndex("sources", i).ViaField("projected"))
+				errs = errs.Also((&apis.FieldError{Message: "must not set the field(s)", Paths: []string{field}, Details: "a pod has a token only of the ServiceAccount that serviceAccountName names"}).ViaFieldIndex("sources", i).ViaField("projected"))
 			}
 		}
 	}
 	return errs
 }
 
-// supportedVolume: exactly one of those that a function may have, and none else.
+// supportedVolume: exactly one of those that a pod may have, and none else: no folder of
+// the node, above all.
 func supportedVolume(v corev1.VolumeSource) bool {
 	count := 0
-	for _, is := range []bool{v.ConfigMap != nil, v.Secret != nil, v.Projected != nil} {
+	for _, is := range []bool{v.ConfigMap != nil, v.Secret != nil, v.Projected != nil, v.EmptyDir != nil, v.PersistentVolumeClaim != nil} {
 		if is {
 			count++
 		}
 	}
-	v.ConfigMap, v.Secret, v.Projected = nil, nil, nil
+	v.ConfigMap, v.Secret, v.Projected, v.EmptyDir, v.PersistentVolumeClaim = nil, nil, nil, nil, nil
 	return count == 1 && v == corev1.VolumeSource{}
 }

@@ -93,6 +93,7 @@ func Seconds(d time.Duration) int64 {
 // Mutate sets on existing what this project owns of a Knative Service: fields
 // that others default or add stay as they are.
 func Mutate(existing, desired *servingv1.Service) {
+	withdraw(existing, desired)
 	existing.Labels = child.MergeMap(existing.Labels, desired.Labels)
 	existing.Annotations = child.MergeMap(existing.Annotations, desired.Annotations)
 	if desired.Spec.Traffic != nil { // else it is Knative's default, or somebody's who splits it
@@ -115,7 +116,7 @@ func Mutate(existing, desired *servingv1.Service) {
 	have.Spec.ServiceAccountName = want.Spec.ServiceAccountName
 	have.Spec.AutomountServiceAccountToken = want.Spec.AutomountServiceAccountToken
 	have.Spec.ImagePullSecrets = want.Spec.ImagePullSecrets
-	have.Spec.Volumes = want.Spec.Volumes
+	mutatePod(&have.Spec.PodSpec, &want.Spec.PodSpec)
 	if len(have.Spec.Containers) != len(want.Spec.Containers) {
 		have.Spec.Containers = want.Spec.Containers
 		return
@@ -138,15 +139,7 @@ func mutateContainer(have, want *corev1.Container) {
 	} else if len(have.Ports) != 1 || have.Ports[0].ContainerPort != want.Ports[0].ContainerPort {
 		have.Ports = want.Ports
 	}
-	switch {
-	case want.ReadinessProbe == nil && have.ReadinessProbe != nil && have.ReadinessProbe.HTTPGet != nil:
-		have.ReadinessProbe = nil // of the image before; Knative Serving's default is another
-	case want.ReadinessProbe == nil:
-	case have.ReadinessProbe == nil || have.ReadinessProbe.HTTPGet == nil:
-		have.ReadinessProbe = want.ReadinessProbe
-	default:
-		have.ReadinessProbe.HTTPGet.Path = want.ReadinessProbe.HTTPGet.Path
-	}
+	mutateProbes(have, want)
 	if want.SecurityContext != nil { // whole: Knative Serving adds nothing to it
 		have.SecurityContext = want.SecurityContext
 	}

@@ -217,9 +217,15 @@ func TestMutate(t *testing.T) {
 		{"another port", stored(), desired(func(s *servingv1.Service) { container(s).Ports[0].ContainerPort = 9000 }),
 			stored(func(s *servingv1.Service) { container(s).Ports = []corev1.ContainerPort{{ContainerPort: 9000}} })},
 		{"another probe", stored(), desired(func(s *servingv1.Service) { container(s).ReadinessProbe.HTTPGet.Path = "/ready" }),
-			stored(func(s *servingv1.Service) { container(s).ReadinessProbe.HTTPGet.Path = "/ready" })},
+			stored(func(s *servingv1.Service) {
+				get := container(s).ReadinessProbe.HTTPGet
+				get.Path, get.Scheme = "/ready", ""
+			})},
 		{"a probe by hand", stored(func(s *servingv1.Service) { container(s).ReadinessProbe = &corev1.Probe{} }), desired(),
-			stored(func(s *servingv1.Service) { container(s).ReadinessProbe = container(desired()).ReadinessProbe })},
+			stored(func(s *servingv1.Service) {
+				container(s).ReadinessProbe = container(desired()).ReadinessProbe
+				container(s).ReadinessProbe.SuccessThreshold = 1
+			})},
 		{"no probe wanted: Knative's default stays", stored(probed(tcp)), desired(probed(nil)), stored(probed(tcp))},
 		{"no probe wanted any more", stored(), desired(probed(nil)), stored(probed(nil))},
 		{"root allowed by now", stored(), desired(root), stored(root)},

@@ -117,7 +117,7 @@ func Environment(a *v1alpha1.LambdaAgent) []corev1.EnvVar {
 	}
 	add(corev1.EnvVar{Name: "LAMBDA_AGENT_NAME", Value: a.Name})
 	add(corev1.EnvVar{Name: "LAMBDA_AGENT_NAMESPACE", Value: a.Namespace})
-	add(corev1.EnvVar{Name: "LAMBDA_AGENT_CONFIG", Value: configDir + "/" + configFile})
+	add(corev1.EnvVar{Name: "LAMBDA_AGENT_CONFIG", Value: v1alpha1.AgentConfigDir + "/" + configFile})
 	return append(env, a.Spec.Env...)
 }
 
@@ -134,7 +134,6 @@ func prompt(a *v1alpha1.LambdaAgent) corev1.EnvVar {
 
 // Where the agent finds its configuration as a file.
 const (
-	configDir  = "/etc/lambda-agent"
 	configFile = "agent.json"
 )
 

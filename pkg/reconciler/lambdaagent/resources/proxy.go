@@ -17,7 +17,7 @@ import (
 
 const (
 	proxyContainer = "model-proxy"
-	stateVolume    = "model-proxy-state"
+	stateVolume    = v1alpha1.ModelProxyVolume
 	stateDir       = "/var/lib/model-proxy"
 	// agentContainer is what Knative Serving calls the container of a pod that has
 	// one; with two it would number them.
@@ -111,7 +111,7 @@ func AddModelProxy(s *servingv1.Service, a *v1alpha1.LambdaAgent, defaults *conf
 		Env:       proxyEnvironment(a),
 		Resources: *defaults.ModelProxyResources.DeepCopy(),
 		VolumeMounts: []corev1.VolumeMount{
-			{Name: "lambda-agent", MountPath: configDir, ReadOnly: true},
+			{Name: v1alpha1.AgentConfigVolume, MountPath: v1alpha1.AgentConfigDir, ReadOnly: true},
 			{Name: stateVolume, MountPath: stateDir},
 		},
 		SecurityContext: &corev1.SecurityContext{
@@ -126,7 +126,7 @@ func AddModelProxy(s *servingv1.Service, a *v1alpha1.LambdaAgent, defaults *conf
 // proxyEnvironment has what no file may hold, and what is the proxy's alone.
 func proxyEnvironment(a *v1alpha1.LambdaAgent) []corev1.EnvVar {
 	env := []corev1.EnvVar{
-		{Name: "LAMBDA_AGENT_CONFIG", Value: configDir + "/" + configFile},
+		{Name: "LAMBDA_AGENT_CONFIG", Value: v1alpha1.AgentConfigDir + "/" + configFile},
 		{Name: "LAMBDA_MODEL_PROXY_PORT", Value: strconv.Itoa(proxyPort(a))},
 		{Name: "LAMBDA_MODEL_PROXY_STATE", Value: stateDir},
 	}

@@ -21,27 +21,27 @@ ai: {provider: openai, model: m, apiKeySecretRef: {name: keys, key: token}, syst
 memory: {enabled: true, shortTerm: {enabled: true, redisSecretRef: {name: redis, key: url}}, longTerm: {enabled: true, postgresSecretRef: {name: postgres, key: url}}}
 env: [{name: A, valueFrom: {secretKeyRef: {name: own, key: a, optional: true}}}, {name: B, valueFrom: {configMapKeyRef: {name: own, key: b}}}]
 envFrom: [{secretRef: {name: all}}, {configMapRef: {name: all, optional: true}}]`, []Reference{
-			{KindConfigMap, "all", "", "spec.envFrom[1].configMapRef", true},
-			{KindConfigMap, "own", "b", "spec.env[1].valueFrom.configMapKeyRef", false},
-			{KindConfigMap, "prompts", "bruno", "spec.ai.systemPromptFrom", false},
-			{KindSecret, "all", "", "spec.envFrom[0].secretRef", false},
-			{KindSecret, "keys", "token", "spec.ai.apiKeySecretRef", false},
-			{KindSecret, "own", "a", "spec.env[0].valueFrom.secretKeyRef", true},
-			{KindSecret, "postgres", "url", "spec.memory.longTerm.postgresSecretRef", false},
-			{KindSecret, "redis", "url", "spec.memory.shortTerm.redisSecretRef", false},
+			{Kind: KindConfigMap, Name: "all", Key: "", Field: "spec.envFrom[1].configMapRef", Optional: true},
+			{Kind: KindConfigMap, Name: "own", Key: "b", Field: "spec.env[1].valueFrom.configMapKeyRef", Optional: false},
+			{Kind: KindConfigMap, Name: "prompts", Key: "bruno", Field: "spec.ai.systemPromptFrom", Optional: false},
+			{Kind: KindSecret, Name: "all", Key: "", Field: "spec.envFrom[0].secretRef", Optional: false},
+			{Kind: KindSecret, Name: "keys", Key: "token", Field: "spec.ai.apiKeySecretRef", Optional: false},
+			{Kind: KindSecret, Name: "own", Key: "a", Field: "spec.env[0].valueFrom.secretKeyRef", Optional: true},
+			{Kind: KindSecret, Name: "postgres", Key: "url", Field: "spec.memory.longTerm.postgresSecretRef", Optional: false},
+			{Kind: KindSecret, Name: "redis", Key: "url", Field: "spec.memory.shortTerm.redisSecretRef", Optional: false},
 		}},
 		{"keys of the model proxy", `
 ai: {provider: anthropic, model: m, apiKeySecretRef: {name: keys, key: token}, fallbacks: [{provider: anthropic, model: smaller},
   {provider: openai, model: o, apiKeySecretRef: {name: spare, key: token, optional: true}}, {provider: google, model: p, apiKeySecretRef: {name: keys, key: google}}]}`, []Reference{
-			{KindSecret, "keys", "google", "spec.ai.fallbacks[2].apiKeySecretRef", false},
-			{KindSecret, "keys", "token", "spec.ai.apiKeySecretRef", false},
-			{KindSecret, "spare", "token", "spec.ai.fallbacks[1].apiKeySecretRef", true},
+			{Kind: KindSecret, Name: "keys", Key: "google", Field: "spec.ai.fallbacks[2].apiKeySecretRef", Optional: false},
+			{Kind: KindSecret, Name: "keys", Key: "token", Field: "spec.ai.apiKeySecretRef", Optional: false},
+			{Kind: KindSecret, Name: "spare", Key: "token", Field: "spec.ai.fallbacks[1].apiKeySecretRef", Optional: true},
 		}},
-		{"a key without the model proxy", "ai: {provider: openai, model: m, proxy: disabled, apiKeySecretRef: {name: keys, key: token}}", []Reference{{KindSecret, "keys", "token", "spec.ai.apiKeySecretRef", false}}},
+		{"a key without the model proxy", "ai: {provider: openai, model: m, proxy: disabled, apiKeySecretRef: {name: keys, key: token}}", []Reference{{Kind: KindSecret, Name: "keys", Key: "token", Field: "spec.ai.apiKeySecretRef", Optional: false}}},
 		{"what env takes the place of is not looked up", `
 ai: {provider: openai, model: m, apiKeySecretRef: {name: keys, key: token}}
 memory: {enabled: true, shortTerm: {enabled: true, redisSecretRef: {name: redis, key: url}}}
-env: [{name: REDIS_URL, value: 'redis://mine'}]`, []Reference{{KindSecret, "keys", "token", "spec.ai.apiKeySecretRef", false}}},
+env: [{name: REDIS_URL, value: 'redis://mine'}]`, []Reference{{Kind: KindSecret, Name: "keys", Key: "token", Field: "spec.ai.apiKeySecretRef", Optional: false}}},
 		{"memory that is off", "memory: {shortTerm: {enabled: true, redisSecretRef: {name: redis, key: url}}}", nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -38,7 +38,7 @@ func MakeService(a *v1alpha1.LambdaAgent, file string, cfg *config.Defaults) *se
 				PodSpec: corev1.PodSpec{
 					ServiceAccountName: ServiceAccountName(a),
 					ImagePullSecrets:   image.ImagePullSecrets,
-					Volumes: []corev1.Volume{{Name: "lambda-agent", VolumeSource: corev1.VolumeSource{
+					Volumes: []corev1.Volume{{Name: v1alpha1.AgentConfigVolume, VolumeSource: corev1.VolumeSource{
 						ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: file}}}}},
 					Containers: []corev1.Container{{
 						Image:           image.Reference(),
@@ -49,7 +49,7 @@ func MakeService(a *v1alpha1.LambdaAgent, file string, cfg *config.Defaults) *se
 						Env:             Environment(a),
 						EnvFrom:         a.Spec.EnvFrom,
 						Resources:       a.Spec.Resources,
-						VolumeMounts:    []corev1.VolumeMount{{Name: "lambda-agent", MountPath: configDir, ReadOnly: true}},
+						VolumeMounts:    []corev1.VolumeMount{{Name: v1alpha1.AgentConfigVolume, MountPath: v1alpha1.AgentConfigDir, ReadOnly: true}},
 						SecurityContext: v1alpha1.Restricted(a.Spec.SecurityContext),
 					}},
 				},
@@ -58,6 +58,8 @@ func MakeService(a *v1alpha1.LambdaAgent, file string, cfg *config.Defaults) *se
 		}}},
 	}
 	revision := &service.Spec.Template.Spec
+	kservice.ApplyPod(&revision.PodSpec, &a.Spec.PodSettings, Labels(a))
+	kservice.Expose(service, &a.ObjectMeta, a.Spec.Visibility, cfg)
 	if e := a.Spec.ActiveEventing(); e != nil && e.DeliveryTimeout != nil { // else Knative's own may be shorter
 		revision.TimeoutSeconds = ptr.Int64(kservice.Seconds(e.DeliveryTimeout.Value()))
 		revision.ResponseStartTimeoutSeconds = revision.TimeoutSeconds

@@ -30,14 +30,13 @@ const taskRoot = "/lambda/function"
 
 // MakeService makes the Knative Service that runs an image. language is nil
 // where the source is an image.
-func MakeService(f *v1alpha1.LambdaFunction, image string, language *config.Language) *servingv1.Service {
+func MakeService(f *v1alpha1.LambdaFunction, image string, language *config.Language, cfg *config.Defaults) *servingv1.Service {
 	spec := &f.Spec
 	container := corev1.Container{
 		Image:           image,
 		Env:             environment(f, language),
 		EnvFrom:         spec.EnvFrom,
 		Resources:       spec.Resources,
-		VolumeMounts:    spec.VolumeMounts,
 		Ports:           []corev1.ContainerPort{{ContainerPort: v1alpha1.DefaultPort}},
 		SecurityContext: v1alpha1.Restricted(spec.SecurityContext),
 	}
@@ -59,13 +58,14 @@ func MakeService(f *v1alpha1.LambdaFunction, image string, language *config.Lang
 					Containers:         []corev1.Container{container},
 					ServiceAccountName: spec.ServiceAccountName,
 					ImagePullSecrets:   pullSecrets,
-					Volumes:            spec.Volumes,
 				},
 				ContainerConcurrency: spec.Scaling.ContainerLimit(),
 			},
 		}}},
 	}
 	revision := &service.Spec.Template.Spec
+	kservice.ApplyPod(&revision.PodSpec, &spec.PodSettings, Labels(f))
+	kservice.Expose(service, &f.ObjectMeta, spec.Visibility, cfg)
 	if spec.ServiceAccountName == "" {
 		revision.AutomountServiceAccountToken = ptr.Bool(false)
 	}

@@ -45,7 +45,7 @@ func TestMakeService(t *testing.T) {
 				ImagePullSecrets:             f.Spec.ImagePullSecrets,
 				Volumes:                      f.Spec.Volumes,
 				Containers: []corev1.Container{{
-					Image: "r.test/x@sha256:1", Resources: memory, EnvFrom: f.Spec.EnvFrom, VolumeMounts: f.Spec.VolumeMounts,
+					Image: "r.test/x@sha256:1", Resources: memory, EnvFrom: f.Spec.EnvFrom, VolumeMounts: []corev1.VolumeMount{{Name: "v", MountPath: "/v", ReadOnly: true}},
 					Ports:          []corev1.ContainerPort{{ContainerPort: 8080}},
 					ReadinessProbe: &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/.well-known/knative-lambda/ready"}}},
 					SecurityContext: &corev1.SecurityContext{RunAsNonRoot: ptr.Bool(true), AllowPrivilegeEscalation: ptr.Bool(false),
@@ -66,7 +66,7 @@ func TestMakeService(t *testing.T) {
 			},
 		},
 	}}}}
-	got := MakeService(f, "r.test/x@sha256:1", wanted().Language)
+	got := MakeService(f, "r.test/x@sha256:1", wanted().Language, &config.Defaults{})
 	same(t, "Service", want, got)
 
 	got.Spec.Template.Spec.Volumes[0].Name = "changed"
@@ -82,7 +82,7 @@ func TestServiceOfAnOwnDockerfile(t *testing.T) {
 		f.Spec.Build.Dockerfile = "Dockerfile"
 		f.Spec.SecurityContext = &corev1.SecurityContext{RunAsNonRoot: ptr.Bool(false)}
 	})
-	c := MakeService(f, "r.test/x@sha256:1", wanted().Language).Spec.Template.Spec.Containers[0]
+	c := MakeService(f, "r.test/x@sha256:1", wanted().Language, &config.Defaults{}).Spec.Template.Spec.Containers[0]
 	if c.ReadinessProbe != nil || *c.SecurityContext.RunAsNonRoot || *c.SecurityContext.AllowPrivilegeEscalation || len(c.SecurityContext.Capabilities.Drop) != 1 {
 		t.Errorf("probe %v, security context %+v, want no probe, root allowed, and no capabilities", c.ReadinessProbe, c.SecurityContext)
 	}
@@ -100,7 +100,7 @@ func TestServiceOfAnImage(t *testing.T) {
 		f.Spec.ServiceAccountName = "robot"
 		f.Spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "all"}}
 	})
-	revision := MakeService(f, f.Spec.Source.Image.Reference(), nil).Spec.Template.Spec
+	revision := MakeService(f, f.Spec.Source.Image.Reference(), nil, &config.Defaults{}).Spec.Template.Spec
 	same(t, "revision", servingv1.RevisionSpec{
 		ContainerConcurrency: ptr.Int64(0),
 		PodSpec: corev1.PodSpec{

@@ -38,7 +38,7 @@ func TestServingTakesTheService(t *testing.T) {
 			if f.Spec.Source.Image != nil {
 				image, language = f.Spec.Source.Image.Reference(), nil
 			}
-			service := MakeService(f, image, language)
+			service := MakeService(f, image, language, config.FromContextOrDefaults(t.Context()).Defaults)
 			ctx := apis.WithinCreate(t.Context())
 			service.SetDefaults(ctx)
 			if err := service.Validate(ctx).Filter(apis.ErrorLevel); err != nil {
