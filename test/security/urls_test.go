@@ -43,6 +43,8 @@ func TestURLFields(t *testing.T) {
 		"function spec.traffic[].url":                          nobody,
 		"function spec.volumes[].gitRepo.repository":           nobody,
 		"function spec.volumes[].quobyte.registry":             nobody,
+		"agent spec.volumes[].gitRepo.repository":              nobody,
+		"agent spec.volumes[].quobyte.registry":                nobody,
 		"agent spec.image.repository":                          node,
 		"agent spec.ai.endpoint":                               models,
 		"agent spec.ai.fallbacks[].endpoint":                   models,

@@ -92,9 +92,11 @@ func defaultDefaults() *Defaults {
 		},
 		Visibility: VisibilityExternal,
 		// Tools that find what they have applied by it would take children for their own.
-		ExcludedLabelPrefixes:      []string{"argocd.argoproj.io/", "helm.sh/", "helm.toolkit.fluxcd.io/", "kapp.k14s.io/", "kustomize.toolkit.fluxcd.io/"},
-		ExcludedAnnotationPrefixes: []string{"argocd.argoproj.io/", "helm.sh/", "kapp.k14s.io/", "kustomize.toolkit.fluxcd.io/", "meta.helm.sh/", "reconcile.fluxcd.io/"},
-		ModelProbe:                 ModelProbe{Interval: time.Minute, Timeout: 5 * time.Second},
+		ExcludedLabelPrefixes: []string{"argocd.argoproj.io/", "helm.sh/", "helm.toolkit.fluxcd.io/", "kapp.k14s.io/", "kustomize.toolkit.fluxcd.io/"},
+		ExcludedAnnotationPrefixes: []string{
+			"argocd.argoproj.io/", "helm.sh/", "kapp.k14s.io/", "kustomize.toolkit.fluxcd.io/", "meta.helm.sh/", "reconcile.fluxcd.io/",
+		},
+		ModelProbe: ModelProbe{Interval: time.Minute, Timeout: 5 * time.Second},
 	}
 }
 

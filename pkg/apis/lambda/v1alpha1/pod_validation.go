@@ -114,6 +114,11 @@ func validateProbe(p *corev1.Probe, readiness bool) (errs *apis.FieldError) {
 	if s := p.TCPSocket; s != nil {
 		errs = errs.Also(checkProbeTarget(s.Host, s.Port).ViaField("tcpSocket"))
 	}
+	return errs.Also(validateProbeTimes(p, readiness))
+}
+
+// validateProbeTimes checks how often a probe asks, and what it makes of the answers.
+func validateProbeTimes(p *corev1.Probe, readiness bool) (errs *apis.FieldError) {
 	for _, n := range []struct {
 		field string
 		value int32
