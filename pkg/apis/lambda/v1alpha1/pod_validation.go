@@ -88,7 +88,18 @@ func (p *PodSettings) validateInitContainers(volumes map[string]bool) (errs *api
 		of = of.Also(validateEnv(c.Env, c.EnvFrom, func(string) bool { return false }))
 		of = of.Also(validateSecurity(c.SecurityContext).ViaField("securityContext"))
 		of = of.Also(validateMounts(c.VolumeMounts, volumes, nil))
+		of = of.Also(validateResources(&c.Resources).ViaField("resources"))
 		errs = errs.Also(of.ViaFieldIndex("initContainers", i))
+	}
+	return errs
+}
+
+// validateResources: Kubernetes would refuse the pod, long after admission.
+func validateResources(r *corev1.ResourceRequirements) (errs *apis.FieldError) {
+	for name, request := range r.Requests {
+		if limit, ok := r.Limits[name]; ok && request.Cmp(limit) > 0 {
+			errs = errs.Also(apis.ErrInvalidValue(request.String(), fmt.Sprintf("requests[%s]", name), fmt.Sprintf("must be no more than limits[%s] (%s)", name, limit.String())))
+		}
 	}
 	return errs
 }

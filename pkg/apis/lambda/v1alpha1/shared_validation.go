@@ -263,6 +263,7 @@ func validateEnv(env []corev1.EnvVar, from []corev1.EnvFromSource, reserved func
 func (p *FunctionPod) validatePod() *apis.FieldError {
 	errs := validateEnv(p.Env, p.EnvFrom, reservedEnv)
 	errs = errs.Also(validateSecurity(p.SecurityContext).ViaField("securityContext"))
+	errs = errs.Also(validateResources(&p.Resources).ViaField("resources"))
 	if p.ServiceAccountName != "" {
 		errs = errs.Also(checkObjectName(p.ServiceAccountName, "serviceAccountName"))
 	}

@@ -49,6 +49,9 @@ func Expose(s *servingv1.Service, owner *metav1.ObjectMeta, v v1alpha1.Visibilit
 
 // merged is what is passed on with what the platform sets, which has the last word.
 func merged(passed, set map[string]string) map[string]string {
+	if len(passed) == 0 {
+		return set
+	}
 	return child.MergeMap(maps.Clone(passed), set)
 }
 
