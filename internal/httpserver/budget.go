@@ -131,7 +131,7 @@ func (b *Body) readAll(announced int64) (pieces, error) {
 		n, err := b.Read(piece[len(piece):cap(piece)])
 		piece = piece[:len(piece)+n]
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return append(all, piece), nil
 		case err != nil:
 			return nil, err

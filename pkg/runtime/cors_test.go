@@ -93,7 +93,7 @@ func TestCORS(t *testing.T) {
 		"preflight, loading": {one, &fixedInvoker{loading: true}, "OPTIONS", preflight(origin, "DELETE"), 204, map[string]string{"Allow-Origin": origin, "Allow-Credentials": "true", "Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE", "Allow-Headers": "X-A, Content-Type", "Max-Age": "600", "Vary": "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			response := ask(t, tt.cors, tt.invoker, tt.method, "/", tt.headers...)
+			response := ask(t, tt.cors, tt.invoker, tt.method, "/", tt.headers...) //nolint:bodyclose // ask closes it
 			if diff := cmp.Diff(tt.want, headersOf(response)); diff != "" || response.StatusCode != tt.status {
 				t.Errorf("answered %s, want %d (-want, +got):\n%s", response.Status, tt.status, diff)
 			}
@@ -115,7 +115,7 @@ func TestWebhookValidation(t *testing.T) {
 		"no webhook":     {handler, "OPTIONS", "", 418},
 		"application":    {app, "OPTIONS", "sender.example", 418},
 	} {
-		response := ask(t, nil, tt.invoker, tt.method, "/", "WebHook-Request-Origin", tt.origin, "WebHook-Request-Rate", "120")
+		response := ask(t, nil, tt.invoker, tt.method, "/", "WebHook-Request-Origin", tt.origin, "WebHook-Request-Rate", "120") //nolint:bodyclose // ask closes it
 		want := map[string]string{}
 		if tt.status == 200 {
 			want = map[string]string{"Allow": "POST, OPTIONS", "WebHook-Allowed-Origin": tt.origin, "WebHook-Allowed-Rate": "*"}
@@ -146,7 +146,8 @@ func TestReadiness(t *testing.T) {
 		{"application", &fixedInvoker{traits: Traits{Raw: true}, result: Result{Status: 418}}, "/healthz", 418},
 		{"application that loads", &fixedInvoker{traits: Traits{Raw: true}, loading: true}, "/healthz", 503},
 	} {
-		if response := ask(t, nil, tt.invoker, http.MethodGet, tt.path); response.StatusCode != tt.status {
+		response := ask(t, nil, tt.invoker, http.MethodGet, tt.path) //nolint:bodyclose // ask closes it
+		if response.StatusCode != tt.status {
 			t.Errorf("%s: %s is answered %s, want %d", tt.name, tt.path, response.Status, tt.status)
 		}
 	}

@@ -31,7 +31,7 @@ var decoders = map[string]func(io.Reader) (io.Reader, error){
 	"gzip":    func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) },
 	"x-gzip":  func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) },
 	"deflate": inflate,
-	"br":      func(r io.Reader) (io.Reader, error) { return brotli.NewReader(r), nil },
+	"br":      func(r io.Reader) (io.Reader, error) { return brotli.NewReader(r), nil }, //nolint:unparam // as the others
 	"zstd": func(r io.Reader) (io.Reader, error) {
 		return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 	},
@@ -77,7 +77,7 @@ func (b *decodedBody) Read(p []byte) (int, error) {
 		b.decoder = decoder
 	}
 	n, err := b.decoder.Read(p)
-	if err == nil || err == io.EOF { //nolint:errorlint // readers return it bare
+	if err == nil || err == io.EOF {
 		return n, err
 	}
 	return n, b.failure(err)

@@ -48,7 +48,8 @@ func TestNoInterimResponse(t *testing.T) {
 		fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: f\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", len(body))
 		time.Sleep(20 * time.Millisecond) // the server reads
 		fmt.Fprint(conn, body)
-		response, err := http.ReadResponse(responses, nil) // an interim one is one, too
+		// An interim response would be read as the response.
+		response, err := http.ReadResponse(responses, nil) //nolint:bodyclose // read whole
 		if err != nil {
 			t.Fatal(err)
 		}

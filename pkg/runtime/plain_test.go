@@ -39,7 +39,7 @@ func TestRepliesWithoutBody(t *testing.T) {
 		{"304", "GET", status(text(), 304), "", "", ""},
 		{"204 of a stream", "POST", status(stream("8"), 204), "", "", ""},
 	} {
-		response := ask(t, nil, tt.invoker, tt.method, "/")
+		response := ask(t, nil, tt.invoker, tt.method, "/") //nolint:bodyclose // ask closes it
 		body, err := io.ReadAll(response.Body)
 		if err != nil || response.Header.Get("Content-Length") != tt.length || response.Header.Get("Content-Type") != tt.contentType || string(body) != tt.body {
 			t.Errorf("%s is answered %v %q, %v, want the length %q, the type %q and %q", tt.name, response.Header, body, err, tt.length, tt.contentType, tt.body)

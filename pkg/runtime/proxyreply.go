@@ -33,7 +33,7 @@ func ProxyReply(value []byte, payload bool) (*Result, error) {
 	}
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(value, &fields) != nil {
-		return nil, nil //nolint:nilnil // see above
+		return nil, nil //nolint:nilnil,nilerr // see above
 	}
 	if _, err := strconv.Atoi(string(fields["statusCode"])); err != nil {
 		return nil, nil //nolint:nilnil,nilerr // see above

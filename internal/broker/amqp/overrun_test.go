@@ -16,7 +16,7 @@ import (
 func TestOverrun(t *testing.T) {
 	t.Parallel()
 	near, far := net.Pipe()
-	defer far.Close() //nolint:errcheck // the test ends
+	defer far.Close()
 	c := &conn{socket: &socket{Conn: near}, retired: make(chan struct{})}
 	const prefetch = 5
 	got := 0

@@ -51,7 +51,7 @@ func TestStream_WithoutAReplica(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer direct.Close() //nolint:errcheck // the test ends
+	defer direct.Close()
 	ch, err := direct.Channel()
 	if err != nil {
 		t.Fatal(err)

@@ -68,10 +68,10 @@ const (
 	// revision.
 	ReferencesAnnotationKey = GroupName + "/references"
 
-	// PropagatedLabelsAnnotationKey and PropagatedAnnotationsAnnotationKey are on Knative
-	// Services: the keys that are passed on from the function or agent, separated by
+	// PropagatedLabelsAnnotationKey is on Knative Services: the labels that are passed on from the function or agent, separated by
 	// commas. One that is no longer there is taken off the Service.
-	PropagatedLabelsAnnotationKey      = GroupName + "/propagated-labels"
+	PropagatedLabelsAnnotationKey = GroupName + "/propagated-labels"
+	// PropagatedAnnotationsAnnotationKey is the same for annotations.
 	PropagatedAnnotationsAnnotationKey = GroupName + "/propagated-annotations"
 
 	// ToldAnnotationKey holds what the lifecycle sink was last told of an object.

@@ -87,8 +87,8 @@ func (s *LambdaAgentSpec) Validate(ctx context.Context) *apis.FieldError {
 	}
 	errs = errs.Also(validateSecurity(s.SecurityContext).ViaField("securityContext"))
 	errs = errs.Also(validateResources(&s.Resources).ViaField("resources"))
-	errs = errs.Also(s.PodSettings.validate(s.ServiceAccountName, AgentConfigVolume, ModelProxyVolume, AgentConfigDir))
-	errs = errs.Also(s.Exposure.validate(ctx))
+	errs = errs.Also(s.validateSettings(s.ServiceAccountName, AgentConfigVolume, ModelProxyVolume, AgentConfigDir))
+	errs = errs.Also(s.validateExposure(ctx))
 	errs = errs.Also(s.Observability.validate().Also(s.Observability.warn()).ViaField("observability"))
 	return errs
 }

@@ -25,7 +25,7 @@ func (e *Exposure) effectiveVisibility(meta metav1.ObjectMeta, d *config.Default
 	return cmp.Or(e.Visibility, Visibility(d.Visibility), VisibilityExternal)
 }
 
-func (e *Exposure) validate(ctx context.Context) (errs *apis.FieldError) {
+func (e *Exposure) validateExposure(ctx context.Context) (errs *apis.FieldError) {
 	if e.Visibility != "" && e.Visibility != VisibilityExternal && e.Visibility != VisibilityClusterLocal {
 		errs = errs.Also(apis.ErrInvalidValue(e.Visibility, "visibility", "expected external or cluster-local"))
 	}

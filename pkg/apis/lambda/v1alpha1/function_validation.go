@@ -47,7 +47,7 @@ func (s *LambdaFunctionSpec) Validate(ctx context.Context) *apis.FieldError {
 	errs = errs.Also(s.validateCalls(cfg))
 	errs = errs.Also(s.HTTP.validate(s.Source.Image != nil).ViaField("http"))
 	errs = errs.Also(s.validatePod())
-	errs = errs.Also(s.Exposure.validate(ctx))
+	errs = errs.Also(s.validateExposure(ctx))
 	errs = errs.Also(s.validateTriggers(ctx))
 	errs = errs.Also(s.Eventing.validate(ctx).ViaField("eventing"))
 	errs = errs.Also(validateSchedules(s.Schedules, s.ActiveEventing() != nil))

@@ -13,9 +13,9 @@ import (
 	"knative.dev/pkg/apis"
 )
 
-// validate the settings of a pod with the ServiceAccount. reserved are names and paths of
+// validateSettings of a pod with the ServiceAccount. reserved are names and paths of
 // the platform's own volumes.
-func (p *PodSettings) validate(serviceAccount string, reserved ...string) (errs *apis.FieldError) {
+func (p *PodSettings) validateSettings(serviceAccount string, reserved ...string) (errs *apis.FieldError) {
 	names := map[string]bool{}
 	for i, v := range p.Volumes {
 		switch {

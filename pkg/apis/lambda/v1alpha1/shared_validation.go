@@ -267,7 +267,7 @@ func (p *FunctionPod) validatePod() *apis.FieldError {
 	if p.ServiceAccountName != "" {
 		errs = errs.Also(checkObjectName(p.ServiceAccountName, "serviceAccountName"))
 	}
-	return errs.Also(p.PodSettings.validate(p.ServiceAccountName))
+	return errs.Also(p.validateSettings(p.ServiceAccountName))
 }
 
 // validateProjection: who gets a token or a certificate of the cluster says whose.
