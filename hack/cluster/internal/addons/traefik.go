@@ -127,6 +127,9 @@ func Configure(ctx context.Context, e *env.Env) error {
 			// This machine as pods reach it: MinIO, and the git servers of tests.
 			"source-allowed-networks": env.BridgeIP + "/32", "registry-allowed-networks": env.ServiceCIDR, "source-poll-interval": "5s",
 		},
+		// The node is this machine, on which what else runs takes CPU, too: nothing waits for
+		// a share of it.
+		"config-defaults": {"function-resources": "requests: {memory: 64Mi}", "agent-resources": "requests: {memory: 128Mi}"},
 		"config-eventing": { // there with --with=eventing
 			"broker-class": "LambdaBroker", "rabbitmq-cluster": "rabbitmq/rabbitmq", "delivery-gateways": "traefik/private, traefik/public",
 		},
