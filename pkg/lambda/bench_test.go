@@ -24,7 +24,7 @@ func BenchmarkLinked(b *testing.B) {
 	}
 	invoker, err := NewInvoker(func(_ context.Context, in struct{ Name string }) (greeting, error) {
 		return greeting{"Hello, " + in.Name + "!"}, nil
-	}, time.Minute, "f", "ns", slog.New(slog.DiscardHandler))
+	}, runtime.Limits{Timeout: time.Minute, Concurrency: 100}, "f", "ns", slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"mime"
-	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -36,8 +35,13 @@ func badInput(format string, args ...any) error {
 
 // decode makes the handler's argument. It shares no memory with the body, which is
 // used again when the handler has returned: what it started may go on.
-func decode(t reflect.Type, in *runtime.Invocation) (reflect.Value, error) {
+func decode(own *invocationContext, t reflect.Type) (reflect.Value, error) {
+	in := own.call.invocation
 	switch t {
+	case requestType:
+		return reflect.ValueOf(RequestFrom(own)), nil
+	case readerType:
+		return reflect.ValueOf(bodyReader(in)), nil
 	case eventType:
 		e, err := cloudEvent(in)
 		if err != nil {
@@ -75,24 +79,18 @@ func decode(t reflect.Type, in *runtime.Invocation) (reflect.Value, error) {
 		return value.Elem(), decodeJSON(media, in.Body, value)
 	case media == runtime.TypeForm && t == anyType:
 		value.Elem().Set(reflect.ValueOf(decodeForm(string(in.Body))))
+	case media == typeMultipart && t == anyType:
+		form, err := decodeMultipart(in.Body, parameters["boundary"])
+		if err != nil {
+			return value, err
+		}
+		value.Elem().Set(reflect.ValueOf(form))
 	case t == anyType:
 		value.Elem().Set(reflect.ValueOf(slices.Clone(in.Body)))
 	default:
 		return value, badInput("the handler takes %v, which is read from JSON; the content type is %s", t, media)
 	}
 	return value.Elem(), nil
-}
-
-// decodeForm makes a text of each name, and a list where one occurs several times.
-func decodeForm(body string) map[string]any {
-	values, _ := url.ParseQuery(body) // without the pairs that are malformed
-	fields := make(map[string]any, len(values))
-	for name, all := range values {
-		if fields[name] = all; len(all) == 1 {
-			fields[name] = all[0]
-		}
-	}
-	return fields
 }
 
 func decodeJSON(media string, body []byte, value reflect.Value) error {
@@ -110,26 +108,6 @@ func decodeJSON(media string, body []byte, value reflect.Value) error {
 		return badInput("the body is not the JSON that the handler takes: %v", err)
 	}
 	return badInput("the body is not the JSON that its content type %s announces: %v", media, err)
-}
-
-// encode makes a result of what the handler returned.
-func encode(value reflect.Value) (*runtime.Result, error) {
-	switch value.Kind() {
-	case reflect.Pointer, reflect.Map, reflect.Slice, reflect.Interface:
-		if value.IsNil() {
-			return &runtime.Result{}, nil
-		}
-	}
-	switch v := value.Interface().(type) {
-	case event.Event:
-		return encodeEvent(&v)
-	case *event.Event:
-		return encodeEvent(v)
-	case []byte:
-		return &runtime.Result{ContentType: typeBytes, Body: v}, nil
-	default:
-		return encodeJSON(v)
-	}
 }
 
 func encodeJSON(v any) (*runtime.Result, error) {

@@ -11,7 +11,7 @@ import (
 // do.
 type invocationContext struct {
 	context.Context // of the request
-	told            *Context
+	call            *Context
 
 	mu     sync.Mutex
 	limit  context.Context // with the deadline
@@ -21,10 +21,10 @@ type invocationContext struct {
 
 // Deadline implements context.Context.
 func (c *invocationContext) Deadline() (time.Time, bool) {
-	if earlier, ok := c.Context.Deadline(); ok && earlier.Before(c.told.deadline) {
+	if earlier, ok := c.Context.Deadline(); ok && earlier.Before(c.call.deadline) {
 		return earlier, true
 	}
-	return c.told.deadline, true
+	return c.call.deadline, true
 }
 
 // Done implements context.Context.
@@ -33,10 +33,15 @@ func (c *invocationContext) Done() <-chan struct{} { return c.limited().Done() }
 // Err implements context.Context.
 func (c *invocationContext) Err() error { return c.limited().Err() }
 
+// AfterFunc saves contexts that are made of this one a goroutine.
+func (c *invocationContext) AfterFunc(f func()) (stop func() bool) {
+	return context.AfterFunc(c.limited(), f)
+}
+
 // Value implements context.Context.
 func (c *invocationContext) Value(key any) any {
 	if key == (contextKey{}) {
-		return c.told
+		return c.call
 	}
 	return c.Context.Value(key)
 }
@@ -45,7 +50,7 @@ func (c *invocationContext) limited() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.limit == nil {
-		c.limit, c.cancel = context.WithDeadline(c.Context, c.told.deadline)
+		c.limit, c.cancel = context.WithDeadline(c.Context, c.call.deadline)
 		if c.ended {
 			c.cancel()
 		}

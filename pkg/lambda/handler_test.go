@@ -23,7 +23,7 @@ type order struct {
 
 func invoker(t *testing.T, handler any) *Invoker {
 	t.Helper()
-	i, err := NewInvoker(handler, time.Minute, "f", "ns", slog.New(slog.DiscardHandler))
+	i, err := NewInvoker(handler, runtime.Limits{Timeout: time.Minute, Concurrency: 100}, "f", "ns", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func TestProxyReplies(t *testing.T) {
 func TestWrongShapes(t *testing.T) {
 	for _, handler := range []any{nil, 3, (func())(nil), func(int, int) {}, func(context.Context, int, int) {}, func(...int) {},
 		func() (int, int) { return 1, 2 }, func() (error, error) { return nil, nil }, func() (int, error, error) { return 1, nil, nil }} {
-		if _, err := NewInvoker(handler, time.Minute, "", "", slog.Default()); err == nil || !strings.Contains(err.Error(), "expected func([context.Context], [T]) ([R], [error])") {
+		if _, err := NewInvoker(handler, runtime.Limits{Timeout: time.Minute}, "", "", slog.Default()); err == nil || !strings.Contains(err.Error(), "expected func([context.Context], [T]) ([R], [error])") {
 			t.Errorf("%T: error %v", handler, err)
 		}
 	}
@@ -197,12 +197,12 @@ func TestErrors(t *testing.T) {
 
 func TestTheContextEnds(t *testing.T) {
 	i := invoker(t, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
-	i.timeout = 10 * time.Millisecond
+	i.limits.Timeout = 10 * time.Millisecond
 	if _, err := i.Invoke(t.Context(), jsonBody(``)); !errors.Is(err, runtime.ErrTimeout) {
 		t.Errorf("error %v, want ErrTimeout", err)
 	}
 	var raised *runtime.HandlerError
-	i.timeout = time.Minute
+	i.limits.Timeout = time.Minute
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := i.Invoke(ctx, jsonBody(``)); !errors.As(err, &raised) || raised.Message != context.Canceled.Error() {
@@ -224,7 +224,7 @@ func TestHandlersThatTakeTooLong(t *testing.T) {
 		"obedient": func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
 	} {
 		i := invoker(t, handler)
-		i.timeout = 50 * time.Millisecond
+		i.limits.Timeout = 50 * time.Millisecond
 		server := httptest.NewServer(runtime.NewServer(cfg, i, telemetry))
 		response, err := http.Post(server.URL, "application/json", strings.NewReader(`{}`))
 		if err != nil {

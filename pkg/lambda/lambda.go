@@ -11,8 +11,19 @@
 // each with no results, or error, or R, or (R, error). A T of Event takes the
 // CloudEvent as it is, []byte and json.RawMessage the body as it is, string a
 // text, any what the content type says, and every other type what encoding/json
-// makes of it. An R of Event is sent as it is, []byte as bytes, a nil pointer, map,
-// slice or interface as nothing, and every other value as JSON.
+// makes of it. A T of *http.Request or io.Reader takes the body as it arrives, without
+// a limit.
+//
+// An R of Event is sent as it is, []byte as bytes, a nil pointer, map, slice, func or
+// interface as nothing, a Response with its status, headers and cookies, and every
+// other value as JSON. An R of io.Reader, or of iter.Seq2[T, error] with a T of []byte,
+// string, ServerSentEvent or of what is sent as a line of JSON, is sent as it is
+// produced: the next piece when the client has room for it. It ends with the context,
+// and a reader that is an io.Closer is closed, at the latest when the client disconnects
+// or at the timeout.
+//
+// The handler may also be an http.Handler, or a func(http.ResponseWriter, *http.Request):
+// then it reads requests and writes replies itself.
 package lambda
 
 import (
@@ -77,6 +88,7 @@ type Context struct {
 
 	untraced   bool // log lines do not name the trace
 	deadline   time.Time
+	timeout    time.Duration
 	logger     *slog.Logger
 	invocation *runtime.Invocation
 }

@@ -25,7 +25,7 @@ func TestLogsOfTheContext(t *testing.T) {
 		i, err := NewInvoker(func(ctx context.Context) {
 			FromContext(ctx).Logger().Info("m")
 			logger.InfoContext(ctx, "m")
-		}, time.Minute, "f", "ns", logger)
+		}, runtime.Limits{Timeout: time.Minute, Concurrency: 100}, "f", "ns", logger)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,7 +16,7 @@ import (
 // program that is made for a function calls it.
 func Start(handler any) {
 	runtime.Main(func(cfg *runtime.Config, _ *runtime.Telemetry) (runtime.Invoker, error) {
-		timeout, err := runtime.TimeoutFromEnv(os.Getenv)
+		limits, err := runtime.LimitsFromEnv(os.Getenv)
 		if err != nil {
 			return nil, err
 		}
@@ -29,7 +29,7 @@ func Start(handler any) {
 				return nil, err
 			}
 		}
-		invoker, err := NewInvoker(handler, timeout, cfg.Function, cfg.Namespace, logger)
+		invoker, err := NewInvoker(handler, limits, cfg.Function, cfg.Namespace, logger)
 		if err != nil {
 			return nil, err
 		}

@@ -183,10 +183,11 @@ func (e *env) concurrency(cfg *PoolConfig) {
 	}
 }
 
-// TimeoutFromEnv is how long one invocation may take.
-func TimeoutFromEnv(getenv func(string) string) (time.Duration, error) {
+// LimitsFromEnv are those of a handler that is linked into the program.
+func LimitsFromEnv(getenv func(string) string) (Limits, error) {
 	e := env{get: getenv}
-	return e.timeout(), e.err()
+	l := Limits{Timeout: e.timeout(), Concurrency: e.number(config.EnvConcurrency, defaultConcurrency, 1, config.MaxConcurrency)}
+	return l, e.err()
 }
 
 // env reads variables and collects what is wrong with them.

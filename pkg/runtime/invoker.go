@@ -14,7 +14,7 @@ import (
 
 // Invoker calls a handler. A Pool does so in worker processes; a function of a
 // compiled language may be one itself. One that runs the handler in the goroutine
-// of Invoke, and so cannot give it up, has a method Limit that says how long an
+// of Invoke, and so cannot give it up, has a method Limits that says how long an
 // invocation may take: the server answers then.
 type Invoker interface {
 	// Invoke calls the handler. Its error is a *HandlerError for what the handler
@@ -101,7 +101,8 @@ type Result struct {
 	Header http.Header
 	// Stream is the body instead of Body, unless it is nil. A read returns what there is
 	// and waits only where there is nothing. It has to be closed, and to be read until
-	// Deadline.
+	// Deadline. If the handler itself produces it, in a goroutine, it has a method
+	// Done() <-chan struct{} that says when that has returned.
 	Stream   io.ReadCloser
 	Deadline time.Time
 }

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -60,13 +61,18 @@ func run(ctx context.Context, start func(*Config, *Telemetry) (Invoker, error)) 
 	server := NewServer(cfg, invoker, telemetry)
 	defer server.Close()
 
+	serving, drain := context.WithCancel(ctx)
+	defer drain()
 	served := make(chan error, 1)
-	go func() { served <- Serve(ctx, cfg, server, listener) }()
+	go func() { served <- Serve(serving, cfg, server, listener) }()
 	select {
 	case err := <-failed:
 		return err
 	case err := <-served:
 		return err
+	case <-server.Exhausted():
+		drain()
+		return cmp.Or(<-served, errExhausted)
 	}
 }
 

@@ -167,6 +167,12 @@ func (d disconnected) Unwrap() error { return d.error }
 
 // abort ends a reply whose head has been sent, without its end.
 func (x *exchange) abort(err error) {
+	x.aborted(err)
+	panic(http.ErrAbortHandler)
+}
+
+// aborted counts such a reply.
+func (x *exchange) aborted(err error) {
 	p := problemOf(err, false)
 	reason := "invalid"
 	var raised *HandlerError
@@ -184,7 +190,6 @@ func (x *exchange) abort(err error) {
 	slog.WarnContext(x.ctx, "a streamed reply was aborted", "reason", reason, "error", protocol.Cut(err.Error(), protocol.MaxMessage))
 	x.server.telemetry.streamAborted(x.ctx, reason)
 	x.count(p.outcome, p)
-	panic(http.ErrAbortHandler)
 }
 
 // bodyStream is a request's body that another goroutine reads, until it is closed.

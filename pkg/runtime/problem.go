@@ -69,6 +69,10 @@ func problemOf(err error, withStack bool) *problem {
 }
 
 func (p *problem) raised(e *HandlerError, withStack bool) {
+	if invalid := checkHeader(&Result{Header: e.Header}); invalid != nil {
+		*p = *invalid
+		return
+	}
 	p.data = events.Error{Type: e.Type, Message: e.Message, Permanent: e.Permanent || e.BadInput}
 	if withStack {
 		p.data.Stack = e.Stack

@@ -52,11 +52,15 @@ func (r *request) release() {
 	r.buffer, r.Body = nil, nil
 }
 
+func newRequest(r *http.Request) *request {
+	return &request{Invocation: Invocation{Method: r.Method, Path: r.URL.RequestURI(), request: r,
+		Traceparent: r.Header.Get("Traceparent"), Tracestate: r.Header.Get("Tracestate")}}
+}
+
 // readRequest takes a request apart, as far as the handler does not. It returns a
 // request with a problem too: the answer's form depends on it.
 func readRequest(w http.ResponseWriter, r *http.Request, maxBody int, traits Traits) (*request, *problem) {
-	req := &request{Invocation: Invocation{Method: r.Method, Path: r.URL.RequestURI(), request: r}}
-	req.Traceparent, req.Tracestate = r.Header.Get("Traceparent"), r.Header.Get("Tracestate")
+	req := newRequest(r)
 	contentType := r.Header.Get("Content-Type")
 	if traits.Raw { // as it was sent
 		return req, req.readBody(w, r, maxBody, traits)

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -36,10 +37,19 @@ type Server struct {
 func NewServer(cfg *Config, invoker Invoker, telemetry *Telemetry) *Server {
 	s := &Server{cfg: cfg, invoker: invoker, telemetry: telemetry, started: time.Now(),
 		replies: newSink(cfg.ReplySink), failures: newOutbox(newSink(cfg.ResponseSink), telemetry), calls: newSink(cfg.CallsURL)}
-	if i, ok := invoker.(interface{ Limit() time.Duration }); ok && i.Limit() > 0 {
-		s.deadlines = &deadlines{limit: i.Limit()}
+	if i, ok := invoker.(interface{ Limits() Limits }); ok {
+		s.deadlines = newDeadlines(i.Limits())
 	}
 	return s
+}
+
+// Exhausted is closed when so many calls go on after their timeout that the container has
+// to end. It is nil for handlers that run in processes of their own.
+func (s *Server) Exhausted() <-chan struct{} {
+	if s.deadlines == nil {
+		return nil
+	}
+	return s.deadlines.exhausted
 }
 
 // closeTimeout is how long the events of failed invocations may take to be sent
@@ -72,8 +82,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !traits.Raw && loadErr == nil && validateWebhook(w, r) {
 		return
 	}
+	app, linked := s.invoker.(Application)
+	linked = linked && traits.Raw
 	var problem *problem
-	x.req, problem = readRequest(w, r, s.cfg.MaxBody, traits)
+	if linked {
+		x.req = newRequest(r)
+	} else {
+		x.req, problem = readRequest(w, r, s.cfg.MaxBody, traits)
+	}
 	defer x.req.release()
 	x.req.Arrived = x.start
 	if problem == nil && s.cfg.HTTPEvent == config.HTTPEventAWS && !traits.Raw && x.req.event == nil && x.req.Stream == nil {
@@ -88,6 +104,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.end(problem.outcome, problem)
 	case loadErr != nil:
 		x.answer(nil, loadErr)
+	case linked:
+		x.serve(app, s.deadlines)
 	case s.deadlines != nil:
 		x.invokeHere(s.deadlines)
 	default:
@@ -140,6 +158,8 @@ type exchange struct {
 	due            time.Time
 	previous, next *exchange
 	late           chan struct{} // not nil: it took too long
+	returned       chan struct{} // not nil: it did, and the handler has not returned
+	reply          *appWriter    // of an application; nil: the handler returns its result
 }
 
 // invokeHere lets the handler run in the goroutine of the request, which costs less
@@ -149,6 +169,9 @@ func (x *exchange) invokeHere(d *deadlines) {
 	result, err := x.server.invoker.Invoke(x.ctx, &x.req.Invocation)
 	if late := d.remove(x); late != nil {
 		<-late
+		if err == nil && result.Stream != nil {
+			x.server.closeStream(result.Stream)
+		}
 	} else {
 		x.answer(result, err)
 	}
@@ -158,7 +181,7 @@ func (x *exchange) invokeHere(d *deadlines) {
 func (x *exchange) answer(result *Result, err error) {
 	s := x.server
 	if err == nil && result.Stream != nil {
-		defer result.Stream.Close()
+		defer s.closeStream(result.Stream)
 	}
 	if err == nil && len(result.Body) > s.cfg.MaxBody {
 		err = ReplyTooLong(len(result.Body), s.cfg.MaxBody)
@@ -176,6 +199,15 @@ func (x *exchange) answer(result *Result, err error) {
 		x.end(outcomeError, nil)
 	default:
 		x.end(outcomeSuccess, nil)
+	}
+}
+
+// closeStream ends a streamed result. Where a goroutine of the handler produces it, that may
+// go on.
+func (s *Server) closeStream(stream io.Closer) {
+	_ = stream.Close() // it has been read, or is no longer awaited
+	if p, ok := stream.(interface{ Done() <-chan struct{} }); ok && s.deadlines != nil {
+		s.deadlines.watch(p.Done())
 	}
 }
 

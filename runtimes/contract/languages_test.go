@@ -89,7 +89,7 @@ func TestMain(m *testing.M) {
 func linked(t *testing.T, s *settings, logs io.Writer) runtime.Invoker {
 	t.Helper()
 	logger := runtime.NewLogger(&s.Config, logs)
-	invoker, err := lambda.NewInvoker(handler.Handler, s.timeout, s.Function, s.Namespace, logger.With("logger", "function"))
+	invoker, err := lambda.NewInvoker(handler.Handler, runtime.Limits{Timeout: s.timeout, Concurrency: 100}, s.Function, s.Namespace, logger.With("logger", "function"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,1 @@
+../../../../../pkg/runtime/application.go
