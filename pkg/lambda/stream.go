@@ -115,7 +115,7 @@ func (s *stream) Read(p []byte) (int, error) {
 		case <-s.own.Done():
 			s.err = s.own.Err()
 		}
-		if s.err != nil && !errors.Is(s.err, io.EOF) && !time.Now().Before(s.own.call.deadline) {
+		if s.err != nil && !time.Now().Before(s.own.call.deadline) { // the end may be that of the context
 			s.err = runtime.TimedOut(s.own.call.timeout)
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -150,6 +149,9 @@ func (a *appWriter) CloseNotify() <-chan bool {
 // end completes the reply when the application has returned, or has panicked.
 func (a *appWriter) end(err error) {
 	x := a.x
+	if a.conn == nil && !time.Now().Before(x.due) { // what it wrote may have been cut short by its context
+		err = TimedOut(x.server.deadlines.Timeout)
+	}
 	switch {
 	case a.conn != nil && err != nil:
 		_ = a.conn.Close() // whoever has it
@@ -180,11 +182,12 @@ func (a *appWriter) end(err error) {
 
 // addTrailers passes on what the application has set after its head.
 func (a *appWriter) addTrailers() {
-	h := a.w.Header()
-	maps.DeleteFunc(a.header, func(name string, _ []string) bool {
-		return !strings.HasPrefix(name, http.TrailerPrefix) && !containsToken(a.header["Trailer"], name)
-	})
-	maps.Copy(h, a.header)
+	declared := a.header["Trailer"]
+	for name, values := range a.header {
+		if strings.HasPrefix(name, http.TrailerPrefix) || containsToken(declared, name) {
+			a.w.Header()[name] = values
+		}
+	}
 }
 
 // containsToken reports whether a list of header names has one.

@@ -74,6 +74,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.callLater(w, r)
 		return
 	}
+	s.handle(w, r)
+}
+
+// handle a request that is for the handler.
+func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	x := exchange{server: s, w: w, start: time.Now()}
 	if !s.warm.Swap(true) && s.awaited() {
 		s.telemetry.coldStarted(r.Context())
@@ -82,35 +87,45 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !traits.Raw && loadErr == nil && validateWebhook(w, r) {
 		return
 	}
-	app, linked := s.invoker.(Application)
-	linked = linked && traits.Raw
-	var problem *problem
-	if linked {
+	if app, ok := s.invoker.(Application); ok && traits.Raw {
 		x.req = newRequest(r)
-	} else {
-		x.req, problem = readRequest(w, r, s.cfg.MaxBody, traits)
+		x.req.Arrived = x.start
+		x.begin(r)
+		defer x.span.End()
+		x.serve(app, s.deadlines)
+		return
 	}
+	problem := x.read(r, traits)
 	defer x.req.release()
-	x.req.Arrived = x.start
-	if problem == nil && s.cfg.HTTPEvent == config.HTTPEventAWS && !traits.Raw && x.req.event == nil && x.req.Stream == nil {
-		x.req.toPayload(r, s.cfg.Function)
-	}
-	var traceparent string
-	x.ctx, x.span, traceparent = s.telemetry.startSpan(r.Context(), x.start, x.req.Traceparent, x.req.Tracestate)
+	x.begin(r)
 	defer x.span.End()
-	x.req.Traceparent = traceparent
 	switch {
 	case problem != nil:
 		x.end(problem.outcome, problem)
 	case loadErr != nil:
 		x.answer(nil, loadErr)
-	case linked:
-		x.serve(app, s.deadlines)
 	case s.deadlines != nil:
 		x.invokeHere(s.deadlines)
 	default:
 		x.answer(s.invoker.Invoke(x.ctx, &x.req.Invocation))
 	}
+}
+
+// read the request, as the handler takes it.
+func (x *exchange) read(r *http.Request, traits Traits) *problem {
+	var p *problem
+	cfg := x.server.cfg
+	x.req, p = readRequest(x.w, r, cfg.MaxBody, traits)
+	x.req.Arrived = x.start
+	if p == nil && cfg.HTTPEvent == config.HTTPEventAWS && !traits.Raw && x.req.event == nil && x.req.Stream == nil {
+		x.req.toPayload(r, cfg.Function)
+	}
+	return p
+}
+
+// begin the span of a request that has been read.
+func (x *exchange) begin(r *http.Request) {
+	x.ctx, x.span, x.req.Traceparent = x.server.telemetry.startSpan(r.Context(), x.start, x.req.Traceparent, x.req.Tracestate)
 }
 
 // traits of the handler, for which it waits until it is loaded.
