@@ -1,8 +1,8 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -13,6 +13,7 @@ import (
 	"time"
 
 	_ "github.com/brunovlucena/knative-lambda-operator/pkg/lambda" // a change of it is one of what is tested
+	"github.com/brunovlucena/knative-lambda-operator/runtime/config"
 )
 
 // TestMain lets the tests run this program as a process of its own, and downloads
@@ -23,11 +24,13 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	download := exec.Command("go", "mod", "download")
-	download.Dir, download.Env = "../sdk", append(os.Environ(), "GOFLAGS=", "GOWORK=off")
-	if out, err := download.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "go mod download: %v\n%s", err, out)
-		os.Exit(1)
+	for _, module := range []string{"../sdk", frameworks} {
+		download := exec.Command("go", "mod", "download")
+		download.Dir, download.Env = module, append(os.Environ(), "GOFLAGS=", "GOWORK=off")
+		if out, err := download.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "go mod download: %v\n%s", err, out)
+			os.Exit(1)
+		}
 	}
 	os.Exit(m.Run())
 }
@@ -96,37 +99,52 @@ func Handler(_ context.Context, g Greeting) (map[string]string, error) {
 // call runs the program and posts a request to it.
 func call(t *testing.T, program string) string {
 	t.Helper()
+	p := run(t, program)
+	defer p.stop(t)
+	return post(t, p.url, `{"name": "Ada"}`)
+}
+
+// running is the program of a function.
+type running struct {
+	cmd *exec.Cmd
+	url string
+}
+
+// run starts a program and waits until it is ready.
+func run(t *testing.T, program string, env ...string) *running {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	address := listener.Addr().String()
 	listener.Close()
-	cmd := exec.CommandContext(t.Context(), program)
 	_, port, _ := net.SplitHostPort(address)
-	cmd.Env = append(os.Environ(), "PORT="+port, "LAMBDA_METRICS=false", "LAMBDA_DRAIN_TIMEOUT=10ms")
-	if err := cmd.Start(); err != nil {
+	p := &running{cmd: exec.CommandContext(t.Context(), program), url: "http://" + address}
+	p.cmd.Env = append(os.Environ(), append([]string{"PORT=" + port, "LAMBDA_METRICS=false", "LAMBDA_DRAIN_TIMEOUT=10ms"}, env...)...)
+	p.cmd.Stderr = &bytes.Buffer{}
+	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
-		_ = cmd.Process.Signal(os.Interrupt) // it may have ended
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("the program ended with %v", err)
-		}
-	}()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		response, err := http.Post("http://"+address, "application/json", strings.NewReader(`{"name": "Ada"}`))
+		response, err := http.Get(p.url + config.ReadyPath)
 		if err == nil {
-			defer response.Body.Close()
-			body, err := io.ReadAll(response.Body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return fmt.Sprintf("%d %s", response.StatusCode, body)
+			response.Body.Close()
+			return p
 		}
 		if time.Now().After(deadline) {
+			_ = p.cmd.Process.Kill()
 			t.Fatal(err)
 		}
+	}
+}
+
+// stop ends it, as Kubernetes does.
+func (p *running) stop(t *testing.T) {
+	t.Helper()
+	_ = p.cmd.Process.Signal(os.Interrupt) // it may have ended
+	if err := p.cmd.Wait(); err != nil {
+		t.Errorf("the program ended with %v\n%s", err, p.cmd.Stderr)
 	}
 }
 
