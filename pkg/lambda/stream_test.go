@@ -214,3 +214,16 @@ func TestHEADProducesNoMore(t *testing.T) {
 		t.Error("a second piece was asked for")
 	}
 }
+
+// TestStreamsThatAreTooLate are closed: the caller has been answered.
+func TestStreamsThatAreTooLate(t *testing.T) {
+	body := closer{strings.NewReader("x"), make(chan struct{})}
+	server := serve(t, func(ctx context.Context) io.Reader {
+		time.Sleep(100 * time.Millisecond)
+		return body
+	}, within(50*time.Millisecond))
+	if response := ask(t, http.MethodGet, server.URL, ""); response.StatusCode != http.StatusGatewayTimeout {
+		t.Errorf("answered %d", response.StatusCode)
+	}
+	await(t, "the reader to be closed", body.closed)
+}

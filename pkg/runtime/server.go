@@ -117,7 +117,7 @@ func (x *exchange) read(r *http.Request, traits Traits) *problem {
 	cfg := x.server.cfg
 	x.req, p = readRequest(x.w, r, cfg.MaxBody, traits)
 	x.req.Arrived = x.start
-	if p == nil && cfg.HTTPEvent == config.HTTPEventAWS && !traits.Raw && x.req.event == nil && x.req.Stream == nil {
+	if p == nil && cfg.HTTPEvent == config.HTTPEventAWS && !traits.Raw && !traits.Streams && x.req.event == nil {
 		x.req.toPayload(r, cfg.Function)
 	}
 	return p
