@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 module=$(go list -m)
 sdk=runtimes/go/sdk
-packages=(./pkg/lambda ./runtimes/go/build)
+packages=(./pkg/lambda ./pkg/lambda/lambdatest ./runtimes/go/build)
 
 rm -rf $sdk
 mkdir -p $sdk

@@ -31,6 +31,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -102,6 +103,22 @@ func FromContext(ctx context.Context) *Context {
 		return c
 	}
 	return &Context{logger: slog.Default(), invocation: &runtime.Invocation{}}
+}
+
+// NewContext returns the context of a handler that a test calls by itself. The Context and the
+// request may be nil; the request's method and path are those of the Context.
+func NewContext(ctx context.Context, c *Context, r *http.Request) context.Context {
+	own := Context{}
+	if c != nil {
+		own = *c
+	}
+	own.logger, own.invocation = slog.Default(), &runtime.Invocation{}
+	own.deadline, _ = ctx.Deadline()
+	if r != nil {
+		own.invocation = runtime.NewInvocation(r)
+		own.Method, own.Path = r.Method, r.URL.EscapedPath()
+	}
+	return context.WithValue(ctx, contextKey{}, &own)
 }
 
 // Logger names the event on each line.

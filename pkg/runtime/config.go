@@ -74,9 +74,6 @@ const (
 // many calls as there may be.
 const maxConnections = 2048
 
-// defaultConcurrency of workers with many calls at once.
-const defaultConcurrency = 100
-
 // Slots of one worker: as many as there may be calls, so that the first worker can have
 // all while others are started, unless that makes too many. Programs for AWS Lambda have
 // their share, as some start a process for each.
@@ -174,7 +171,7 @@ func (e *env) concurrency(cfg *PoolConfig) {
 		cfg.Workers = cmp.Or(workers, concurrency, computedWorkers())
 		cfg.Concurrency = cfg.Workers
 	} else {
-		cfg.Concurrency = e.number(config.EnvConcurrency, defaultConcurrency, 1, config.MaxConcurrency)
+		cfg.Concurrency = e.number(config.EnvConcurrency, config.DefaultConcurrency, 1, config.MaxConcurrency)
 		cfg.Workers = cmp.Or(workers, min(computedWorkers(), cfg.Concurrency))
 	}
 	cfg.Queue = cfg.Concurrency
@@ -186,7 +183,7 @@ func (e *env) concurrency(cfg *PoolConfig) {
 // LimitsFromEnv are those of a handler that is linked into the program.
 func LimitsFromEnv(getenv func(string) string) (Limits, error) {
 	e := env{get: getenv}
-	l := Limits{Timeout: e.timeout(), Concurrency: e.number(config.EnvConcurrency, defaultConcurrency, 1, config.MaxConcurrency)}
+	l := Limits{Timeout: e.timeout(), Concurrency: e.number(config.EnvConcurrency, config.DefaultConcurrency, 1, config.MaxConcurrency)}
 	return l, e.err()
 }
 
@@ -228,7 +225,7 @@ func (e *env) optional(key string, most int) int {
 
 // timeout is a little less than Knative's of 300 s, which ends a stream as if it were
 // whole.
-func (e *env) timeout() time.Duration { return e.duration(config.EnvTimeout, 295*time.Second) }
+func (e *env) timeout() time.Duration { return e.duration(config.EnvTimeout, config.DefaultTimeout) }
 
 // drainTimeout lets each call end that has begun.
 func (e *env) drainTimeout() time.Duration {

@@ -54,6 +54,13 @@ type Invocation struct {
 	request *http.Request
 }
 
+// NewInvocation is that of a request whose body is not read.
+func NewInvocation(r *http.Request) *Invocation {
+	in := &newRequest(r).Invocation
+	in.Stream = r.Body
+	return in
+}
+
 // Request is the HTTP request, whose body has been read or is Stream; it may be nil.
 func (in *Invocation) Request() *http.Request { return in.request }
 

@@ -23,13 +23,15 @@ var stderr = os.Stderr
 // SIGTERM, while calls still come.
 func Main(start func(*Config, *Telemetry) (Invoker, error)) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	if err := run(ctx, start); err != nil {
+	ctx, drain := context.WithCancel(ctx)
+	if err := run(ctx, drain, start); err != nil {
 		fail(err) // before the end of ctx, at which a server that still runs says that it drains
 	}
+	drain()
 	stop()
 }
 
-func run(ctx context.Context, start func(*Config, *Telemetry) (Invoker, error)) error {
+func run(ctx context.Context, drain func(), start func(*Config, *Telemetry) (Invoker, error)) error {
 	cfg, err := ConfigFromEnv(os.Getenv)
 	if err != nil {
 		return err
@@ -61,10 +63,8 @@ func run(ctx context.Context, start func(*Config, *Telemetry) (Invoker, error)) 
 	server := NewServer(cfg, invoker, telemetry)
 	defer server.Close()
 
-	serving, drain := context.WithCancel(ctx)
-	defer drain()
 	served := make(chan error, 1)
-	go func() { served <- Serve(serving, cfg, server, listener) }()
+	go func() { served <- Serve(ctx, cfg, server, listener) }()
 	select {
 	case err := <-failed:
 		return err

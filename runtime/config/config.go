@@ -5,6 +5,7 @@ package config
 import (
 	"fmt"
 	"slices"
+	"time"
 )
 
 // Variables of a function's container. docs/runtime-variables.md says what they mean.
@@ -48,6 +49,12 @@ const (
 	MinMaxBody     = 1 << 10
 	MaxMaxBody     = 1 << 30
 	DefaultMaxBody = 16 << 20
+)
+
+// Defaults of a function's calls.
+const (
+	DefaultConcurrency = 100
+	DefaultTimeout     = 295 * time.Second
 )
 
 // FieldError is a field whose value is wrong.

@@ -30,7 +30,7 @@ func main() {
 	var b builder
 	flag.StringVar(&b.source, "source", "/lambda/source", "the function's files, which may be changed")
 	flag.StringVar(&b.sdk, "sdk", "/lambda/sdk", "the runtime's source")
-	flag.StringVar(&b.handler, "handler", "Handler", "the function to call, [<folder>.]<Function>")
+	flag.StringVar(&b.handler, "handler", "Handler", "the function or variable that is the handler, [<folder>.]<Name>")
 	flag.StringVar(&b.out, "out", "/lambda/runtime", "the program to write")
 	flag.Parse()
 	if err := b.build(); err != nil {

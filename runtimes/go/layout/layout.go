@@ -23,11 +23,11 @@ type Handler struct {
 	Folder string
 	// Package that it is in.
 	Package string
-	// Name of the function.
+	// Name of the function, or of the variable that holds one or an http.Handler.
 	Name string
 }
 
-// Find finds the handler [<folder>.]<Function> in the source dir. The error is for
+// Find finds the handler [<folder>.]<Name> in the source dir. The error is for
 // the function's author.
 func Find(dir, handler string) (*Handler, error) {
 	h := &Handler{Name: handler}
@@ -35,7 +35,7 @@ func Find(dir, handler string) (*Handler, error) {
 		h.Folder, h.Name = handler[:i], handler[i+1:]
 	}
 	if !token.IsExported(h.Name) || !token.IsIdentifier(h.Name) || h.Folder != "" && !filepath.IsLocal(h.Folder) {
-		return nil, fmt.Errorf("handler %q: expected an exported function such as Handler, or folder.Handler; set spec.runtime.handler", handler)
+		return nil, fmt.Errorf("handler %q: expected an exported function or variable such as Handler, or folder.Handler; set spec.runtime.handler", handler)
 	}
 	files, err := parse(dir, h.Folder)
 	if err != nil {
@@ -103,7 +103,7 @@ func parse(dir, folder string) ([]*ast.File, error) {
 	return files, nil
 }
 
-// functions are the exported functions and variables, which may hold one, and
+// functions are the exported functions and variables, which may be a handler, and
 // whether there is a function main.
 func functions(files []*ast.File) (exported map[string]bool, hasMain bool) {
 	exported = map[string]bool{}
@@ -137,7 +137,7 @@ func list(exported map[string]bool) string {
 		}
 	}
 	if len(names) == 0 {
-		return "no exported function"
+		return "no exported function or variable"
 	}
 	sort.Strings(names)
 	return strings.Join(names, ", ")

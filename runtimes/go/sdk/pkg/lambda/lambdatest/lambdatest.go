@@ -1,0 +1,1 @@
+../../../../../../pkg/lambda/lambdatest/lambdatest.go
