@@ -93,11 +93,12 @@ func (i *Invoker) Traits(context.Context, time.Time) (runtime.Traits, error) {
 func (i *Invoker) Invoke(ctx context.Context, in *runtime.Invocation) (*runtime.Result, error) {
 	own := i.begin(ctx, in)
 	result, err := i.call(own)
-	if err != nil || result.Stream == nil {
-		own.end()
+	if err == nil && result.Stream != nil {
+		return result, nil
 	}
-	if err != nil && !time.Now().Before(own.call.deadline) {
-		return nil, runtime.TimedOut(i.limits.Timeout) // the error is that of the context, or comes of it
+	own.end()
+	if !time.Now().Before(own.call.deadline) {
+		return nil, runtime.TimedOut(i.limits.Timeout) // what it returned may come of the end of its context
 	}
 	return result, err
 }

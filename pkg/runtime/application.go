@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Application is an Invoker whose handler, if its Traits are raw, answers requests in
-// their own goroutine. It panics with what the handler does.
+// Application is an Invoker with Limits whose handler, if its Traits are raw, answers
+// requests in their own goroutine. Serve panics with what the handler does.
 type Application interface {
 	Serve(ctx context.Context, w http.ResponseWriter, in *Invocation)
 }
