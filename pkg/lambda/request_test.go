@@ -130,7 +130,7 @@ func TestBodiesAsTheyArrive(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer response.Body.Close()
-			answered(t, response, http.StatusOK, "2097153")
+			answered(t, answer{response}, http.StatusOK, "2097153")
 		})
 	}
 }

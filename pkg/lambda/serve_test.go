@@ -34,8 +34,11 @@ func within(timeout time.Duration) func(*Invoker) {
 	return func(i *Invoker) { i.limits.Timeout = timeout }
 }
 
+// answer is a reply whose body is closed at the end of the test.
+type answer struct{ *http.Response }
+
 // ask sends a request and returns the reply, whose body is still to be read.
-func ask(t *testing.T, method, url, body string, headers ...string) *http.Response {
+func ask(t *testing.T, method, url, body string, headers ...string) answer {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
@@ -49,11 +52,11 @@ func ask(t *testing.T, method, url, body string, headers ...string) *http.Respon
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { response.Body.Close() })
-	return response
+	return answer{response}
 }
 
 // answered checks a reply.
-func answered(t *testing.T, response *http.Response, status int, body string) {
+func answered(t *testing.T, response answer, status int, body string) {
 	t.Helper()
 	got, err := io.ReadAll(response.Body)
 	if err != nil || response.StatusCode != status || string(got) != body {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -92,8 +93,8 @@ func (a *appWriter) writeHead(status int) error {
 		if cors && isCORS(name) {
 			continue
 		}
-		if _, ok := h[name]; ok {
-			values = append(h[name], values...)
+		if own := h[name]; own != nil { // of CORS
+			values = slices.Concat(own, values)
 		}
 		h[name] = values // nil keeps the server from a guess
 	}

@@ -51,7 +51,7 @@ func TestApplicationsAreCounted(t *testing.T) {
 		"invalid reply": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(700) }, outcomeError},
 		"panic":         {func(http.ResponseWriter, *http.Request) { panic("x") }, outcomeError},
 		"abort":         {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, outcomeError},
-		"later panic":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(200); panic(errors.New("x")) }, outcomeError},
+		"later panic":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK); panic(errors.New("x")) }, outcomeError},
 		"timeout":       {func(_ http.ResponseWriter, r *http.Request) { time.Sleep(300 * time.Millisecond) }, outcomeTimeout},
 		"upgrade": {func(w http.ResponseWriter, _ *http.Request) {
 			conn, _, err := http.NewResponseController(w).Hijack()
