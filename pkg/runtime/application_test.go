@@ -1,9 +1,11 @@
 package runtime
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -141,5 +143,64 @@ func TestCORSOfApplications(t *testing.T) {
 	h := response.Header
 	if origin := h.Values("Access-Control-Allow-Origin"); !slices.Equal(origin, []string{"https://a.example"}) || !slices.Equal(h.Values("Vary"), []string{"Origin", "Accept"}) {
 		t.Errorf("the headers are %v", h)
+	}
+}
+
+// TestUpgradesOfServe: connections that an application takes over work as others do, and do not
+// hold up the end.
+func TestUpgradesOfServe(t *testing.T) {
+	cfg := &Config{MaxBody: 1024, DrainTimeout: 10 * time.Second}
+	s, _ := serveApplication(t, cfg, func(w http.ResponseWriter, _ *http.Request) {
+		conn, buffered, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		go func() {
+			defer conn.Close()
+			_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+			for b := []byte{0}; ; {
+				if _, err := buffered.Read(b); err != nil {
+					return
+				}
+				_, _ = conn.Write(b)
+			}
+		}()
+	})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- Serve(ctx, cfg, s, listener) }()
+	conn, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second)) // of a connection that is open
+	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+	r := bufio.NewReader(conn)
+	response, err := http.ReadResponse(r, nil)
+	if err != nil || response.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("answered %+v, %v", response, err)
+	}
+	response.Body.Close()
+	for range 2 { // also past the timeout, for the application has returned
+		_, _ = io.WriteString(conn, "abc")
+		got := make([]byte, 3)
+		if _, err := io.ReadFull(r, got); err != nil || string(got) != "abc" {
+			t.Fatalf("the connection has %q, %v", got, err)
+		}
+		time.Sleep(250 * time.Millisecond)
+	}
+	cancel()
+	select {
+	case err := <-served:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("the connection holds up the end")
 	}
 }
