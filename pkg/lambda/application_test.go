@@ -127,7 +127,7 @@ func TestApplicationsThatTakeTooLong(t *testing.T) {
 	if body, err := io.ReadAll(response.Body); string(body) != "a" || !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("the stream is %q and ends with %v", body, err)
 	}
-	await(t, "the handler to return", ended)
+	_ = await(t, "the handler to return", ended)
 }
 
 // TestApplicationsThatHang are cut off although they never return.
@@ -171,13 +171,13 @@ func TestClientsThatDoNotRead(t *testing.T) {
 		}
 	}), within(200*time.Millisecond))
 	ask(t, http.MethodGet, server.URL, "")
-	await(t, "the write to fail", ended)
+	_ = await(t, "the write to fail", ended)
 }
 
 func TestClientsOfApplicationsThatGo(t *testing.T) {
 	ended := make(chan error, 1)
 	ask(t, http.MethodGet, serve(t, routes(ended)).URL+"/stream", "").Body.Close()
-	await(t, "the context to end", ended)
+	_ = await(t, "the context to end", ended)
 }
 
 // TestUpgrades: an application may take the connection.

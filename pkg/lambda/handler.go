@@ -67,7 +67,7 @@ func (i *Invoker) shape(t reflect.Type) bool {
 	}
 	i.fails = out > 0 && t.Out(out-1) == errorType
 	i.value = out > btoi(i.fails)
-	return out <= btoi(i.fails)+1 && !(i.value && t.Out(0) == errorType)
+	return out <= btoi(i.fails)+1 && (!i.value || t.Out(0) != errorType)
 }
 
 func btoi(b bool) int {
