@@ -29,27 +29,20 @@ func (e *EventError) Error() string { return e.Message }
 // the account of a key of the budget. Call release once nothing keeps the event any
 // more; it is nil where err is not. err is an *EventError.
 func ReadEvent(w http.ResponseWriter, r *http.Request, limit int64, budget *Budget, key string) (e *event.Event, release func(), err error) {
-	if r.ContentLength > limit {
-		return nil, nil, tooLong(limit)
-	}
-	if encoding := cehttp.NewMessageFromHttpRequest(r).ReadEncoding(); encoding == binding.EncodingUnknown || encoding == binding.EncodingBatch {
+	encoding := cehttp.NewMessageFromHttpRequest(r).ReadEncoding()
+	if r.ContentLength <= limit && (encoding == binding.EncodingUnknown || encoding == binding.EncodingBatch) {
 		return nil, nil, &EventError{http.StatusUnsupportedMediaType, "expected one CloudEvent, in the binary or the structured mode"}
 	}
-	body := budget.Body(key, http.MaxBytesReader(w, r.Body, limit))
-	defer func() {
-		if e == nil { // after a panic, too
-			body.Release()
-		}
-	}()
-	whole, err := body.readAll(r.ContentLength)
+	whole, release, err := readPieces(w, r, limit, budget, key)
 	if err != nil {
-		return nil, nil, readError(r, limit, err)
+		return nil, nil, err
 	}
 	r.Body = io.NopCloser(whole.reader())
 	if e, err = ceio.Read(r.Context(), cehttp.NewMessageFromHttpRequest(r)); err != nil {
+		release()
 		return nil, nil, readError(r, limit, err)
 	}
-	return e, body.Release, nil
+	return e, release, nil
 }
 
 func tooLong(limit int64) error {
@@ -94,20 +87,23 @@ func CheckAttributes(e *event.Event) error {
 
 // ReadBody reads the body of a request as ReadEvent does. err is an *EventError.
 func ReadBody(w http.ResponseWriter, r *http.Request, limit int64, budget *Budget, key string) (data []byte, release func(), err error) {
+	whole, release, err := readPieces(w, r, limit, budget, key)
+	return whole.join(), release, err
+}
+
+// readPieces reads a whole body on the account of a key. err is an *EventError.
+func readPieces(w http.ResponseWriter, r *http.Request, limit int64, budget *Budget, key string) (whole pieces, release func(), err error) {
 	if r.ContentLength > limit {
 		return nil, nil, tooLong(limit)
 	}
 	body := budget.Body(key, http.MaxBytesReader(w, r.Body, limit))
-	read := false
 	defer func() {
-		if !read { // after a panic, too
+		if whole == nil { // after a panic, too
 			body.Release()
 		}
 	}()
-	whole, err := body.readAll(r.ContentLength)
-	if err != nil {
+	if whole, err = body.readAll(r.ContentLength); err != nil {
 		return nil, nil, readError(r, limit, err)
 	}
-	read = true
-	return whole.join(), body.Release, nil
+	return whole, body.Release, nil
 }
