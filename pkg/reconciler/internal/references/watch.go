@@ -73,9 +73,9 @@ func Get(ctx context.Context) *Watcher {
 func (w *Watcher) Watch(ctx context.Context, tracked tracker.Interface) Objects {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	first := w.objects == nil
-	factory := metadatainformer.NewSharedInformerFactory(w.client, controller.GetResyncPeriod(ctx))
-	if first {
+	var factory metadatainformer.SharedInformerFactory // nil: it has been started
+	if w.objects == nil {
+		factory = metadatainformer.NewSharedInformerFactory(w.client, controller.GetResyncPeriod(ctx))
 		w.objects, w.informers = Objects{}, map[string]cache.SharedIndexInformer{}
 		for kind, resource := range map[string]string{KindSecret: "secrets", KindConfigMap: "configmaps"} {
 			gvr := corev1.SchemeGroupVersion.WithResource(resource)
@@ -89,7 +89,7 @@ func (w *Watcher) Watch(ctx context.Context, tracked tracker.Interface) Objects 
 	for kind := range w.informers {
 		w.observe(ctx, kind, controller.EnsureTypeMeta(tracked.OnChanged, corev1.SchemeGroupVersion.WithKind(kind)))
 	}
-	if first {
+	if factory != nil {
 		start(ctx, factory)
 	}
 	return w.objects
