@@ -63,11 +63,9 @@ type PoolConfig struct {
 
 // Protocols that workers may speak.
 const (
-	ProtocolFrames = "frames" // docs/worker-protocol.md
-	// ProtocolAWS is the runtime API of AWS Lambda.
-	ProtocolAWS = "aws-lambda"
-	// ProtocolFrames2 is the one of docs/runtime-protocol.md.
-	ProtocolFrames2 = "frames-2"
+	ProtocolFrames  = config.ProtocolFrames
+	ProtocolFrames2 = config.ProtocolFrames2
+	ProtocolAWS     = config.ProtocolAWS
 )
 
 // maxConnections of all workers of protocol 2 together, as long as they can have as

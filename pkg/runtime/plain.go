@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/brunovlucena/knative-lambda-operator/runtime/config"
 	"github.com/brunovlucena/knative-lambda-operator/runtime/protocol"
 )
 
@@ -31,7 +32,7 @@ func checkHeader(result *Result) *problem {
 	lines, size := 0, 0
 	for name, values := range result.Header {
 		for _, value := range values {
-			if !isToken(name) || strings.ContainsAny(value, "\r\n\x00") {
+			if !config.IsToken(name) || strings.ContainsAny(value, "\r\n\x00") {
 				return invalidReply(fmt.Sprintf("the handler returned the header %.100q: %.100q, expected a name of letters, digits and - and a value without line breaks", name, value))
 			}
 			lines, size = lines+1, size+len(name)+len(value)
@@ -44,13 +45,6 @@ func checkHeader(result *Result) *problem {
 		return invalidReply(fmt.Sprintf("the handler returned %d headers of %d bytes, expected at most %d of %d", lines, size, protocol.MaxReplyLines, protocol.MaxReplyHeaders))
 	}
 	return nil
-}
-
-// isToken reports whether the text is a token of RFC 9110, as names of headers are.
-func isToken(text string) bool {
-	return text != "" && !strings.ContainsFunc(text, func(r rune) bool {
-		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
-	})
 }
 
 // copyHeader copies the headers that a handler may set.

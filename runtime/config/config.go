@@ -31,15 +31,25 @@ const (
 	IsolationExclusive = "exclusive" // one call at a time in each
 )
 
+// Protocols that workers may speak.
+const (
+	ProtocolFrames  = "frames"     // docs/worker-protocol.md
+	ProtocolFrames2 = "frames-2"   // docs/runtime-protocol.md
+	ProtocolAWS     = "aws-lambda" // the runtime API of AWS Lambda
+)
+
 // Values of EnvHTTPEvent: what a handler gets for a request that is no CloudEvent.
 const (
 	HTTPEventDecoded = "decoded" // the body, decoded by its content type
 	HTTPEventAWS     = "aws-v2"  // the request as payload 2.0 of AWS Lambda's function URLs
 )
 
+// InterfaceAuto lets the worker recognize the handler's kind.
+const InterfaceAuto = "auto"
+
 // Interfaces are the values of EnvInterface; the first is the default.
 func Interfaces() []string {
-	return []string{"auto", "handler", "asgi", "wsgi", "listener", "fetch"}
+	return []string{InterfaceAuto, "handler", "asgi", "wsgi", "listener", "fetch"}
 }
 
 // Bounds of numbers.
@@ -68,9 +78,9 @@ func (e *FieldError) Error() string {
 	return fmt.Sprintf("%s: expected %s, got %q", e.Field, e.Expected, fmt.Sprint(e.Value))
 }
 
-// isToken reports whether the text is a token of RFC 9110, as methods and names of
+// IsToken reports whether the text is a token of RFC 9110, as methods and names of
 // headers are.
-func isToken(text string) bool {
+func IsToken(text string) bool {
 	return text != "" && !slices.ContainsFunc([]byte(text), func(c byte) bool {
 		return c <= ' ' || c >= 0x7f || slices.Contains([]byte(`"(),/:;<=>?@[\]{}`), c)
 	})

@@ -109,7 +109,7 @@ func originProblem(text string) string {
 	parsed, err := url.Parse("https://" + strings.TrimPrefix(host, "*."))
 	switch {
 	case err != nil || parsed.Host == "" || parsed.Host != strings.TrimPrefix(host, "*."), strings.Contains(parsed.Host, "*"),
-		strings.HasPrefix(parsed.Host, "."), found && !isToken(scheme):
+		strings.HasPrefix(parsed.Host, "."), found && !IsToken(scheme):
 		return expected
 	case text != strings.ToLower(text):
 		return "an origin in lower case, as browsers send it"
@@ -123,7 +123,7 @@ func methodProblem(text string) string {
 	switch {
 	case text == all:
 		return ""
-	case !isToken(text) || text != strings.ToUpper(text):
+	case !IsToken(text) || text != strings.ToUpper(text):
 		return `a method such as PATCH, in upper case, or "*"`
 	case text == "CONNECT" || text == "TRACE":
 		return "a method that browsers let pages send"
@@ -132,7 +132,7 @@ func methodProblem(text string) string {
 }
 
 func headerProblem(text string) string {
-	if text != all && !isToken(text) {
+	if text != all && !IsToken(text) {
 		return `the name of a header such as Content-Type, or "*"`
 	}
 	return ""

@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"knative.dev/pkg/configmap"
 	"sigs.k8s.io/yaml"
+
+	runtimeconfig "github.com/brunovlucena/knative-lambda-operator/runtime/config"
 )
 
 // RuntimesConfigName is the ConfigMap that says which languages there are.
@@ -58,11 +60,11 @@ type Language struct {
 // Protocols that a worker may speak.
 const (
 	// ProtocolFrames is the one of docs/worker-protocol.md.
-	ProtocolFrames = "frames"
+	ProtocolFrames = runtimeconfig.ProtocolFrames
 	// ProtocolFrames2 is the one of docs/runtime-protocol.md.
-	ProtocolFrames2 = "frames-2"
+	ProtocolFrames2 = runtimeconfig.ProtocolFrames2
 	// ProtocolAWS is the runtime API of AWS Lambda.
-	ProtocolAWS = "aws-lambda"
+	ProtocolAWS = runtimeconfig.ProtocolAWS
 )
 
 // OneCallAtATime reports whether each worker of the language takes one call at a time.

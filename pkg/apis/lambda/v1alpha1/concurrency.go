@@ -7,15 +7,16 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
+	runtimeconfig "github.com/brunovlucena/knative-lambda-operator/runtime/config"
 )
 
 const (
 	// DefaultConcurrency of functions whose workers take many calls at once.
-	DefaultConcurrency = 100
+	DefaultConcurrency = runtimeconfig.DefaultConcurrency
 	// MaxConcurrency is the most calls that a pod can have in hand.
-	MaxConcurrency = 1000
+	MaxConcurrency = runtimeconfig.MaxConcurrency
 	// MaxWorkers of a pod.
-	MaxWorkers = 64
+	MaxWorkers = runtimeconfig.MaxWorkers
 
 	// exclusiveWorkers of a pod without a CPU limit.
 	exclusiveWorkers = 2
@@ -129,12 +130,17 @@ func (s *LambdaFunctionSpec) languageOf(cfg *config.Config) *config.Language {
 	return cfg.Runtimes.Languages[s.Runtime.Language]
 }
 
+// effectiveLimits are those of a spec that the user has written.
+func (s *LambdaFunctionSpec) effectiveLimits(cfg *config.Config) limits {
+	with := s.DeepCopy()
+	setEffectiveResources(&with.Resources, cfg.Defaults.FunctionResources)
+	return with.limits(s.languageOf(cfg))
+}
+
 // ConcurrencyStatus shows how many calls a pod takes at once. The spec is the user's: the
 // effective one does not know which field was set.
 func (s *LambdaFunctionSpec) ConcurrencyStatus(cfg *config.Config) *ConcurrencyStatus {
-	with := s.DeepCopy()
-	setEffectiveResources(&with.Resources, cfg.Defaults.FunctionResources)
-	l := with.limits(s.languageOf(cfg))
+	l := s.effectiveLimits(cfg)
 	return &ConcurrencyStatus{PerPod: l.calls, WorkersPerPod: l.workers, Isolation: l.isolation, LimitedBy: l.by,
 		AutoscalerTarget: s.Scaling.autoscalerTarget(l.calls)}
 }

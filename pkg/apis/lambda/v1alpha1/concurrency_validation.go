@@ -7,6 +7,7 @@ import (
 	"knative.dev/pkg/apis"
 
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/config"
+	runtimeconfig "github.com/brunovlucena/knative-lambda-operator/runtime/config"
 )
 
 // validateConcurrency of functions and agents.
@@ -50,7 +51,7 @@ func (s *LambdaFunctionSpec) validateCalls(cfg *config.Config) (errs *apis.Field
 	if !slices.Contains([]Isolation{"", IsolationShared, IsolationExclusive}, r.Isolation) {
 		errs = errs.Also(apis.ErrInvalidValue(r.Isolation, "isolation", "expected shared or exclusive"))
 	}
-	if r.Interface != "" && !slices.Contains(interfaces, r.Interface) {
+	if r.Interface != "" && !slices.Contains(runtimeconfig.Interfaces(), string(r.Interface)) {
 		errs = errs.Also(apis.ErrInvalidValue(r.Interface, "interface", "expected auto, handler, asgi, wsgi, listener or fetch"))
 	}
 	if !slices.Contains([]HTTPEvent{"", HTTPEventDecoded, HTTPEventAWS}, r.HTTPEvent) {
@@ -59,11 +60,8 @@ func (s *LambdaFunctionSpec) validateCalls(cfg *config.Config) (errs *apis.Field
 	if s.Source.Image != nil {
 		errs = errs.Also(s.validateImageCalls())
 	}
-	language := s.languageOf(cfg)
-	errs = errs.ViaField("runtime").Also(s.validateIsolation(language))
-	with := s.DeepCopy()
-	setEffectiveResources(&with.Resources, cfg.Defaults.FunctionResources)
-	return errs.Also(s.Scaling.validateTarget(with.limits(language).calls).ViaField("scaling"))
+	errs = errs.ViaField("runtime").Also(s.validateIsolation(s.languageOf(cfg)))
+	return errs.Also(s.Scaling.validateTarget(s.effectiveLimits(cfg).calls).ViaField("scaling"))
 }
 
 // validateImageCalls: what the runtime would do, a ready-made image does itself or not.

@@ -1,5 +1,7 @@
 package v1alpha1
 
+import runtimeconfig "github.com/brunovlucena/knative-lambda-operator/runtime/config"
+
 // HTTPSpec is how a function answers HTTP requests.
 type HTTPSpec struct {
 	// CORS lets pages of other origins call the function: the runtime answers preflight
@@ -75,9 +77,9 @@ type Isolation string
 // The isolations of calls.
 const (
 	// IsolationShared lets a worker run many calls at once.
-	IsolationShared Isolation = "shared"
+	IsolationShared Isolation = runtimeconfig.IsolationShared
 	// IsolationExclusive gives a worker one call at a time.
-	IsolationExclusive Isolation = "exclusive"
+	IsolationExclusive Isolation = runtimeconfig.IsolationExclusive
 )
 
 // Interface is what kind of handler a function has.
@@ -86,9 +88,7 @@ const (
 type Interface string
 
 // InterfaceAuto lets the worker recognise the handler's kind.
-const InterfaceAuto Interface = "auto"
-
-var interfaces = []Interface{InterfaceAuto, "handler", "asgi", "wsgi", "listener", "fetch"}
+const InterfaceAuto Interface = runtimeconfig.InterfaceAuto
 
 // HTTPEvent is what a handler gets of a plain request.
 //
@@ -98,7 +98,7 @@ type HTTPEvent string
 // The events of plain requests.
 const (
 	// HTTPEventDecoded is the body, decoded by its content type.
-	HTTPEventDecoded HTTPEvent = "decoded"
+	HTTPEventDecoded HTTPEvent = runtimeconfig.HTTPEventDecoded
 	// HTTPEventAWS is the event of a function URL of AWS Lambda, in format 2.0.
-	HTTPEventAWS HTTPEvent = "aws-v2"
+	HTTPEventAWS HTTPEvent = runtimeconfig.HTTPEventAWS
 )

@@ -15,15 +15,12 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/events"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/kservice"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/lambdafunction/resources/names"
+	runtimeconfig "github.com/brunovlucena/knative-lambda-operator/runtime/config"
 )
 
 // timeoutGrace is how much later than the runtime Knative Serving gives up a
 // request, so that the runtime's own answer still gets out.
 const timeoutGrace = 5
-
-// readyPath is where the runtime says whether the handler is loaded. All other paths are
-// the function's.
-const readyPath = "/.well-known/knative-lambda/ready"
 
 // taskRoot is where function images have the code.
 const taskRoot = "/lambda/function"
@@ -47,7 +44,7 @@ func MakeService(f *v1alpha1.LambdaFunction, image string, language *config.Lang
 		pullSecrets = append(pullSecrets[:len(pullSecrets):len(pullSecrets)], source.ImagePullSecrets...)
 	} else if spec.Build.Dockerfile == "" { // what listens in the image of a user's own Dockerfile is the user's
 		// Not a TCP probe: the runtime listens before the handler is loaded.
-		container.ReadinessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: readyPath}}}
+		container.ReadinessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: runtimeconfig.ReadyPath}}}
 	}
 	service := &servingv1.Service{
 		ObjectMeta: objectMeta(f, names.Service(f)),
