@@ -1,12 +1,15 @@
 package ceio
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 
+	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/event"
+	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 )
 
 // prefix of headers that are attributes.
@@ -24,6 +27,16 @@ func Escape(h http.Header) {
 			values[i] = escape(value)
 		}
 	}
+}
+
+// WriteRequest writes an event to a request, with the mode that ctx has, and its attributes
+// as Escape encodes them.
+func WriteRequest(ctx context.Context, message binding.Message, r *http.Request) error {
+	if err := cehttp.WriteRequest(ctx, message, r); err != nil {
+		return err
+	}
+	Escape(r.Header)
+	return nil
 }
 
 func escape(value string) string {

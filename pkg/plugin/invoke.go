@@ -13,7 +13,6 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/event"
-	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 	"knative.dev/serving/pkg/apis/serving"
@@ -145,10 +144,9 @@ func (i *invocation) request(ctx context.Context, url string) (*http.Request, er
 	if err != nil {
 		return nil, err
 	}
-	if err := cehttp.WriteRequest(binding.WithForceBinary(ctx), binding.ToMessage(&e), r); err != nil {
+	if err := ceio.WriteRequest(binding.WithForceBinary(ctx), binding.ToMessage(&e), r); err != nil {
 		return nil, err
 	}
-	ceio.Escape(r.Header)
 	return r, nil
 }
 

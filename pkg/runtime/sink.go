@@ -13,7 +13,6 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/event"
-	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/ceio"
 )
@@ -89,10 +88,9 @@ func (s *sink) attempt(ctx context.Context, e *event.Event) error {
 	if err != nil {
 		return err
 	}
-	if err := cehttp.WriteRequest(binding.WithForceBinary(ctx), binding.ToMessage(e), r); err != nil {
+	if err := ceio.WriteRequest(binding.WithForceBinary(ctx), binding.ToMessage(e), r); err != nil {
 		return err
 	}
-	ceio.Escape(r.Header)
 	for _, name := range []string{"traceparent", "tracestate"} { // brokers pass on what comes as a header only
 		if value, ok := e.Extensions()[name].(string); ok {
 			r.Header.Set(name, value)

@@ -189,10 +189,9 @@ func (c *Client) request(ctx context.Context, r *Request) (*http.Request, error)
 	if r.Format != nil && *r.Format == eventingduckv1.DeliveryFormatJson {
 		encoding = binding.WithForceStructured(ctx)
 	}
-	if err := cehttp.WriteRequest(encoding, binding.ToMessage(&e), request); err != nil {
+	if err := ceio.WriteRequest(encoding, binding.ToMessage(&e), request); err != nil {
 		return nil, fmt.Errorf("cannot write the event into a request: %w", err)
 	}
-	ceio.Escape(request.Header)
 	request.Header.Set(eventingapis.KnNamespaceHeader, r.Namespace)
 	if r.Hops > 0 {
 		request.Header.Set(HopsHeader, strconv.Itoa(int(r.Hops)))

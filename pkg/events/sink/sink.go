@@ -10,7 +10,6 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/event"
-	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 
 	"github.com/brunovlucena/knative-lambda-operator/internal/ceio"
 )
@@ -33,10 +32,9 @@ func Post(ctx context.Context, client *http.Client, url string, e *event.Event) 
 	if err != nil {
 		return err
 	}
-	if err := cehttp.WriteRequest(binding.WithForceBinary(ctx), binding.ToMessage(e), r); err != nil {
+	if err := ceio.WriteRequest(binding.WithForceBinary(ctx), binding.ToMessage(e), r); err != nil {
 		return err
 	}
-	ceio.Escape(r.Header)
 	response, err := client.Do(r)
 	if err != nil {
 		return err

@@ -108,10 +108,9 @@ func (s Sender) post(ctx context.Context, to, gateway, token string, e *event.Ev
 	if err != nil {
 		return nil, err
 	}
-	if err := cehttp.WriteRequest(binding.WithForceBinary(ctx), binding.ToMessage(e), r); err != nil {
+	if err := ceio.WriteRequest(binding.WithForceBinary(ctx), binding.ToMessage(e), r); err != nil {
 		return nil, err
 	}
-	ceio.Escape(r.Header)
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
