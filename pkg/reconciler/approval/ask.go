@@ -13,9 +13,9 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/event"
-	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/brunovlucena/knative-lambda-operator/internal/ceio"
 	"github.com/brunovlucena/knative-lambda-operator/internal/egress"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/apis/lambda/v1alpha1"
 	"github.com/brunovlucena/knative-lambda-operator/pkg/approval"
@@ -109,7 +109,7 @@ func (a *asker) askCustom(ctx context.Context, c *v1alpha1.CustomApproval, r *v1
 	if err != nil {
 		return nil, err
 	}
-	if err := cehttp.WriteRequest(binding.WithForceBinary(ctx), binding.ToMessage(&e), request); err != nil {
+	if err := ceio.WriteRequest(binding.WithForceBinary(ctx), binding.ToMessage(&e), request); err != nil {
 		return nil, err
 	}
 	if c.SecretRef != nil {
