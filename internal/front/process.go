@@ -135,7 +135,7 @@ func connections(n int) (ours []net.Conn, theirs []*os.File, err error) {
 		}
 	}()
 	for range n {
-		conn, file, err := connection()
+		conn, file, err := runtime.SocketPair(sendBuffer)
 		if err != nil {
 			return ours, theirs, err
 		}
@@ -148,31 +148,4 @@ func closeAll(conns []net.Conn) {
 	for _, c := range conns {
 		c.Close()
 	}
-}
-
-func connection() (net.Conn, *os.File, error) {
-	syscall.ForkLock.RLock()
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
-	if err == nil {
-		syscall.CloseOnExec(fds[0])
-		syscall.CloseOnExec(fds[1])
-	}
-	syscall.ForkLock.RUnlock()
-	if err != nil {
-		return nil, nil, fmt.Errorf("socketpair: %w", err)
-	}
-	ours, theirs := os.NewFile(uintptr(fds[0]), "front"), os.NewFile(uintptr(fds[1]), "worker")
-	defer ours.Close()
-	for _, fd := range fds {
-		if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_SNDBUF, sendBuffer); err != nil {
-			theirs.Close()
-			return nil, nil, fmt.Errorf("SO_SNDBUF: %w", err)
-		}
-	}
-	conn, err := net.FileConn(ours)
-	if err != nil {
-		theirs.Close()
-		return nil, nil, err
-	}
-	return conn, theirs, nil
 }

@@ -36,13 +36,7 @@ func (p *Pool) startProgram() (*worker, error) {
 		case <-w.gone:
 		}
 	})
-	interrupt := context.AfterFunc(p.ctx, w.kill)
-	err = a.load(w)
-	interrupt()
-	if err != nil {
-		w.kill()
-		<-w.gone
-		w.close()
+	if err := w.await(func() error { return a.load(w) }); err != nil {
 		return nil, err
 	}
 	p.running.Go(w.bury)

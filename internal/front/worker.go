@@ -72,19 +72,27 @@ func (p *Pool) startWorker() (*worker, error) {
 		return nil, err
 	}
 	w := newWorker(p, process, ours, len(ours)-1)
-	interrupt := context.AfterFunc(p.ctx, w.kill)
-	err = w.load()
-	interrupt()
-	if err != nil {
-		w.kill()
-		<-w.gone
-		w.close()
+	if err := w.await(w.load); err != nil {
 		return nil, err
 	}
 	p.running.Go(w.write)
 	p.running.Go(w.read)
 	p.running.Go(w.bury)
 	return w, nil
+}
+
+// await a handler that is being loaded. The worker ends if that fails, and at the pool's
+// end.
+func (w *worker) await(load func() error) error {
+	settled := context.AfterFunc(w.pool.ctx, w.kill)
+	err := load()
+	settled()
+	if err != nil {
+		w.kill()
+		<-w.gone
+		w.close()
+	}
+	return err
 }
 
 // newWorker has as many slots; conns are the control connection and theirs, or none.

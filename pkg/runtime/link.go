@@ -24,7 +24,7 @@ type frames struct {
 // connectFrames gives the command its end of a socket. When the command has been
 // started, started is to be called.
 func connectFrames(cmd *exec.Cmd, _ *PoolConfig) (l link, started func(), err error) {
-	conn, theirs, err := socketPair()
+	conn, theirs, err := SocketPair(0)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -37,8 +37,9 @@ func connectFrames(cmd *exec.Cmd, _ *PoolConfig) (l link, started func(), err er
 // Close implements link.
 func (l *frames) Close() error { return l.conn.Close() }
 
-// socketPair returns two ends of a Unix socket, the second to be inherited.
-func socketPair() (net.Conn, *os.File, error) {
+// SocketPair returns two ends of a Unix socket, the second to be inherited. buffer is how
+// many bytes each end may hold that have been sent; 0 is the kernel's default.
+func SocketPair(buffer int) (net.Conn, *os.File, error) {
 	syscall.ForkLock.RLock()
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
 	if err == nil {
@@ -51,6 +52,15 @@ func socketPair() (net.Conn, *os.File, error) {
 	}
 	ours, theirs := os.NewFile(uintptr(fds[0]), "front"), os.NewFile(uintptr(fds[1]), "worker")
 	defer ours.Close()
+	for _, fd := range fds {
+		if buffer == 0 {
+			continue
+		}
+		if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_SNDBUF, buffer); err != nil {
+			theirs.Close()
+			return nil, nil, fmt.Errorf("SO_SNDBUF: %w", err)
+		}
+	}
 	conn, err := net.FileConn(ours)
 	if err != nil {
 		theirs.Close()
