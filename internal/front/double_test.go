@@ -163,13 +163,13 @@ func (d *double) launch(p *Pool, files []*os.File) (*process, error) {
 		conns = append(conns, conn)
 	}
 	d.control, d.slots = conns[0], conns[1:]
-	gone := make(chan struct{})
+	ended := make(chan struct{})
 	go func() {
 		d.serve()
 		closeAll(conns)
-		close(gone)
+		close(ended)
 	}()
-	return &process{signal: func() { closeAll(conns) }, grace: p.timing.death, gone: gone}, nil
+	return &process{signal: func() { closeAll(conns) }, grace: p.timing.death, ended: ended}, nil
 }
 
 // inherited returns the double of a process of its own.

@@ -48,7 +48,7 @@ func (x *exchange) expire() {
 	x.pool.expired(x)
 }
 
-// awaitEnd drops the answer of a call that nobody waits for.
+// awaitEnd drops the answer of a call that is no longer awaited.
 func (x *exchange) awaitEnd() {
 	for {
 		a, size, err := x.next()

@@ -95,7 +95,7 @@ func (p *proxied) failure(err error) error {
 		return p.ctx.Err()
 	}
 	select {
-	case <-p.x.slot.worker.gone:
+	case <-p.x.slot.worker.ended:
 		return p.x.slot.worker.died()
 	case <-time.After(p.x.pool.timing.death):
 		return fmt.Errorf("%w: it broke the connection off: %w", runtime.ErrWorkerDied, err)

@@ -194,7 +194,7 @@ func (p *Pool) keep(w *worker) {
 func (p *Pool) attend(w *worker) *worker {
 	p.join(w)
 	select {
-	case <-w.gone:
+	case <-w.ended:
 		slog.Error("a worker died", "cause", w.death())
 		return nil
 	case <-p.ctx.Done():
@@ -204,7 +204,7 @@ func (p *Pool) attend(w *worker) *worker {
 	}
 	select { // others that are replaced go first
 	case p.retiring <- struct{}{}:
-	case <-w.gone:
+	case <-w.ended:
 		return nil
 	case <-p.ctx.Done():
 		w.stop()
@@ -263,7 +263,7 @@ func (p *Pool) windDown(w *worker) {
 	p.refuse(w)
 	select {
 	case <-w.quiet:
-	case <-w.gone:
+	case <-w.ended:
 	case <-p.ctx.Done():
 	}
 	w.stop()

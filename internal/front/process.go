@@ -31,8 +31,8 @@ const markVariable = "LAMBDA_WORKER_ID"
 type process struct {
 	signal func()        // ends it and all that it started, at once
 	grace  time.Duration // from the end of a connection to that of the process
-	gone   chan struct{} // closed when it has ended
-	exit   error         // how; read after gone
+	ended  chan struct{} // closed when it has ended
+	exit   error         // how; read after ended
 
 	mu    sync.Mutex
 	cause string // why it was ended; empty: it ended by itself
@@ -60,11 +60,11 @@ func startCommand(p *Pool, connections []*os.File, environment ...string) (*proc
 		return nil, fmt.Errorf("cannot start the worker: %w", err)
 	}
 	group := -cmd.Process.Pid
-	w := &process{signal: func() { _ = syscall.Kill(group, syscall.SIGKILL) }, grace: p.timing.death, gone: make(chan struct{})}
+	w := &process{signal: func() { _ = syscall.Kill(group, syscall.SIGKILL) }, grace: p.timing.death, ended: make(chan struct{})}
 	p.running.Go(func() {
 		w.exit = p.reaper.wait(cmd)
 		w.signal() // whatever it leaves behind
-		close(w.gone)
+		close(w.ended)
 		killMarked(mark)
 	})
 	return w, nil
@@ -73,7 +73,7 @@ func startCommand(p *Pool, connections []*os.File, environment ...string) (*proc
 // kill ends the process and all that it started.
 func (w *process) kill() {
 	select {
-	case <-w.gone: // its number may be another's by now
+	case <-w.ended: // its number may be another's by now
 	default:
 		w.signal()
 	}
@@ -93,10 +93,10 @@ func (w *process) fail(cause string, kind error) {
 // death waits for the end of a process that broke a connection, and returns its cause.
 func (w *process) death() string {
 	select {
-	case <-w.gone:
+	case <-w.ended:
 	case <-time.After(w.grace):
 		w.fail("it closed a connection", nil)
-		<-w.gone
+		<-w.ended
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -33,7 +33,7 @@ func (p *Pool) startProgram() (*worker, error) {
 		select {
 		case why := <-a.broken:
 			w.fail(why, nil)
-		case <-w.gone:
+		case <-w.ended:
 		}
 	})
 	if err := w.await(func() error { return a.load(w) }); err != nil {
@@ -51,7 +51,7 @@ func (a *programAPI) load(w *worker) error {
 		return nil
 	case message := <-a.initial:
 		return &runtime.LoadError{Message: message}
-	case <-w.gone:
+	case <-w.ended:
 		select {
 		case message := <-a.initial:
 			return &runtime.LoadError{Message: message}
@@ -99,7 +99,7 @@ func (x *exchange) program(in *runtime.Invocation) (*runtime.Result, error) {
 	defer timer.Stop()
 	select {
 	case w.api.calls <- c:
-	case <-w.gone:
+	case <-w.ended:
 		x.pool.lost(w)
 		return nil, errUnsent
 	case <-x.ctx.Done():
@@ -111,7 +111,7 @@ func (x *exchange) program(in *runtime.Invocation) (*runtime.Result, error) {
 	select {
 	case answer := <-c.answer:
 		return x.answered(c, answer)
-	case <-w.gone:
+	case <-w.ended:
 	case <-x.ctx.Done():
 		return nil, x.abandonProgram(c)
 	case <-timer.C:
@@ -159,7 +159,7 @@ func (x *exchange) awaitProgram(c *programCall) {
 			if answer.stream != nil {
 				_ = answer.stream.Close() // what comes is dropped
 			}
-		case <-w.gone:
+		case <-w.ended:
 			return
 		case <-timer.C:
 			x.pool.expired(x)
@@ -229,7 +229,7 @@ func (s *programResult) failure(err error) error {
 		return err
 	}
 	select {
-	case <-w.gone:
+	case <-w.ended:
 		return w.died()
 	case <-time.After(s.x.pool.timing.death):
 		return &runtime.HandlerError{Type: "InvalidReply", Message: "the streamed answer broke off: " + protocol.Cut(err.Error(), protocol.MaxMessage)}
@@ -249,7 +249,7 @@ func (s *programResult) Close() error {
 	select {
 	case <-s.call.ended:
 		s.x.give()
-	case <-w.gone:
+	case <-w.ended:
 		s.x.pool.lost(w)
 	default:
 		_ = s.x.abandonProgram(s.call)

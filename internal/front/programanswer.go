@@ -98,7 +98,7 @@ func (a *programAPI) response(w http.ResponseWriter, r *http.Request) {
 	c.answer <- programAnswer{result: result, err: err}
 }
 
-// relay passes a streamed answer on as it arrives, and drops what nobody reads.
+// relay passes a streamed answer on as it arrives, and drops what the client does not read.
 func relay(c *programCall, r *http.Request) {
 	reader, writer := io.Pipe()
 	c.answer <- programAnswer{stream: reader, fail: func(err error) { _ = writer.CloseWithError(err) }, tail: func() error { return trailedError(r) },

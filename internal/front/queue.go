@@ -116,7 +116,7 @@ func (p *Pool) join(w *worker) {
 	}
 	p.dispatch()
 	p.running.Go(func() {
-		<-w.gone
+		<-w.ended
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.workers = slices.DeleteFunc(p.workers, func(other *worker) bool { return other == w })

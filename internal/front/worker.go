@@ -89,7 +89,7 @@ func (w *worker) await(load func() error) error {
 	settled()
 	if err != nil {
 		w.kill()
-		<-w.gone
+		<-w.ended
 		w.close()
 	}
 	return err
@@ -151,7 +151,7 @@ func (w *worker) write() {
 			if err := protocol.Write(w.control, c, nil); err != nil {
 				return // read sees its end, too
 			}
-		case <-w.gone:
+		case <-w.ended:
 			return
 		}
 	}
@@ -185,7 +185,7 @@ func (w *worker) read() {
 // bury closes the connections of a worker that has ended: later, as what it answered
 // may still be read, but whether or not a process that it has started holds them open.
 func (w *worker) bury() {
-	<-w.gone
+	<-w.ended
 	select {
 	case <-time.After(w.grace):
 	case <-w.pool.ctx.Done():
@@ -212,10 +212,10 @@ func (w *worker) close() {
 func (w *worker) stop() {
 	w.close()
 	select {
-	case <-w.gone:
+	case <-w.ended:
 	case <-time.After(w.pool.timing.stop):
 		w.kill()
-		<-w.gone
+		<-w.ended
 	}
 }
 

@@ -166,18 +166,18 @@ func TestDeathWithManyCalls(t *testing.T) {
 // TestInheritedConnections: a process that holds a worker's connections open does not
 // hold its calls.
 func TestInheritedConnections(t *testing.T) {
-	gone, called := make(chan struct{}), make(chan struct{})
+	ended, called := make(chan struct{}), make(chan struct{})
 	f := serve(t, nil, func(s *setup) {
 		s.launch = func(p *Pool, files []*os.File) (*process, error) {
 			d := &double{ready: ready, handle: func(c *call) { close(called) }}
 			w, err := d.launch(p, files)
 			t.Cleanup(func() { closeAll(append(d.slots, d.control)) })
-			return &process{signal: func() {}, grace: w.grace, gone: gone}, err
+			return &process{signal: func() {}, grace: w.grace, ended: ended}, err
 		}
 	})
 	go func() {
 		<-called
-		close(gone)
+		close(ended)
 	}()
 	if got := f.post(t, "/", ""); got.status != 500 || !strings.Contains(got.body, `"WorkerDied"`) {
 		t.Errorf("answered %+v, want WorkerDied", got)

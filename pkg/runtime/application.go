@@ -155,7 +155,7 @@ func (a *appWriter) end(err error) {
 	}
 	switch {
 	case a.conn != nil && err != nil:
-		_ = a.conn.Close() // whoever has it
+		_ = a.conn.Close() // the application may hold it
 		fallthrough
 	case err != nil && a.status == 0 && !errors.Is(err, http.ErrAbortHandler):
 		p := problemOf(err, x.server.cfg.ErrorStack)
@@ -212,7 +212,7 @@ func (a *appWriter) expire(limit time.Duration) {
 	x, err := a.x, TimedOut(limit)
 	upgraded := a.conn
 	if a.ended = http.ErrHandlerTimeout; upgraded != nil {
-		_ = upgraded.Close() // whoever has it
+		_ = upgraded.Close() // the application may hold it
 		x.count(outcomeTimeout, problemOf(err, false))
 		return
 	}

@@ -25,7 +25,7 @@ func defaultWorkers(cpus int, memory int64) int {
 	return n
 }
 
-// computedWorkers of this container. GOMAXPROCS heeds its CPU limit.
+// computedWorkers of this container. GOMAXPROCS follows its CPU limit.
 func computedWorkers() int {
 	return defaultWorkers(goruntime.GOMAXPROCS(0), MemoryLimit("/sys/fs/cgroup"))
 }

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// abandonedAfter is how long a call may run on after its timeout, as one that heeds
+	// abandonedAfter is how long a call may run on after its timeout, as one that watches
 	// its context does for a moment.
 	abandonedAfter = 10 * time.Second
 	// hangUpGrace is how long a client may take to read a reply whose connection is closed.
@@ -153,7 +153,7 @@ func (d *deadlines) count(n int) {
 	defer d.mu.Unlock()
 	d.abandoned += n
 	if n > 0 {
-		slog.Warn("a call goes on although its answer is no longer awaited: its handler does not heed the context", "calls", d.abandoned)
+		slog.Warn("a call goes on although its answer is no longer awaited: return from the handler when the context ends", "calls", d.abandoned)
 	}
 	if d.abandoned >= d.Concurrency {
 		select {

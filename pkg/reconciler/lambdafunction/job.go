@@ -180,7 +180,7 @@ func queued(before int, cfg *config.Build) string {
 	return fmt.Sprintf("%s; %d build at once, %d of them in one namespace.", place, cfg.MaxParallel, cfg.MaxParallelPerNamespace)
 }
 
-// suspended reports whether somebody keeps a Job from running.
+// suspended reports whether a Job is kept from running.
 func suspended(job *batchv1.Job) bool {
 	return job.Spec.Suspend != nil && *job.Spec.Suspend && finished(job) == nil
 }

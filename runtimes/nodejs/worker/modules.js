@@ -55,7 +55,7 @@ async function importAs(file, root) {
   return import(pathToFileURL(file).href);
 }
 
-// isModule tells whether require failed because the file is an ES module. Newer
+// isModule reports whether require failed because the file is an ES module. Newer
 // versions find that out themselves, but do not resolve the SDK.
 function isModule(e) {
   return e.code === 'ERR_REQUIRE_ASYNC_MODULE' || isModuleError(e) ||

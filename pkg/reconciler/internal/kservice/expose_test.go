@@ -53,7 +53,7 @@ func TestExpose(t *testing.T) {
 }
 
 // TestWithdraw: what the owner does not have any more is taken off, and what others have
-// set stays: a Service that somebody made private above all.
+// set stays: a Service that a user made private above all.
 func TestWithdraw(t *testing.T) {
 	const visibility = "networking.knative.dev/visibility"
 	have := exposed(m{"team": "a", "tier": "1"}, m{"note": "x"}, v1alpha1.VisibilityClusterLocal)
@@ -79,7 +79,7 @@ func TestWithdraw(t *testing.T) {
 	}
 	have.Labels[visibility] = "cluster-local" // by hand
 	if Mutate(have, want); have.Labels[visibility] != "cluster-local" {
-		t.Error("a Service that somebody made private was published")
+		t.Error("a Service that a user made private was published")
 	}
 }
 

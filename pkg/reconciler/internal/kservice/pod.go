@@ -37,7 +37,7 @@ func ApplyPod(pod *corev1.PodSpec, s *v1alpha1.PodSettings, labels map[string]st
 	}
 }
 
-// writable tells whether files of the volume can be written. Knative Serving makes mounts
+// writable reports whether files of the volume can be written. Knative Serving makes mounts
 // of all others read-only.
 func writable(volumes []corev1.Volume, name string) bool {
 	return slices.ContainsFunc(volumes, func(v corev1.Volume) bool {

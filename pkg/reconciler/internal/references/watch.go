@@ -24,14 +24,14 @@ import (
 	"github.com/brunovlucena/knative-lambda-operator/pkg/reconciler/internal/cachetransform"
 )
 
-// patience with the first list of what pods may refer to: whoever may not list Secrets
-// runs functions and agents all the same.
+// patience with the first list of what pods may refer to: functions and agents run without
+// the right to list Secrets, too.
 const patience = time.Minute
 
 // Referred is a cache of what pods may refer to: metadata only.
 type Referred struct {
 	metadatalister.Lister
-	// Synced tells whether it is filled: never where an administrator does not let
+	// Synced reports whether it is filled: never where an administrator does not let
 	// the controller list Secrets.
 	Synced func() bool
 }
@@ -68,7 +68,7 @@ func Get(ctx context.Context) *Watcher {
 	return w
 }
 
-// Watch lets the tracker hear of changes. Nothing of a Secret or a ConfigMap but its
+// Watch passes changes on to the tracker. Nothing of a Secret or a ConfigMap but its
 // metadata is asked for, and of that only who and which version it is stays.
 func (w *Watcher) Watch(ctx context.Context, tracked tracker.Interface) Objects {
 	w.mu.Lock()
@@ -116,7 +116,7 @@ func start(ctx context.Context, factory metadatainformer.SharedInformerFactory) 
 	defer cancel()
 	for resource, synced := range factory.WaitForCacheSync(bounded.Done()) {
 		if !synced {
-			logging.FromContext(ctx).Warnf("%s cannot be listed: functions and agents do not hear of their changes", resource.Resource)
+			logging.FromContext(ctx).Warnf("%s cannot be listed: their changes roll no new revisions: let the controller list and watch them", resource.Resource)
 		}
 	}
 }
